@@ -1,0 +1,282 @@
+/* The kernel's face: clock, rings, demodulation, sequencers, the event loop.
+ *
+ * Owns no memory: everything is lent by the caller before qrt_kernel_arm and stays lent until qrt_kernel_join has returned.
+ * After arm nothing is allocated, locked or printed. This header is its own cffi declaration.
+ */
+#ifndef QRT_CORE_H
+#define QRT_CORE_H
+#include <stddef.h>
+#include <stdint.h>
+#include "qrt_port.h"
+
+#define QRT_CORE_ABI 1
+#define QRT_SEQUENCERS_MAX 16
+#define QRT_REGISTERS 64
+#define QRT_FRAMES_MAX 64
+#define QRT_BITS_MAX 64
+#define QRT_CAPTURES_MAX 64 /* capture slots of one sequence, and rows' outcomes */
+#define QRT_OUTSTANDING_MAX 16
+#define QRT_READERS_MAX 2
+#define QRT_OUTCOME_NONE 255 /* the capture was not executed in this shot */
+#define QRT_BIT_NONE 255
+
+/* ---- Instruction set ------------------------------------------------------------------------------------------
+ * Sixteen bytes. `cursor` is the sequencer's tick, counted from the shot's start. A bit is a cell shared by the
+ * sequencers of a shot, 0 at its start, written by captures and by WRITE. Registers are 0 at a shot's start.
+ * Order is (tick, phase, sequencer, program order): ends of captures are phase 0, instructions phase 1. A cursor may reach
+ * the shot's period, and no further; a play starts and a capture ends within it. Only SYNC and READ wait for others. */
+typedef enum {
+    QRT_OP_END = 0,           /* this sequencer is done with the shot */
+    QRT_OP_PLAY = 1,          /* a: frame; b: segment; c: amplitude; d: 0 = NCO free running since the shot's start,
+                                 1 = it counts from this play's own tick: phase = the frame's start phase and its shifts */
+    QRT_OP_CAPTURE = 2,       /* b: capture index. Does not block */
+    QRT_OP_WAIT = 3,          /* d: ticks >= 0. cursor += d */
+    QRT_OP_WAIT_UNTIL = 4,    /* d: tick. cursor = d; QRT_ERR_UNDERFLOW if d < cursor */
+    QRT_OP_SYNC = 5,          /* d: mask of sequencers, the own bit included. All of them continue at the largest cursor */
+    QRT_OP_SET_FREQUENCY = 6, /* a: frame; d: 2^-64 turns per tick. The free-running phase stays continuous at the cursor */
+    QRT_OP_SHIFT_PHASE = 7,   /* a: frame; d: 2^-64 turns, added */
+    QRT_OP_READ = 8,          /* a: register; b: bit. register = bit; cursor = max(cursor, tick at which the bit is ready) */
+    QRT_OP_WRITE = 9,         /* a: register; b: bit. bit = register & 1, ready at the cursor; waits like READ, so that an
+                                 older capture cannot overwrite it */
+    QRT_OP_ALU = 10,          /* a: destination register; b: qrt_alu; c: source register; d: immediate */
+    QRT_OP_BRANCH = 11        /* a: register; b: qrt_condition; c: target, an absolute instruction index */
+} qrt_op;
+
+typedef enum { /* destination r, source s, immediate d; 64-bit two's complement, wrapping */
+    QRT_ALU_SET = 0, /* r = d */
+    QRT_ALU_MOVE = 1, /* r = s */
+    QRT_ALU_ADD = 2, /* r = r + s + d */
+    QRT_ALU_SUB = 3, /* r = r - s - d */
+    QRT_ALU_AND = 4, /* r = r & s */
+    QRT_ALU_OR = 5, /* r = r | s */
+    QRT_ALU_XOR = 6, /* r = r ^ s ^ d */
+    QRT_ALU_EQ = 7, /* r = (r == s + d) */
+    QRT_ALU_LT = 8 /* r = (r < s + d) */
+} qrt_alu;
+
+typedef enum { QRT_IF_ALWAYS = 0, QRT_IF_ZERO = 1, QRT_IF_NONZERO = 2, QRT_IF_NEGATIVE = 3 } qrt_condition;
+
+typedef struct {
+    uint8_t op;
+    uint8_t a;
+    uint16_t b;
+    int32_t c;
+    int64_t d;
+} qrt_instruction;
+
+/* A frame at the shot's start. NCO phase at tick t of the shot = phase + frequency * t (mod 2^64). */
+typedef struct {
+    int64_t frequency; /* 2^-64 turns per tick */
+    uint64_t phase;    /* 2^-64 turns */
+    uint16_t line;
+    uint16_t reserved[3];
+} qrt_frame;
+
+/* iq = (sum x*w_i, sum x*w_q); outcome = iq[0] > threshold. The discriminator's rotation is folded into the weights. */
+typedef struct {
+    int64_t threshold;
+    uint32_t sample_count;
+    uint32_t weights_offset; /* index into the weights array of w_i[0]; w_q[0] follows at + sample_count */
+    uint16_t channel;
+    uint8_t bit; /* written with the outcome, ready at capture end + feedback latency, rounded up to the port's granularity;
+                    QRT_BIT_NONE: none */
+    uint8_t raw; /* 1: copy the samples to the raw ring */
+    uint32_t reserved;
+} qrt_capture_spec;
+
+typedef struct {
+    const qrt_instruction *instructions;
+    const uint32_t *entries; /* first instruction of each sequencer */
+    const qrt_frame *frames;
+    const qrt_capture_spec *captures;
+    const int16_t *weights; /* +-32767, so that a sum of two products fits in 32 bits even for -32768 */
+    uint32_t instruction_count;
+    uint32_t sequencer_count;
+    uint32_t frame_count;
+    uint32_t capture_count;
+    uint32_t weights_count;
+    uint32_t budget; /* instructions per shot over all sequencers; exceeding it is QRT_ERR_BUDGET */
+    int64_t period_ticks; /* 1 to 2^48 */
+} qrt_sequence;
+
+/* ---- Shot rows ------------------------------------------------------------------------------------------------
+ * One row a shot, skipped shots included, so that row i is always shot first + i. Head, then capture_count outcomes
+ * padded with QRT_OUTCOME_NONE to a multiple of eight bytes, then capture_count iq pairs of int64. */
+#define QRT_ROW_SKIPPED 1 /* flag: the shot was not executed */
+#define QRT_ROW_ERASED 2  /* flag: executed, but not to be used */
+
+typedef struct {
+    int64_t shot;
+    int64_t tick; /* of the shot's start, counted from the run's start */
+    int64_t epoch;
+    uint64_t trace_hash; /* over every executed (tick, sequencer, operation, operands) and every outcome and iq */
+    double shot_weight;
+    uint64_t bits; /* final value of each bit */
+    uint32_t flags;
+    uint32_t capture_count;
+} qrt_row;
+
+uint32_t qrt_row_size(uint32_t capture_count);
+
+/* ---- Rings ----------------------------------------------------------------------------------------------------
+ * One writer, up to QRT_READERS_MAX readers with private tails; the slowest reader holds the writer. Lives in lent memory
+ * that may be shared between processes; holds no pointer. C11 atomics, no fences. */
+typedef struct { uint64_t opaque[64]; } qrt_ring; /* header, 64-byte aligned; the slots follow it in memory */
+
+/* Bytes; slot_count is a power of two up to 2^30, slot_size a multiple of 8 up to 2^20. 0 if they are not. */
+size_t qrt_ring_size(uint32_t slot_size, uint32_t slot_count);
+/* QRT_OK, QRT_ERR_ARGUMENT, QRT_ERR_MEMORY. reader_count is 1 or 2. */
+qrt_status qrt_ring_init(qrt_ring *ring, size_t ring_size, uint32_t slot_size, uint32_t slot_count, uint32_t reader_count);
+/* Another process, after mapping `ring_size` bytes: is there a ring of these slots? QRT_OK, QRT_ERR_ABI, QRT_ERR_ARGUMENT. */
+qrt_status qrt_ring_check(const qrt_ring *ring, size_t ring_size, uint32_t slot_size);
+/* Writer: the slot to fill, or NULL if a reader has not released it; then publish. */
+void *qrt_ring_claim(qrt_ring *ring);
+void qrt_ring_publish(qrt_ring *ring);
+/* Writer: no more slots will come. */
+void qrt_ring_close(qrt_ring *ring);
+/* Reader: consecutive readable slots from its tail, without wrap; 0 if none. first_out is their address. */
+uint32_t qrt_ring_peek(qrt_ring *ring, uint32_t reader, void **first_out);
+void qrt_ring_release(qrt_ring *ring, uint32_t reader, uint32_t slot_count);
+/* The reader is gone for good and holds the writer no longer; anyone may call it for a process that died. */
+void qrt_ring_detach(qrt_ring *ring, uint32_t reader);
+int32_t qrt_ring_closed(const qrt_ring *ring); /* 1 after close; peek once more after seeing it */
+uint64_t qrt_ring_published(const qrt_ring *ring); /* slots published since init */
+/* Sleeps up to timeout_ns until `minimum` slots are readable (possibly wrapped; the whole ring counts as enough) or the ring is
+ * closed; returns the readable count. */
+uint64_t qrt_ring_wait(qrt_ring *ring, uint32_t reader, uint64_t minimum, int64_t timeout_ns);
+
+/* Memory that another process can map: an anonymous file, sized, sealed against resizing, mapped and returned as address +
+ * descriptor (close-on-exec; the caller closes it). Map: the file must have exactly `size` bytes. QRT_OK, QRT_ERR_ARGUMENT,
+ * QRT_ERR_MEMORY. */
+qrt_status qrt_shared_create(void **address_out, int32_t *descriptor_out, size_t size);
+qrt_status qrt_shared_map(void **address_out, int32_t descriptor, size_t size);
+qrt_status qrt_shared_unmap(void *address, size_t size);
+
+/* ---- Clock ---------------------------------------------------------------------------------------------------- */
+int64_t qrt_clock_now_ns(void); /* CLOCK_MONOTONIC */
+
+/* ---- Demodulation ---------------------------------------------------------------------------------------------
+ * Exact in 64 bits for every int16 sample, -32768 included, and weights in +-32767. Same bits on every instruction set. */
+/* How many steps a 32-bit lane can add before it must be widened; computed once from the weights, at arm. */
+uint32_t qrt_weights_headroom(const int16_t *weights_i, const int16_t *weights_q, size_t sample_count);
+void qrt_demodulate(int64_t iq_out[2], const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
+                    size_t sample_count, uint32_t headroom);
+/* captures[capture_count][sample_count] -> iq_out[capture_count][2] */
+void qrt_demodulate_many(int64_t *iq_out, const int16_t *captures, size_t capture_count, const int16_t *weights_i,
+                         const int16_t *weights_q, size_t sample_count, uint32_t headroom);
+/* Sum of all samples: reads memory and does next to nothing else. The floor of the demodulation benchmark. */
+int64_t qrt_read_floor(const int16_t *samples, size_t sample_count);
+
+/* ---- Instruction sets: one table of function pointers, chosen once ----------------------------------------------- */
+int32_t qrt_isa_count(void);             /* those that this machine can run, best first */
+const char *qrt_isa_name(int32_t index); /* "avx512", "avx2", "baseline" */
+qrt_status qrt_isa_select(const char *name); /* before any kernel is armed; QRT_ERR_ARGUMENT if not available */
+const char *qrt_isa_selected(void);
+
+/* ---- Kernel --------------------------------------------------------------------------------------------------- */
+typedef enum { QRT_PACING_VIRTUAL = 0, QRT_PACING_REAL = 1 } qrt_pacing;
+typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1 } qrt_policy;
+typedef enum { QRT_MISS_RELEASE = 0, QRT_MISS_SINK = 1 } qrt_miss_class;
+typedef enum { /* what the kernel could see at the miss; several may hold, the first that does is named */
+    QRT_CAUSE_SINK = 0,       /* results ring full */
+    QRT_CAUSE_PAGE_FAULT = 1,
+    QRT_CAUSE_SWITCH = 2,     /* involuntary context switch */
+    QRT_CAUSE_BUDGET = 3,     /* the previous shot took longer than its period */
+    QRT_CAUSE_OUTSIDE = 4     /* none of these: late wake-up, the host took the core */
+} qrt_cause;
+
+typedef struct {
+    int64_t shot;        /* first shot concerned */
+    int64_t tick;
+    int64_t lateness_ns;
+    int64_t skipped_count;
+    uint32_t miss_class; /* qrt_miss_class */
+    uint32_t policy;
+    uint32_t cause;
+    uint32_t reserved;
+} qrt_miss;
+
+typedef struct {
+    int64_t shot; /* first skipped shot of a recorded miss; replay input */
+    int64_t count;
+} qrt_skip;
+
+typedef struct {
+    uint32_t abi;  /* QRT_CORE_ABI */
+    uint32_t size; /* sizeof(qrt_kernel_config) */
+    qrt_sequence sequence;
+    const qrt_port *port;
+    qrt_ring *rows;     /* slot size = qrt_row_size(capture_count) */
+    qrt_ring *lateness; /* slot size 8: lateness_ns of each row, int64; telemetry, outside the trace. NULL: not wanted */
+    qrt_ring *misses;   /* slot size = sizeof(qrt_miss). NULL: counted only */
+    qrt_ring *raw;      /* slot size = 16 + 2 * longest raw capture, rounded up to 8: int64 shot, uint32 capture index,
+                           uint32 sample_count, samples. NULL if no capture is raw */
+    const qrt_skip *skips; /* ascending, apart from each other; virtual pacing only */
+    uint32_t skip_count;
+    uint32_t pacing;      /* qrt_pacing */
+    uint32_t late_policy; /* qrt_policy, for both miss classes */
+    uint32_t reserved;
+    int64_t shot_first;
+    int64_t shot_count;
+    int64_t tick_ps;           /* length of a tick */
+    int64_t late_tolerance_ns; /* real pacing: a release later than this is a miss */
+    int64_t spin_ns;           /* real pacing: how long before a release sleeping ends and spinning begins; up to 100 ms */
+    int64_t start_delay_ns;    /* real pacing: from start to the first release */
+} qrt_kernel_config;
+
+typedef struct {
+    int64_t shots_executed;
+    int64_t shots_skipped;
+    int64_t instructions;
+    int64_t miss_count;       /* one a stall */
+    int64_t misses_dropped;   /* of them, those that found their ring full: counted, not recorded */
+    int64_t sink_wait_count;  /* virtual pacing: how often the loop waited for a reader */
+    int64_t raw_dropped;      /* real pacing: raw captures that found their ring full */
+    int64_t wall_ns;          /* from the first release to the end */
+    int64_t error_shot;       /* where status is an error: shot, tick in the shot, sequencer, instruction index; else -1 */
+    int64_t error_tick;
+    int32_t error_sequencer;
+    int32_t error_instruction;
+    int32_t status;           /* qrt_status */
+    int32_t safe_status;      /* what the port's `safe` returned at the end */
+    int32_t memory_locked;    /* 1: all lent memory is locked; 0: the limit (ulimit -l) did not allow it, pages may be evicted */
+    int32_t reserved;
+} qrt_kernel_report;
+
+#define QRT_EVENT_OUTCOME 128 /* a capture ended. b: capture, c: outcome, d: iq[0] */
+#define QRT_EVENT_IQ 129      /* its second line. b: capture, d: iq[1] */
+
+/* One line of the full event log of a shot: what trace_hash is made of. An instruction as executed, or one of the above. */
+typedef struct {
+    int64_t tick;      /* counted from the shot's start; of READ and WRITE: after waiting */
+    uint8_t op;        /* qrt_op or QRT_EVENT_... */
+    uint8_t a;
+    uint16_t b;
+    int32_t c;
+    int64_t d;
+    uint16_t sequencer;
+    uint16_t reserved[3];
+} qrt_event;
+
+typedef struct qrt_kernel qrt_kernel;
+
+size_t qrt_kernel_size(void);       /* bytes to lend for the kernel itself, 64-byte aligned */
+size_t qrt_kernel_stack_size(void); /* bytes to lend for its thread's stack, page-aligned */
+/* Checks everything that can be checked, copies the config (not what it points to), locks the memory where limits allow.
+ * QRT_OK, QRT_ERR_ABI, QRT_ERR_ARGUMENT, QRT_ERR_MEMORY, QRT_ERR_INSTRUCTION (the report names the instruction), and of the same
+ * kind QRT_ERR_LINE, QRT_ERR_CHANNEL, QRT_ERR_CAPTURE_LENGTH for what the port does not have. */
+qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kernel_config *config, qrt_kernel_report *report_out);
+/* Runs the loop on a thread of its own, on the lent stack, with all signals blocked. Once an arm. */
+qrt_status qrt_kernel_start(qrt_kernel *kernel, void *stack, size_t stack_size);
+void qrt_kernel_stop(qrt_kernel *kernel);  /* at the next shot boundary */
+void qrt_kernel_abort(qrt_kernel *kernel); /* as soon as possible */
+int32_t qrt_kernel_running(const qrt_kernel *kernel);
+/* Waits, unlocks the memory, then reports. QRT_OK: joined, and the run's own end is report.status (QRT_OK: all shots).
+ * QRT_ERR_ARGUMENT: not started. */
+qrt_status qrt_kernel_join(qrt_kernel *kernel, qrt_kernel_report *report_out);
+/* Records the events of one shot into lent memory while the loop runs; call between arm and start. count_out is valid after
+ * join; it counts what did not fit, too. */
+qrt_status qrt_kernel_log_shot(qrt_kernel *kernel, int64_t shot, qrt_event *events, uint32_t event_count_max,
+                               uint32_t *count_out);
+
+#endif

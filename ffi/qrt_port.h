@@ -1,0 +1,81 @@
+/* The ABI between the kernel and a piece of hardware: what a card's vendor library would implement.
+ *
+ * A port is a struct of functions and a pointer. It crosses the extensions as an address, guarded by ABI version and size.
+ * Ticks that the kernel hands over never decrease. No function may block, allocate, or call back into Python.
+ * Phases are in turns of 2^64 and frequencies in turns of 2^64 per tick, so that an NCO is exact integer arithmetic that wraps.
+ *
+ * This header is its own cffi declaration: plain declarations and literal constants only.
+ */
+#ifndef QRT_PORT_H
+#define QRT_PORT_H
+#include <stdint.h>
+
+#define QRT_PORT_ABI 1
+#define QRT_AMPLITUDE_ONE 65536 /* a play's amplitude of 1.0 */
+
+/* Success is a non-trivial constant, so that zeroed memory or a swallowed return reads as failure. */
+typedef enum {
+    QRT_OK = 23063,
+    QRT_NOT_READY = 1,           /* the capture's last sample has not arrived; ask again */
+    QRT_STOPPED = 2,             /* ended at a shot boundary because it was asked to */
+    QRT_ABORTED = 3,             /* ended inside a shot because it was asked to */
+    QRT_ERR_ABI = 16,            /* version or size of a struct is not the one compiled against */
+    QRT_ERR_ARGUMENT = 17,       /* a value outside its documented range; a bug of the caller */
+    QRT_ERR_MEMORY = 18,         /* the lent memory is too small */
+    QRT_ERR_TICK_ORDER = 19,     /* a tick before the previous one */
+    QRT_ERR_LINE = 20,           /* no such line, or it is busy in a way that the hardware refuses */
+    QRT_ERR_SEGMENT = 21,        /* no such segment in the line's memory */
+    QRT_ERR_CHANNEL = 22,        /* no such channel, or too many captures outstanding on it */
+    QRT_ERR_CAPTURE_LENGTH = 23, /* a capture longer than the port's memory */
+    QRT_ERR_WEAK_TONE = 24,      /* plant: a readout tone too weak to be projective and too strong to be ignored */
+    QRT_ERR_DRIVE_IN_TONE = 25,  /* plant: a drive pulse on a qubit while its readout tone is on */
+    QRT_ERR_UNDERFLOW = 26,      /* an absolute target before the sequencer's cursor */
+    QRT_ERR_BUDGET = 27,         /* the instruction budget of a shot is used up */
+    QRT_ERR_OVERRUN = 28,        /* a shot ran past its period */
+    QRT_ERR_INSTRUCTION = 29,    /* unknown operation or operand out of range */
+    QRT_ERR_DEADLOCK = 30,       /* sequencers wait for a sync that cannot complete */
+    QRT_ERR_CLOCK = 31,          /* the operating system's clock or thread call failed */
+    QRT_ERR_LATE = 32,           /* a miss whose policy is abort */
+    QRT_ERR_PORT = 33            /* the hardware failed in a way that has no other code */
+} qrt_status;
+
+typedef struct {
+    int64_t tick;      /* first sample leaves the DAC at this tick, counted from the run's start */
+    int64_t frequency; /* NCO of the frame, signed, 2^-64 turns per tick */
+    uint64_t phase;    /* NCO phase at `tick`, 2^-64 turns; the kernel has already advanced it */
+    int32_t amplitude; /* QRT_AMPLITUDE_ONE = 1.0; |amplitude| <= QRT_AMPLITUDE_ONE */
+    uint16_t line;
+    uint16_t segment; /* index in the line's segment memory */
+} qrt_play;
+
+typedef struct {
+    int64_t tick; /* first sample is taken at this tick, counted from the run's start */
+    uint32_t sample_count;
+    uint16_t channel; /* index of the ADC */
+    uint16_t slot;    /* chosen by the kernel; names the capture until its end */
+} qrt_capture;
+
+typedef struct qrt_port {
+    uint32_t abi;  /* QRT_PORT_ABI */
+    uint32_t size; /* sizeof(qrt_port) */
+    void *self;
+
+    /* Functions. Each returns QRT_OK or an error; capture_end also QRT_NOT_READY. */
+    qrt_status (*begin_shot)(void *self, int64_t shot, int64_t tick);
+    qrt_status (*play)(void *self, const qrt_play *play);
+    qrt_status (*capture_begin)(void *self, const qrt_capture *capture);
+    /* Samples stay valid until the next call of any function of the port. */
+    qrt_status (*capture_end)(void *self, uint16_t slot, const int16_t **samples_out);
+    qrt_status (*safe)(void *self);
+
+    /* Properties, constant while armed. */
+    int64_t feedback_latency_ticks; /* from the last sample of a capture to the first tick at which a branch may act on it */
+    int64_t granularity_ticks;      /* every play and capture starts on a multiple of this, counted from the shot's start */
+    int64_t sample_ticks;           /* ticks per DAC and ADC sample */
+    uint32_t line_count;
+    uint32_t channel_count;
+    uint32_t capture_samples_max;
+    uint32_t outstanding_max; /* captures begun and not ended, per channel; at most 16 in all */
+} qrt_port;
+
+#endif

@@ -1,0 +1,368 @@
+"""The values that travel between the parts of Q-RT.
+
+Four families, in the order in which a run meets them: the lab as configured; the pulses of a program before they are scheduled;
+the armed image, which is everything that the kernel plays from; the calibration and the record. All are frozen. Arrays carry their
+dtype and shape in the comment beside the field. No behaviour lives here beyond small derived properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+# ---- The lab -----------------------------------------------------------------------------------------------------------
+# Field names are the TOML keys; `Meta` bounds are the allowed sets that config.py names in its errors.
+
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument: its driver (an entry point of group `qrt.drivers`), where it is, and how long it may take to answer."""
+
+    driver: str
+    address: str  # a VISA resource name, or `serial:<device>` for a serial line
+    timeout_s: Positive = 2.0
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An I+Q pair of DAC channels with the source that its mixer converts up with."""
+
+    awg: str  # instrument name
+    i_channel: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    q_channel: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    source: str  # instrument name
+    source_hz: Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]
+    source_dbm: Annotated[float, msgspec.Meta(ge=-30.0, le=25.0)] = 10.0
+    amplitude_v: Annotated[float, msgspec.Meta(gt=0.0, le=5.0)] = 1.0  # full scale of each channel, peak
+
+
+class Digitizer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The real ADC channel that sees the feedline's intermediate frequency."""
+
+    instrument: str
+    channel: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    range_v: Annotated[float, msgspec.Meta(gt=0.0, le=50.0)]  # full scale, peak: clips at +-range_v
+
+
+class Readout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nominal readout of one qubit; the calibration refines frequency, weights and threshold."""
+
+    frequency_hz: Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]  # nominal, of the tone
+    amplitude: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]  # of full scale
+    duration_ns: Positive = 1000.0  # of the tone and of the integration
+    depletion_ns: NonNegative = 500.0  # after the tone, for the photons to leave before the next pulse
+
+
+class Qubit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One qubit as its owner knows it before calibration."""
+
+    drive_line: str
+    readout_line: str
+    frequency_hz: Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]  # nominal, 0-1 transition
+    pulse_ns: Positive  # duration of the sx pulse
+    t1_ns: Positive  # expected, to size waits; never used as a result
+    readout: Readout
+
+
+class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where results are published."""
+
+    address: str = "tcp://127.0.0.1:5557"
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The lab's quantum of time and the period of its shots."""
+
+    tick_ps: Count = 1000
+    sample_ticks: Count = 1
+    shot_period_ns: Positive = 7000.0
+    pacing: Literal["virtual", "real"] = "virtual"
+    late_tolerance_ns: NonNegative = 50_000.0
+    late_policy: Literal["skip", "abort"] = "skip"
+
+
+class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The simulated counterpart: an entry point of group `qrt.twins` and its own parameters, which only the twin reads."""
+
+    kind: str
+    parameters: dict[str, Any] = {}
+
+
+class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A configured set of instruments, lines and qubits. Without `twin` it is a real rack."""
+
+    name: str
+    instruments: dict[str, Instrument]
+    lines: dict[str, Line]
+    digitizer: Digitizer
+    qubits: dict[str, Qubit]
+    timing: Timing = Timing()
+    stream: Stream = Stream()
+    runs: str = "runs"  # folder, relative to where the command is called
+    twin: Twin | None = None
+
+
+# ---- Pulses ------------------------------------------------------------------------------------------------------------
+# What programs and calibrations compile from: blocks of operations, one block per sequencer (a qubit has one sequencer, which
+# plays on the qubit's drive frame `<qubit>.drive` and readout frame `<qubit>.readout`).
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where in a program an operation comes from; line and column count from 1, 0 means nowhere."""
+
+    line: int = 0
+    column: int = 0
+    text: str = ""
+
+
+NOWHERE = Source()
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """Frequency and phase reference of a line at the shot's start."""
+
+    line: str
+    frequency_hz: float  # relative to the line's source: the NCO's frequency
+    phase_rad: float = 0.0
+
+
+class Play(msgspec.Struct, frozen=True):
+    """Send an envelope on a frame. The cursor moves by the envelope's length."""
+
+    frame: str
+    envelope: str  # name in Pulses.envelopes
+    amplitude: float  # [-1, 1]
+    restart: bool = False  # the NCO counts from this play (readout tones) instead of from the shot's start
+    source: Source = NOWHERE
+
+
+class Capture(msgspec.Struct, frozen=True):
+    """Record the digitizer from the cursor on. The cursor does not move."""
+
+    weights: str  # name in Pulses.weights
+    bit: int | None = None  # index of the bit that gets the outcome
+    raw: bool = False
+    source: Source = NOWHERE
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Move the cursor."""
+
+    ticks: int
+    source: Source = NOWHERE
+
+
+class ShiftPhase(msgspec.Struct, frozen=True):
+    """Add to a frame's phase: a virtual rz(theta) on a drive frame is a shift of -theta."""
+
+    frame: str
+    phase_rad: float
+    source: Source = NOWHERE
+
+
+class SetFrequency(msgspec.Struct, frozen=True):
+    """Change a frame's frequency at the cursor, phase-continuous."""
+
+    frame: str
+    frequency_hz: float
+    source: Source = NOWHERE
+
+
+class Sync(msgspec.Struct, frozen=True):
+    """Continue at the largest cursor of the named sequencers. Appears in the block of each of them."""
+
+    sequencers: tuple[str, ...]
+    source: Source = NOWHERE
+
+
+class If(msgspec.Struct, frozen=True):
+    """Branch on bits once they are ready: `then` if sum(bit_k << k) over `bits` equals `value`, else `otherwise`.
+
+    With `pad`, the shorter branch is padded, so that what follows keeps one tick on both paths.
+    """
+
+    bits: tuple[int, ...]
+    value: int
+    then: tuple[Op, ...]
+    otherwise: tuple[Op, ...] = ()
+    pad: bool = True
+    source: Source = NOWHERE
+
+
+class WriteBit(msgspec.Struct, frozen=True):
+    """Set a bit to a constant."""
+
+    bit: int
+    value: int
+    source: Source = NOWHERE
+
+
+Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | WriteBit
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """Integration weights and threshold of one capture: outcome = sum(x*samples[0]) > threshold."""
+
+    samples: NDArray[np.int16]  # [2, samples], within +-32767; calibration scales to +-4095
+    threshold: int
+    qubit: str
+
+
+class Pulses(msgspec.Struct, frozen=True):
+    """A program as pulses, one shot of it, before scheduling. `blocks` keys are the sequencers, in order."""
+
+    blocks: Mapping[str, tuple[Op, ...]]
+    frames: Mapping[str, Frame]
+    envelopes: Mapping[str, NDArray[np.complex128]]  # [samples], |re|, |im| <= 1
+    weights: Mapping[str, Weights]
+    bits: tuple[str, ...] = ()  # names as the program writes them: ("c[0]", "c[1]", "flag")
+    period_ticks: int = 0
+
+
+# ---- The armed image ---------------------------------------------------------------------------------------------------
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """Baseband samples as they stand in the two channels of a line's instrument."""
+
+    i: NDArray[np.int16]  # [samples]
+    q: NDArray[np.int16]  # [samples]
+
+
+class CaptureSlot(msgspec.Struct, frozen=True):
+    """What one capture statement of the sequence is, for whoever reads the rows."""
+
+    qubit: str
+    bit: int | None
+    tone_index: int | None  # the k-th readout tone of this qubit in the shot where that is static
+    line: int  # source line, 0 for none
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """The compiled program of one shot: arrays as qrt_core.h lays them out, plus names for the people who read."""
+
+    instructions: NDArray[Any]  # [instructions] kernel.INSTRUCTION_DTYPE
+    entries: NDArray[np.uint32]  # [sequencers]
+    frames: NDArray[Any]  # [frames] kernel.FRAME_DTYPE
+    captures: NDArray[Any]  # [captures] kernel.CAPTURE_DTYPE
+    weights: NDArray[np.int16]  # [all weights]
+    budget: int
+    period_ticks: int
+    segments: Mapping[str, tuple[Segment, ...]]  # line name -> segment memory
+    lines: tuple[str, ...]  # line index -> name
+    sequencers: tuple[str, ...]
+    bits: tuple[str, ...]
+    slots: tuple[CaptureSlot, ...]  # [captures]
+    source_lines: tuple[int, ...]  # [instructions] source line, 0 for none
+
+
+class PortLimits(msgspec.Struct, frozen=True):
+    """What a port can do, for the compiler to hold a program against."""
+
+    feedback_latency_ticks: int
+    granularity_ticks: int
+    sample_ticks: int
+    capture_samples_max: int
+    segment_count_max: int
+    segment_samples_max: int
+    outstanding_max: int
+
+
+# ---- Calibration and record ----------------------------------------------------------------------------------------------
+
+
+class Estimated(msgspec.Struct, frozen=True):
+    """A number and its standard error."""
+
+    value: float
+    stderr: float
+
+
+class QubitCalibration(msgspec.Struct, frozen=True):
+    """What the loop itself found about one qubit."""
+
+    frequency_hz: Estimated  # of the qubit
+    sx_amplitude: Estimated  # of full scale, for a rotation by pi/2
+    x_error: Estimated  # probability that x fails
+    readout_hz: float  # of the tone
+    readout_amplitude: float
+    weights: NDArray[np.int16]  # [2, samples]
+    threshold: int
+    assignment: NDArray[np.float64]  # [outcomes, prepared]: A[m, p] = P(outcome m | level p at the tone's start)
+    assignment_stderr: NDArray[np.float64]  # [2, 2], sampling of the reference shots
+    preparation_stderr: NDArray[np.float64]  # [2, 2], from what is not known of the preparation
+    reference_count: int  # reference shots per prepared level
+    t1_s: Estimated
+    t2_s: Estimated
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """An immutable calibration, stored in a file named by its hash."""
+
+    lab_hash: str
+    taken_ns: int  # UNIX time
+    seed: int
+    qubits: dict[str, QubitCalibration]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What a `measure` function brings back: the shot rows of a short run and, where asked for, the captures themselves."""
+
+    rows: NDArray[Any]  # [shots] kernel.row_dtype
+    raw: Mapping[int, NDArray[np.int16]]  # capture index -> [shots, samples], for captures with raw=True
+
+
+class Measure(Protocol):
+    """Runs pulses on the lab through the loop; calibration receives one and knows nothing else of the lab's hardware."""
+
+    def __call__(self, pulses: Pulses, shots: int) -> Measured: ...
+
+
+class StdErr(msgspec.Struct, frozen=True):
+    """The standard errors of an estimate, one per origin; they add in quadrature."""
+
+    shot: float
+    calibration: float
+    drift: float
+    preparation: float
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """One expectation value: as read, as a perfect readout would have averaged it, and what the plant knows."""
+
+    name: str
+    raw: float
+    value: float
+    stderr: StdErr
+    truth: float | None = None
+    raw_stderr: float = 0.0
+    shots: int = 0
+    effective_shots: float = 0.0  # (sum w)^2 / sum w^2
+    method: str = "exact product weights"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """An instrument that answered."""
+
+    name: str
+    address: str
+    transport: str  # "VISA (pyvisa-sim)", "serial (pty)", ...
+    idn: str
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run has to say for itself: the JSON object that `qrt run --json` ends with."""
+
+    run: str  # folder
+    shots: int
+    shots_per_s: float
+    sim_over_wall: float
+    misses: int
+    digest: str  # SHA-256 of shots.bin, in hex
+    estimates: tuple[Estimate, ...]
