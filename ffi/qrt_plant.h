@@ -1,7 +1,7 @@
 /* The simulated hardware's face: transmons on one multiplexed feedline, seen through DACs, mixers, a mixer's IF and an ADC.
  *
- * DAC samples -> qubits and resonators -> ADC samples, at exact ticks. The state of a qubit is either a Bloch vector (exact for the
- * average over what nobody looked at) or, from the start of a projective readout tone until the field has left or a drive
+ * DAC samples -> qubits and resonators -> ADC samples, at exact ticks. The state of a qubit is either a Bloch vector (exact for
+ * the average over what nobody looked at) or, from the start of a projective readout tone until the field has left or a drive
  * pulse comes, a definite level that jumps as a continuous-time Markov chain. Randomness is Philox, keyed by (seed, stream),
  * counted by (shot, index). Owns no memory; nothing is allocated after arm; the same bits on every instruction set.
  * This header is its own cffi declaration.
@@ -20,13 +20,14 @@
 /* One transmon with its readout resonator. SI units, angular frequencies in rad/s. */
 typedef struct {
     double frequency_hz;           /* 0-1 transition, resonator empty */
-    double t1_s;                   /* energy relaxation, at the cold end: 1/T1 = rate_up + rate_down */
-    double t2_s;                   /* Ramsey decay of the empty-resonator qubit, <= 2 T1 */
+    double t1_s;                   /* energy relaxation: 1/T1 = rate_up + rate_down; INFINITY is allowed */
+    double t2_s;                   /* Ramsey decay of the empty-resonator qubit, <= 2 T1; INFINITY is allowed */
     double thermal_population;     /* of level 1 in equilibrium */
     double drive_rad_per_s_per_v;  /* Rabi rate for one volt of resonant tone at the line's output */
     double resonator_hz;           /* midway between the two pulled resonances */
     double kappa_rad_per_s;        /* energy decay rate of the resonator */
-    double chi_rad_per_s;          /* resonance is pulled by -chi for level 0 and +chi for level 1: DESIGN's half-shift convention */
+    double chi_rad_per_s;          /* resonance is pulled by -chi for level 0 and +chi for level 1: half shift, negative for a
+                                      transmon below its resonator; f_qubit rises by 2 chi / 2 pi a photon */
     double readout_rad_per_s_per_v; /* drive amplitude epsilon on the resonator for one volt on the feedline */
     double efficiency;             /* eta: part of the photons' information that reaches the ADC */
     double output_phase_rad;       /* of the path from this resonator to the ADC */
@@ -39,18 +40,20 @@ typedef struct {
     double source_hz;
     double volts_per_count_i;
     double volts_per_count_q;
-    double offset_v_i;      /* DC at the mixer's ports: carrier leakage */
+    double offset_v_i;      /* DC at the mixer's ports: carrier leakage; on a drive line it acts during plays only */
     double offset_v_q;
     double gain_imbalance;  /* (g_Q - g_I) / mean: leaves an image */
     double skew_rad;        /* departure from 90 degrees */
+    int32_t swap_iq;        /* a wiring fault: the cables are exchanged, and a tone leaves at source_hz - f */
+    int32_t reserved;
 } qrt_plant_line;
 
 /* The one real ADC on the feedline's output. Down-conversion shares the feedline's source. */
 typedef struct {
     double volts_per_count;        /* range / 2^(bits-1) */
     double volts_per_sqrt_hz_root; /* gain: volts for sqrt(kappa eta)|alpha| of one sqrt(photon/s) */
-    int32_t bits;                  /* clips at +-2^(bits-1); rounds half to even */
-    int32_t input_on;
+    int32_t bits;                  /* clips to [-2^(bits-1), 2^(bits-1) - 1]; rounds half to even */
+    int32_t input_on;              /* else every sample is 0 */
 } qrt_plant_adc;
 
 typedef struct {
@@ -65,7 +68,10 @@ typedef struct {
     uint32_t capture_samples_max;
     uint32_t segment_count_max;   /* per line */
     uint32_t segment_samples_max; /* per line, all segments together */
-    uint32_t response_count_max;  /* cached (line, segment, amplitude, frequency) responses; older ones are computed again */
+    uint32_t tone_samples_max;    /* longest segment of the feedline; a longer play there is QRT_ERR_SEGMENT */
+    uint32_t response_count_max;  /* 17 to 64: cached (segment, amplitude, frequency) responses of the feedline, and as many
+                                     of the drive lines; the least recently used is computed again */
+    uint32_t reserved;
     double projective_exponent;   /* a tone that dephases a qubit by more than this collapses it (8: coherence 3e-4) */
     double negligible_exponent;   /* a tone that dephases by less is dephasing only; between the two: QRT_ERR_WEAK_TONE */
     qrt_plant_qubit qubits[QRT_PLANT_QUBITS_MAX];
@@ -75,7 +81,8 @@ typedef struct {
 
 /* What the plant knows and the runtime must not: populations at the start of projective tones. */
 typedef struct {
-    double population_sum[QRT_PLANT_QUBITS_MAX][QRT_PLANT_TONES_MAX]; /* of level 1 at the k-th projective tone of a shot, summed over shots */
+    /* of level 1 at the k-th projective tone of a shot, summed over shots */
+    double population_sum[QRT_PLANT_QUBITS_MAX][QRT_PLANT_TONES_MAX];
     int64_t shot_count[QRT_PLANT_QUBITS_MAX][QRT_PLANT_TONES_MAX];    /* shots that had a k-th tone */
     int64_t dac_clip_count;  /* samples */
     int64_t adc_clip_count;  /* samples */
@@ -97,9 +104,12 @@ size_t qrt_plant_size(const qrt_plant_config *config);
 /* Checks the config and lays the plant out in lent memory (64-byte aligned). State: thermal equilibrium, fields empty.
  * QRT_OK, QRT_ERR_ABI, QRT_ERR_ARGUMENT, QRT_ERR_MEMORY. */
 qrt_status qrt_plant_init(qrt_plant *plant, size_t plant_size, const qrt_plant_config *config);
-/* Copies a segment of baseband samples, as they stand in the instrument's memory. */
-qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line, uint16_t segment, const int16_t *i, const int16_t *q, uint32_t sample_count);
-/* Begins a run: ticks start at 0 again, truth is cleared, `idle_s` has passed since the last run's end. */
+/* Copies a segment of baseband samples, as they stand in the instrument's memory; between runs, in the place of an older one of
+ * that index. QRT_OK, QRT_ERR_LINE, QRT_ERR_SEGMENT (no such index), QRT_ERR_ARGUMENT, QRT_ERR_MEMORY (no room). */
+qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line, uint16_t segment, const int16_t *i, const int16_t *q,
+                             uint32_t sample_count);
+/* Begins a run: ticks start at 0 again, truth and path are cleared, `idle_s` has passed since the last run's end; outputs that
+ * `safe` turned off may play again. */
 qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s);
 /* Fills the port that the kernel plays on. */
 qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out);
@@ -107,12 +117,15 @@ qrt_status qrt_plant_read_truth(const qrt_plant *plant, qrt_plant_truth *truth_o
 /* Logs the state path into lent memory from now on; count_out counts entries that did not fit, too. */
 qrt_status qrt_plant_log_path(qrt_plant *plant, qrt_plant_path *path, uint32_t path_count_max);
 int64_t qrt_plant_path_count(const qrt_plant *plant);
-/* The physical state (not the caches) as bytes, to start a replay at a batch. */
+/* The physical state (not the caches, not truth) as bytes, to start a replay at a batch: init, segments, start, restore. Seed,
+ * shot and tick are part of it. QRT_ERR_ARGUMENT while a capture is outstanding or overlapping plays clip. */
 size_t qrt_plant_state_size(void);
 qrt_status qrt_plant_save(const qrt_plant *plant, void *state_out, size_t state_size);
 qrt_status qrt_plant_restore(qrt_plant *plant, const void *state, size_t state_size);
-/* For tests: Bloch vector (level 0 at z = +1) in the qubit's own frame, and the two conditional fields (re0, im0, re1, im1). */
-qrt_status qrt_plant_peek(const qrt_plant *plant, uint32_t qubit, double bloch_out[3], double field_out[4]);
+/* For tests: lets time pass until `tick` (counted from the run's start, never backwards), then reads the Bloch vector (level 0 at
+ * z = +1) in the frame at f_qubit, and the two conditional fields (re0, im0, re1, im1) in the frame of the feedline's source.
+ * During a drive pulse the Bloch vector is that of the pulse's start. A definite level has z = +1 or -1 and one field. */
+qrt_status qrt_plant_peek(qrt_plant *plant, uint32_t qubit, int64_t tick, double bloch_out[3], double field_out[4]);
 
 /* Instruction sets, as in qrt_core.h, for this extension's own table. */
 int32_t qrt_plant_isa_count(void);

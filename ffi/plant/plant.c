@@ -1,0 +1,578 @@
+/* The plant: memory, the port's functions, time.
+ *
+ * A tone acts where it begins: every qubit is brought there, and those that the tone measures collapse. A drive pulse waits in
+ * its qubit's queue until the next event after its end, so that later plays on the line can add to it. A capture is rendered
+ * when it ends; by then every play that it can hear has been announced, since ticks never decrease.
+ */
+#include "plant.h"
+#include <string.h>
+
+/* ---- Memory --------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *base; /* NULL: only measure */
+    size_t used;
+} arena;
+
+static void *take(arena *a, size_t count, size_t size)
+{
+    void *block = a->base == NULL ? NULL : a->base + a->used;
+    a->used += (count * size + 63) / 64 * 64;
+    return block;
+}
+
+static void lay_out_responses(arena *a, const qrt_plant_config *config, response *responses)
+{
+    const size_t count = (size_t)config->tone_samples_max + 1;
+    for (uint32_t i = 0; i < config->response_count_max; i++) {
+        response unused;
+        response *r = responses == NULL ? &unused : &responses[i];
+        for (uint32_t q = 0; q < config->qubit_count; q++) {
+            r->overlap[q] = take(a, count, sizeof(cplx));
+            for (int j = 0; j < 2; j++) {
+                r->field[q][j] = take(a, count, sizeof(cplx));
+                r->re[q][j] = take(a, count, sizeof(float));
+                r->im[q][j] = take(a, count, sizeof(float));
+            }
+        }
+    }
+}
+
+/* The one description of the memory: measures if `plant` is NULL, lays out otherwise. `decay_counts` of the resonators. */
+static size_t lay_out(qrt_plant *plant, const qrt_plant_config *config, const uint32_t *decay_counts)
+{
+    qrt_plant unused;
+    arena a = {(char *)plant, 0};
+    (void)take(&a, 1, sizeof *plant);
+    qrt_plant *p = plant == NULL ? &unused : plant;
+    for (uint32_t l = 0; l < config->line_count; l++) {
+        p->lines[l].i = take(&a, config->segment_samples_max, sizeof(int16_t));
+        p->lines[l].q = take(&a, config->segment_samples_max, sizeof(int16_t));
+        p->lines[l].segments = take(&a, config->segment_count_max, sizeof(segment));
+    }
+    for (uint32_t q = 0; q < config->qubit_count; q++) {
+        for (int j = 0; j < 2; j++) {
+            p->resonators[q].decay[j] = take(&a, (size_t)decay_counts[q] + 1, sizeof(cplx));
+            p->resonators[q].decay_re[j] = take(&a, (size_t)decay_counts[q] + 1, sizeof(float));
+            p->resonators[q].decay_im[j] = take(&a, (size_t)decay_counts[q] + 1, sizeof(float));
+        }
+    }
+    p->volts[0] = take(&a, config->tone_samples_max, sizeof(cplx));
+    p->volts[1] = take(&a, config->tone_samples_max, sizeof(cplx));
+    p->samples = take(&a, (size_t)config->capture_samples_max + 3 * NOISE_GROUP, sizeof(float));
+    p->counts = take(&a, (size_t)config->capture_samples_max + NOISE_GROUP, sizeof(int16_t));
+    p->maps = take(&a, config->response_count_max, sizeof(pulse_map));
+    p->responses = take(&a, config->response_count_max, sizeof(response));
+    lay_out_responses(&a, config, plant == NULL ? NULL : p->responses);
+    return a.used;
+}
+
+/* ---- Config --------------------------------------------------------------------------------------------------------- */
+
+static int is_finite(double x) { return x - x == 0.0; }
+static int is_duration(double x) { return x > 0.0; } /* infinity is one, not-a-number is not */
+
+static int qubit_is_valid(const qrt_plant_qubit *q)
+{
+    return is_finite(q->frequency_hz) && is_duration(q->t1_s) && is_duration(q->t2_s) &&
+           q->t2_s <= 2.0 * q->t1_s * (1.0 + 1e-9) && q->thermal_population >= 0.0 && q->thermal_population <= 1.0 &&
+           is_finite(q->drive_rad_per_s_per_v) && is_finite(q->resonator_hz) && is_finite(q->kappa_rad_per_s) &&
+           q->kappa_rad_per_s > 0.0 && is_finite(q->chi_rad_per_s) && is_finite(q->readout_rad_per_s_per_v) &&
+           q->efficiency >= 0.0 && q->efficiency <= 1.0 && is_finite(q->output_phase_rad);
+}
+
+/* Each qubit has one drive line at most, and the feedline is one. */
+static int lines_are_valid(const qrt_plant_config *c)
+{
+    uint32_t seen = 0;
+    for (uint32_t l = 0; l < c->line_count; l++) {
+        const qrt_plant_line *line = &c->lines[l];
+        if (line->qubit < -1 || line->qubit >= (int32_t)c->qubit_count || seen >> (line->qubit + 1) & 1)
+            return 0;
+        seen |= 1u << (line->qubit + 1);
+        if (!is_finite(line->source_hz) || !is_finite(line->volts_per_count_i) || !is_finite(line->volts_per_count_q) ||
+            !is_finite(line->offset_v_i) || !is_finite(line->offset_v_q) || !is_finite(line->gain_imbalance) ||
+            !is_finite(line->skew_rad))
+            return 0;
+    }
+    return 1;
+}
+
+static int config_is_valid(const qrt_plant_config *c)
+{
+    if (c->qubit_count < 1 || c->qubit_count > QRT_PLANT_QUBITS_MAX || c->line_count > QRT_PLANT_LINES_MAX)
+        return 0;
+    for (uint32_t q = 0; q < c->qubit_count; q++)
+        if (!qubit_is_valid(&c->qubits[q]))
+            return 0;
+    const uint32_t samples_max = 1u << 28;
+    return lines_are_valid(c) && c->tick_ps > 0 && c->sample_ticks > 0 && c->granularity_ticks > 0 &&
+           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 && c->capture_samples_max > 0 &&
+           c->capture_samples_max < samples_max && c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
+           c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
+           c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
+           c->negligible_exponent >= 0.0 && c->projective_exponent > c->negligible_exponent && c->adc.bits >= 2 &&
+           c->adc.bits <= 16 && is_finite(c->adc.volts_per_count) && c->adc.volts_per_count > 0.0 &&
+           is_finite(c->adc.volts_per_sqrt_hz_root) && c->adc.volts_per_sqrt_hz_root >= 0.0;
+}
+
+/* Everything that follows from the config, without the tables. 0: a resonator so slow that its memory has no bound here. */
+static int derive(qrt_plant *plant, const qrt_plant_config *config)
+{
+    plant->config = *config;
+    plant->sample_s = (double)config->tick_ps * 1e-12 * (double)config->sample_ticks;
+    plant->feedline = -1;
+    for (uint32_t l = 0; l < config->line_count; l++) {
+        plant->lines[l] = line_of(&config->lines[l]);
+        if (config->lines[l].qubit < 0)
+            plant->feedline = (int32_t)l;
+    }
+    for (uint32_t q = 0; q < config->qubit_count; q++) {
+        plant->resonators[q] = resonator_of(plant, q);
+        plant->laws[q] = law_of(plant, q);
+        if (plant->resonators[q].decay_count > DECAY_SAMPLES_MAX)
+            return 0;
+    }
+    const double gain = config->adc.volts_per_sqrt_hz_root / config->adc.volts_per_count;
+    plant->sigma = (float)(gain * __builtin_sqrt(0.5 / plant->sample_s));
+    return 1;
+}
+
+size_t qrt_plant_size(const qrt_plant_config *config)
+{
+    qrt_plant scratch;
+    uint32_t decay_counts[QRT_PLANT_QUBITS_MAX] = {0};
+    if (config == NULL || config->abi != QRT_PLANT_ABI || config->size != sizeof *config || !config_is_valid(config) ||
+        !derive(&scratch, config))
+        return 0;
+    for (uint32_t q = 0; q < config->qubit_count; q++)
+        decay_counts[q] = scratch.resonators[q].decay_count;
+    return lay_out(NULL, config, decay_counts);
+}
+
+qrt_status qrt_plant_init(qrt_plant *plant, size_t plant_size, const qrt_plant_config *config)
+{
+    if (config == NULL || config->abi != QRT_PLANT_ABI || config->size != sizeof *config)
+        return QRT_ERR_ABI;
+    const size_t size = qrt_plant_size(config);
+    if (size == 0 || plant == NULL || (uintptr_t)plant % 64 != 0)
+        return QRT_ERR_ARGUMENT;
+    if (plant_size < size)
+        return QRT_ERR_MEMORY;
+    memset(plant, 0, size);
+    (void)derive(plant, config);
+    uint32_t decay_counts[QRT_PLANT_QUBITS_MAX] = {0};
+    for (uint32_t q = 0; q < config->qubit_count; q++)
+        decay_counts[q] = plant->resonators[q].decay_count;
+    (void)lay_out(plant, config, decay_counts);
+    for (uint32_t q = 0; q < config->qubit_count; q++) {
+        fill_decay(&plant->resonators[q]);
+        qubit *u = &plant->state.qubits[q];
+        u->z = plant->laws[q].equilibrium_z;
+        u->piece_count = 1;
+        u->pieces[0].weight[0] = 1.0 - config->qubits[q].thermal_population;
+        u->pieces[0].weight[1] = config->qubits[q].thermal_population;
+    }
+    plant->rendered_start = -1;
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line_index, uint16_t index, const int16_t *i, const int16_t *q,
+                             uint32_t sample_count)
+{
+    if (line_index >= plant->config.line_count)
+        return QRT_ERR_LINE;
+    if (index >= plant->config.segment_count_max)
+        return QRT_ERR_SEGMENT;
+    if (i == NULL || q == NULL || sample_count == 0)
+        return QRT_ERR_ARGUMENT;
+    line *l = &plant->lines[line_index];
+    segment *s = &l->segments[index];
+    if (l->used - s->sample_count + (uint64_t)sample_count > plant->config.segment_samples_max)
+        return QRT_ERR_MEMORY;
+    if (s->sample_count > 0) { /* closes the gap of the old one */
+        const uint32_t after = s->offset + s->sample_count;
+        memmove(l->i + s->offset, l->i + after, (l->used - after) * sizeof *l->i);
+        memmove(l->q + s->offset, l->q + after, (l->used - after) * sizeof *l->q);
+        for (uint32_t k = 0; k < plant->config.segment_count_max; k++)
+            if (l->segments[k].offset >= after)
+                l->segments[k].offset -= s->sample_count;
+        l->used -= s->sample_count;
+    }
+    *s = (segment){.offset = l->used, .sample_count = sample_count};
+    l->used += sample_count;
+    double peak = 0.0;
+    for (uint32_t n = 0; n < sample_count; n++) {
+        l->i[s->offset + n] = i[n];
+        l->q[s->offset + n] = q[n];
+        const double power = (double)i[n] * (double)i[n] + (double)q[n] * (double)q[n];
+        peak = power > peak ? power : peak;
+    }
+    s->peak = __builtin_sqrt(peak);
+    for (uint32_t k = 0; k < plant->config.response_count_max; k++) {
+        cache_entry *entries[2] = {&plant->responses[k].entry, &plant->maps[k].entry};
+        for (int e = 0; e < 2; e++)
+            if (entries[e]->key.line == line_index && entries[e]->key.segment == index)
+                entries[e]->is_valid = 0;
+    }
+    return QRT_OK;
+}
+
+/* ---- Runs and shots ------------------------------------------------------------------------------------------------- */
+
+/* Sample of a tick that ends everything announced so far. */
+static int64_t end_of_run(const qrt_plant *plant)
+{
+    const plant_state *s = &plant->state;
+    int64_t end = s->now;
+    for (uint32_t k = 0; k < s->tone_count; k++)
+        end = s->tones[k].end > end ? s->tones[k].end : end;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++)
+        for (uint32_t p = 0; p < s->qubits[q].pulse_count; p++) {
+            const int64_t pulse_end = s->qubits[q].pulses[p].start + (int64_t)s->qubits[q].pulses[p].key.sample_count;
+            end = pulse_end > end ? pulse_end : end;
+        }
+    return end;
+}
+
+qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
+{
+    if (!(idle_s >= 0.0))
+        return QRT_ERR_ARGUMENT;
+    plant_state *s = &plant->state;
+    memset(plant->captures, 0, sizeof plant->captures);
+    const int64_t end = end_of_run(plant);
+    const double idle = idle_s / plant->sample_s + 0.5;
+    const int64_t later = end + (idle < 1e17 ? (int64_t)idle : (int64_t)1e17);
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        qubit *u = &s->qubits[q];
+        const qrt_status status = advance(plant, q, end);
+        if (status != QRT_OK)
+            return status;
+        if (u->is_definite)
+            release(plant, q, end);
+        (void)advance(plant, q, later);
+        (void)anchor(plant, q, later, EACH);
+        u->pieces[0] = u->pieces[u->piece_count - 1];
+        u->pieces[0].start = 0;
+        u->piece_count = 1;
+        u->at = 0;
+        u->draw_count = u->tone_count = 0;
+    }
+    s->tone_count = 0;
+    s->seed = seed;
+    s->shot = s->shot_start = s->now = 0;
+    s->is_safe = 0;
+    plant->rendered_start = -1;
+    memset(&plant->truth, 0, sizeof plant->truth);
+    plant->path_count = 0;
+    return QRT_OK;
+}
+
+/* Checks the order and the grid of a tick and gives its sample. */
+static qrt_status arrive(const qrt_plant *plant, int64_t tick, int64_t *sample_out)
+{
+    const int64_t from_shot = tick - plant->state.shot_start * plant->config.sample_ticks;
+    *sample_out = tick / plant->config.sample_ticks;
+    if (tick < 0 || *sample_out < plant->state.now)
+        return QRT_ERR_TICK_ORDER;
+    return from_shot % plant->config.granularity_ticks == 0 ? QRT_OK : QRT_ERR_ARGUMENT;
+}
+
+static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
+{
+    qrt_plant *plant = self;
+    plant_state *s = &plant->state;
+    if (shot < 0 || tick < 0 || tick % plant->config.sample_ticks != 0)
+        return QRT_ERR_ARGUMENT;
+    const int64_t sample = tick / plant->config.sample_ticks;
+    if (sample < s->now)
+        return QRT_ERR_TICK_ORDER;
+    s->now = sample;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++)
+        if (s->qubits[q].is_definite) {
+            const qrt_status status = advance_level(plant, q, sample);
+            if (status != QRT_OK)
+                return status;
+        }
+    s->shot = shot;
+    s->shot_start = sample;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        qubit *u = &s->qubits[q];
+        u->draw_count = u->tone_count = 0;
+        if (u->is_definite) /* an exponential wait has no memory: drawn again from this shot's words */
+            draw_jump(plant, q, sample);
+    }
+    return QRT_OK;
+}
+
+/* ---- Plays ---------------------------------------------------------------------------------------------------------- */
+
+static int is_measuring(const qrt_plant *plant, const tone *t, uint32_t q)
+{
+    return plant->responses[t->response].exponent[q] >= plant->config.projective_exponent;
+}
+
+static qrt_status play_pulse(qrt_plant *plant, uint32_t q, int64_t sample, const play_key *key)
+{
+    qubit *u = &plant->state.qubits[q];
+    const qrt_status status = advance(plant, q, sample);
+    if (status != QRT_OK)
+        return status;
+    if (u->is_definite) {
+        for (uint32_t k = 0; k < plant->state.tone_count; k++)
+            if (plant->state.tones[k].end > sample && is_measuring(plant, &plant->state.tones[k], q))
+                return QRT_ERR_DRIVE_IN_TONE;
+        release(plant, q, sample);
+    }
+    if (u->pulse_count == PULSES_MAX)
+        return QRT_ERR_LINE;
+    u->pulses[u->pulse_count].start = sample;
+    u->pulses[u->pulse_count++].key = *key;
+    return QRT_OK;
+}
+
+static qrt_status play_tone(qrt_plant *plant, int64_t sample, const play_key *key)
+{
+    plant_state *s = &plant->state;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        qubit *u = &s->qubits[q];
+        const qrt_status status = advance(plant, q, sample);
+        if (status != QRT_OK)
+            return status;
+        if (u->at == sample && !anchor(plant, q, sample, u->is_definite ? u->level : EACH))
+            return QRT_ERR_PORT;
+    }
+    forget_tones(plant);
+    if (s->tone_count == TONES_MAX)
+        return QRT_ERR_LINE;
+    tone *t = &s->tones[s->tone_count];
+    *t = (tone){.start = sample, .end = sample + (int64_t)key->sample_count, .key = *key};
+    double peak = peak_of(plant, key);
+    for (uint32_t k = 0; k < s->tone_count; k++)
+        if (s->tones[k].end > sample) {
+            peak += peak_of(plant, &s->tones[k].key);
+            t->is_residue = peak > FULL_SCALE;
+        }
+    resolve_tone(plant, s->tone_count);
+    s->tone_count++;
+    const response *r = &plant->responses[t->response];
+    plant->truth.dac_clip_count += r->entry.clip_count;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++)
+        if (r->exponent[q] > plant->config.negligible_exponent && r->exponent[q] < plant->config.projective_exponent) {
+            s->tone_count--;
+            return QRT_ERR_WEAK_TONE;
+        }
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        if (!is_measuring(plant, t, q))
+            continue;
+        if (s->qubits[q].at != sample || s->qubits[q].pulse_count > 0) /* a drive pulse is still on */
+            return QRT_ERR_DRIVE_IN_TONE;
+        collapse(plant, q, sample, t->end);
+    }
+    return QRT_OK;
+}
+
+static qrt_status play(void *self, const qrt_play *p)
+{
+    qrt_plant *plant = self;
+    int64_t sample;
+    if (p->line >= plant->config.line_count || plant->state.is_safe)
+        return QRT_ERR_LINE;
+    const line *l = &plant->lines[p->line];
+    if (p->segment >= plant->config.segment_count_max || l->segments[p->segment].sample_count == 0)
+        return QRT_ERR_SEGMENT;
+    if (p->amplitude > QRT_AMPLITUDE_ONE || p->amplitude < -QRT_AMPLITUDE_ONE)
+        return QRT_ERR_ARGUMENT;
+    const qrt_status status = arrive(plant, p->tick, &sample);
+    if (status != QRT_OK)
+        return status;
+    const play_key key = {
+        .phase = p->phase,
+        .frequency = p->frequency,
+        .amplitude = p->amplitude,
+        .sample_count = l->segments[p->segment].sample_count,
+        .line = p->line,
+        .segment = p->segment,
+    };
+    if (l->qubit < 0 && key.sample_count > plant->config.tone_samples_max)
+        return QRT_ERR_SEGMENT;
+    plant->state.now = sample;
+    if (!l->on)
+        return QRT_OK;
+    return l->qubit < 0 ? play_tone(plant, sample, &key) : play_pulse(plant, (uint32_t)l->qubit, sample, &key);
+}
+
+/* Outputs go off at the last tick heard of: what is playing ends there. */
+static qrt_status safe(void *self)
+{
+    qrt_plant *plant = self;
+    plant_state *s = &plant->state;
+    for (uint32_t k = 0; k < s->tone_count; k++)
+        if (s->tones[k].end > s->now)
+            s->tones[k].end = s->now > s->tones[k].start ? s->now : s->tones[k].start;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        qubit *u = &s->qubits[q];
+        for (uint32_t p = 0; p < u->pulse_count; p++) {
+            const int64_t played = s->now - u->pulses[p].start;
+            if (played < (int64_t)u->pulses[p].key.sample_count)
+                u->pulses[p].key.sample_count = played > 0 ? (uint32_t)played : 0;
+        }
+    }
+    s->is_safe = 1;
+    return QRT_OK;
+}
+
+/* ---- Captures ------------------------------------------------------------------------------------------------------- */
+
+static qrt_status capture_begin(void *self, const qrt_capture *c)
+{
+    qrt_plant *plant = self;
+    int64_t sample;
+    if (c->channel != 0 || c->slot >= CAPTURES_MAX || plant->captures[c->slot].is_open)
+        return QRT_ERR_CHANNEL;
+    if (c->sample_count == 0 || c->sample_count > plant->config.capture_samples_max)
+        return QRT_ERR_CAPTURE_LENGTH;
+    const qrt_status status = arrive(plant, c->tick, &sample);
+    if (status != QRT_OK)
+        return status;
+    plant->state.now = sample;
+    plant->captures[c->slot] = (capture){1, c->channel, sample, c->sample_count};
+    return QRT_OK;
+}
+
+/* Noise in whole groups of the shot, fields on top, then counts. */
+static void convert(qrt_plant *plant, int64_t start, uint32_t sample_count)
+{
+    const adc_kernels *kernels = adc_selected();
+    const plant_state *s = &plant->state;
+    const uint64_t in_shot = (uint64_t)(start - s->shot_start);
+    const uint32_t group = (uint32_t)(in_shot / NOISE_GROUP);
+    const uint32_t skipped = (uint32_t)(in_shot % NOISE_GROUP);
+    const noise_key key = {{(uint32_t)s->seed, (uint32_t)(s->seed >> 32)},
+                           {0, QRT_STREAM_NOISE, (uint32_t)s->shot, (uint32_t)((uint64_t)s->shot >> 32)}};
+    kernels->noise(&key, group, (skipped + sample_count + NOISE_GROUP - 1) / NOISE_GROUP, plant->sigma, plant->samples);
+    float *samples = plant->samples + skipped;
+    render(plant, kernels, start, sample_count, samples);
+    memset(samples + sample_count, 0, VECTOR_BYTES_MAX);
+    const float max = (float)((1 << (plant->config.adc.bits - 1)) - 1);
+    plant->truth.adc_clip_count += kernels->quantise(samples, sample_count, -max - 1.0f, max, plant->counts);
+}
+
+static qrt_status capture_end(void *self, uint16_t slot, const int16_t **samples_out)
+{
+    qrt_plant *plant = self;
+    if (slot >= CAPTURES_MAX || !plant->captures[slot].is_open)
+        return QRT_ERR_CHANNEL;
+    const capture c = plant->captures[slot];
+    const int64_t end = c.start + (int64_t)c.sample_count;
+    plant->state.now = end > plant->state.now ? end : plant->state.now;
+    *samples_out = plant->counts;
+    if (plant->rendered_start != c.start || plant->rendered_count != c.sample_count) {
+        for (uint32_t q = 0; q < plant->config.qubit_count; q++)
+            if (plant->state.qubits[q].is_definite && plant->state.qubits[q].at < end) {
+                const qrt_status status = advance_level(plant, q, end);
+                if (status != QRT_OK)
+                    return status;
+            }
+        if (plant->config.adc.input_on)
+            convert(plant, c.start, c.sample_count);
+        else
+            memset(plant->counts, 0, c.sample_count * sizeof *plant->counts);
+        plant->rendered_start = c.start;
+        plant->rendered_count = c.sample_count;
+    }
+    plant->captures[slot].is_open = 0;
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out)
+{
+    *port_out = (qrt_port){
+        .abi = QRT_PORT_ABI,
+        .size = sizeof *port_out,
+        .self = plant,
+        .begin_shot = begin_shot,
+        .play = play,
+        .capture_begin = capture_begin,
+        .capture_end = capture_end,
+        .safe = safe,
+        .feedback_latency_ticks = plant->config.feedback_latency_ticks,
+        .granularity_ticks = plant->config.granularity_ticks,
+        .sample_ticks = plant->config.sample_ticks,
+        .line_count = plant->config.line_count,
+        .channel_count = 1,
+        .capture_samples_max = plant->config.capture_samples_max,
+        .outstanding_max = CAPTURES_MAX,
+    };
+    return QRT_OK;
+}
+
+/* ---- What tests and records ask ------------------------------------------------------------------------------------- */
+
+qrt_status qrt_plant_read_truth(const qrt_plant *plant, qrt_plant_truth *truth_out)
+{
+    *truth_out = plant->truth;
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_log_path(qrt_plant *plant, qrt_plant_path *path, uint32_t path_count_max)
+{
+    plant->path = path;
+    plant->path_count_max = path_count_max;
+    plant->path_count = 0;
+    return QRT_OK;
+}
+
+int64_t qrt_plant_path_count(const qrt_plant *plant) { return plant->path_count; }
+
+size_t qrt_plant_state_size(void) { return sizeof(plant_state); }
+
+qrt_status qrt_plant_save(const qrt_plant *plant, void *state_out, size_t state_size)
+{
+    if (state_size < sizeof plant->state)
+        return QRT_ERR_MEMORY;
+    for (uint32_t slot = 0; slot < CAPTURES_MAX; slot++)
+        if (plant->captures[slot].is_open)
+            return QRT_ERR_ARGUMENT;
+    for (uint32_t k = 0; k < plant->state.tone_count; k++)
+        if (plant->state.tones[k].is_residue)
+            return QRT_ERR_ARGUMENT;
+    memcpy(state_out, &plant->state, sizeof plant->state);
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_restore(qrt_plant *plant, const void *state, size_t state_size)
+{
+    if (state_size < sizeof plant->state)
+        return QRT_ERR_MEMORY;
+    memcpy(&plant->state, state, sizeof plant->state);
+    memset(plant->captures, 0, sizeof plant->captures);
+    plant->rendered_start = -1;
+    for (uint32_t k = 0; k < plant->state.tone_count; k++)
+        resolve_tone(plant, k);
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_peek(qrt_plant *plant, uint32_t q, int64_t tick, double bloch_out[3], double field_out[4])
+{
+    const int64_t sample = tick / plant->config.sample_ticks;
+    if (q >= plant->config.qubit_count)
+        return QRT_ERR_ARGUMENT;
+    if (tick < 0 || sample < plant->state.now)
+        return QRT_ERR_TICK_ORDER;
+    plant->state.now = sample;
+    const qrt_status status = advance(plant, q, sample);
+    if (status != QRT_OK)
+        return status;
+    const qubit *u = &plant->state.qubits[q];
+    bloch_out[0] = u->is_definite ? 0.0 : u->x;
+    bloch_out[1] = u->is_definite ? 0.0 : u->y;
+    bloch_out[2] = u->is_definite ? 1.0 - 2.0 * u->level : u->z;
+    for (int j = 0; j < 2; j++) {
+        const cplx field = field_at(plant, q, u->is_definite ? u->level : j, sample);
+        field_out[2 * j] = field.re;
+        field_out[2 * j + 1] = field.im;
+    }
+    return QRT_OK;
+}
