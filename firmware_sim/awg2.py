@@ -1,0 +1,132 @@
+"""The two-channel arbitrary waveform generator `Q-RT,AWG2`, as a command table.
+
+Each channel has a segment memory of 16-bit samples, its full scale and offset in volts peak, and an output switch. The
+sample clock is common. Segments are blocks of little-endian int16. Memory can be written while the instrument is
+aborted; INITiate makes it wait for triggers, which is when its segments can be played. The catalogue names
+size and CRC-32 of each segment, so that a client can know what is in memory without reading it back.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+from qrt.scpi import Action, Boolean, Call, Data, Instrument, Model, Number, Refusal, Setting
+
+CHANNEL_COUNT = 2
+SEGMENT_COUNT_MAX = 256
+MEMORY_SAMPLES = 65536  # per channel, all segments together
+SAMPLE_BYTES = 2
+FULL_SCALE_COUNTS = 32768  # of int16: the amplitude in volts belongs to this count
+WAITING_FOR_TRIGGER = 32  # bit of the operation condition register
+
+SEGMENT = Number(0, SEGMENT_COUNT_MAX - 1, whole=True)
+
+
+@dataclass
+class AwgMemory:
+    """What the instrument holds beside its settings."""
+
+    segments: dict[int, dict[int, bytes]] = field(default_factory=lambda: {n: {} for n in range(1, CHANNEL_COUNT + 1)})
+    running: bool = False
+
+
+def _channel(instrument: Instrument, call: Call) -> dict[int, bytes]:
+    """Return the memory of the channel that a header names."""
+    segments: dict[int, bytes] = instrument.memory.segments[call.suffixes[0]]
+    return segments
+
+
+def _writable(instrument: Instrument, call: Call) -> dict[int, bytes]:
+    """Return the memory of a channel for a change."""
+    if instrument.memory.running:
+        raise Refusal(-221, "memory is in use; ABORt first")
+    return _channel(instrument, call)
+
+
+def _used_samples(segments: dict[int, bytes]) -> int:
+    return sum(map(len, segments.values())) // SAMPLE_BYTES
+
+
+def store(instrument: Instrument, call: Call) -> None:
+    """Do TRACe:DATA: write a segment, in place of one with the same index."""
+    segments = _writable(instrument, call)
+    index, data = call.values
+    if not data or len(data) % SAMPLE_BYTES:
+        raise Refusal(-161, f"{len(data)} bytes are no int16 samples")
+    rest = {key: value for key, value in segments.items() if key != index}
+    if _used_samples(rest) + len(data) // SAMPLE_BYTES > MEMORY_SAMPLES:
+        raise Refusal(-225, f"{MEMORY_SAMPLES - _used_samples(rest)} samples free")
+    segments[index] = data
+
+
+def recall(instrument: Instrument, call: Call) -> bytes:
+    """Do TRACe:DATA?."""
+    segments = _channel(instrument, call)
+    if call.values[0] not in segments:
+        raise Refusal(-224, f"no segment {call.values[0]}")
+    return segments[call.values[0]]
+
+
+def _delete(instrument: Instrument, call: Call) -> None:
+    segments = _writable(instrument, call)
+    if segments.pop(call.values[0], None) is None:
+        raise Refusal(-224, f"no segment {call.values[0]}")
+
+
+def _delete_all(instrument: Instrument, call: Call) -> None:
+    _writable(instrument, call).clear()
+
+
+def _catalogue(instrument: Instrument, call: Call) -> str:
+    """Reply count, then index, samples and CRC-32 of each segment."""
+    segments = sorted(_channel(instrument, call).items())
+    fields = [len(segments)]
+    for index, data in segments:
+        fields += [index, len(data) // SAMPLE_BYTES, zlib.crc32(data)]
+    return ",".join(map(str, fields))
+
+
+def _free(instrument: Instrument, call: Call) -> str:
+    """Reply free samples and used samples."""
+    used = _used_samples(_channel(instrument, call))
+    return f"{MEMORY_SAMPLES - used},{used}"
+
+
+def _initiate(instrument: Instrument, call: Call) -> None:
+    instrument.memory.running = True
+
+
+def _abort(instrument: Instrument, call: Call) -> None:
+    instrument.memory.running = False
+
+
+def _condition(instrument: Instrument, call: Call) -> str:
+    return str(WAITING_FOR_TRIGGER * instrument.memory.running)
+
+
+AWG2 = Model(
+    manufacturer="Q-RT",
+    name="AWG2",
+    firmware="1.0",
+    suffix_max=CHANNEL_COUNT,
+    block_size_max=MEMORY_SAMPLES * SAMPLE_BYTES,
+    memory=AwgMemory,
+    entries=(
+        Setting(
+            "[SOURce<n>]:VOLTage[:LEVel][:IMMediate][:AMPLitude]", "amplitude_v", Number(0.001, 5.0, 0.1, "V"), 0.1
+        ),
+        Setting("[SOURce<n>]:VOLTage[:LEVel][:IMMediate]:OFFSet", "offset_v", Number(-1.0, 1.0, 0.0, "V"), 0.0),
+        Setting("[SOURce]:FREQuency:RASTer", "sample_rate_hz", Number(1e6, 4e9, 1e9, "HZ"), 1e9),
+        Setting("OUTPut<n>[:STATe]", "output", Boolean(), initial=False),
+        Action("TRACe<n>[:DATA]", store, (SEGMENT, Data())),
+        Action("TRACe<n>[:DATA]?", recall, (SEGMENT,)),
+        Action("TRACe<n>:DELete[:NAME]", _delete, (SEGMENT,)),
+        Action("TRACe<n>:DELete:ALL", _delete_all),
+        Action("TRACe<n>:CATalog?", _catalogue),
+        Action("TRACe<n>:FREE?", _free),
+        Action("INITiate[:IMMediate]", _initiate),
+        Action("ABORt", _abort),
+        Action("STATus:OPERation:CONDition?", _condition),
+    ),
+)

@@ -1,0 +1,130 @@
+"""Driver of the two-channel arbitrary waveform generator `Q-RT,AWG2`.
+
+Segments go as blocks of little-endian int16 into a channel's memory and are read back in full. What is in memory already
+stays: a segment is sent when it differs from what was last sent and verified, or when the instrument's catalogue (index,
+samples, CRC-32) does not agree. Memory is written while the instrument is aborted.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from qrt.drivers.link import Link
+from qrt.drivers.switch import Driver
+from qrt.scpi import ReplyError, read_integer
+
+SAMPLE_BYTES = 2
+WAITING_FOR_TRIGGER = 32  # bit of the operation condition register
+CHANNELS = (1, 2)
+
+
+class Awg2(Driver):
+    """The instrument, opened and identified by the lab."""
+
+    manufacturer = "Q-RT"
+    model = "AWG2"
+    switches = ("OUTPut1", "OUTPut2")
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link)
+        self._sent: dict[int, dict[int, bytes]] = {channel: {} for channel in CHANNELS}  # verified content
+        self.sent_count = 0  # segments
+        self.sent_bytes = 0
+        self.kept_count = 0
+        self.lost_count = 0  # segments that the instrument no longer had as they were sent
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the session has counted, and segments sent, kept and lost."""
+        own = {
+            "segment_sent_count": self.sent_count,
+            "segment_sent_bytes": self.sent_bytes,
+            "segment_kept_count": self.kept_count,
+            "segment_lost_count": self.lost_count,
+        }
+        return super().counters | own
+
+    def configure(self, channel: int, amplitude_v: float, sample_rate_hz: float) -> None:
+        """Set full scale, offset and sample clock, each read back."""
+        self.link.set_number(f"SOURce{channel}:VOLTage", amplitude_v)
+        self.link.set_number(f"SOURce{channel}:VOLTage:OFFSet", 0.0, tolerance=1e-4)
+        self.link.set_number("FREQuency:RASTer", sample_rate_hz)
+        self.link.check_errors("configure")
+
+    def output(self, channel: int, on: bool) -> None:  # noqa: FBT001 - the value itself
+        """Switch an output, read back."""
+        self.link.set_boolean(f"OUTPut{channel}", on)
+
+    def run(self, on: bool) -> None:  # noqa: FBT001 - the value itself
+        """Wait for triggers (segments can be played), or abort (they can be written); read back."""
+        self.link.command("INITiate" if on else "ABORt")
+        if self._running() is not on:
+            raise self.link.error(
+                "INITiate" if on else "ABORt",
+                f"operation condition does not show {'' if on else 'no '}waiting for trigger",
+            )
+
+    def upload(self, channel: int, segments: Sequence[bytes]) -> None:
+        """Make a channel's memory hold exactly these segments, by index. Little-endian int16 each."""
+        stored = self._catalogue(channel)
+        sent = self._sent[channel]
+        changed = [
+            index for index, data in enumerate(segments) if sent.get(index) != data or stored.get(index) != _entry(data)
+        ]
+        surplus = [index for index in stored if index >= len(segments)]
+        self.lost_count += sum(
+            stored.get(index) != _entry(data) for index, data in sent.items() if index < len(segments)
+        )
+        self.kept_count += len(segments) - len(changed)
+        if not changed and not surplus:
+            return
+        was_running = self._running()
+        if was_running:
+            self.run(on=False)
+        for index in surplus + [index for index in changed if index in stored]:
+            sent.pop(index, None)
+            self.link.command(f"TRACe{channel}:DELete {index}")
+        for index in changed:
+            sent.pop(index, None)
+            self._send(channel, index, segments[index])
+            sent[index] = segments[index]
+        if was_running:
+            self.run(on=True)
+        self.link.check_errors("upload")
+
+    def _send(self, channel: int, index: int, data: bytes) -> None:
+        """Write one segment and compare what is read back."""
+        message = f"TRACe{channel}:DATA {index},"
+        self.link.command(message, data)
+        self.sent_count += 1
+        self.sent_bytes += len(data)
+        errors = self.link.take_errors()
+        if errors:
+            raise self.link.error(message, f"segment of {len(data)} bytes refused: {'; '.join(errors)}")
+        found = self.link.query_block(f"TRACe{channel}:DATA? {index}", len(data))
+        if found != data:
+            at = next(place for place in range(len(data)) if found[place] != data[place])
+            raise self.link.error(
+                message, f"segment read back differs at sample {at // SAMPLE_BYTES} of {len(data) // SAMPLE_BYTES}"
+            )
+
+    def _running(self) -> bool:
+        return bool(int(self.link.query_number("STATus:OPERation:CONDition?")) & WAITING_FOR_TRIGGER)
+
+    def _catalogue(self, channel: int) -> dict[int, tuple[int, int]]:
+        """Return samples and CRC-32 of each segment in memory."""
+        message = f"TRACe{channel}:CATalog?"
+        reply = self.link.query(message)
+        try:
+            count, *numbers = (read_integer(word) for word in reply.split(","))
+        except ReplyError as error:
+            raise self.link.error(message, str(error)) from None
+        if len(numbers) != 3 * count:
+            raise self.link.error(message, f"expected {count} segments of three numbers, got {len(numbers)} numbers")
+        return {numbers[at]: (numbers[at + 1], numbers[at + 2]) for at in range(0, len(numbers), 3)}
+
+
+def _entry(data: bytes) -> tuple[int, int]:
+    """Return how the catalogue names a segment."""
+    return len(data) // SAMPLE_BYTES, zlib.crc32(data)

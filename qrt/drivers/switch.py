@@ -1,0 +1,69 @@
+"""What every driver does: prove that it talks to the instrument it was written for, and switch its outputs off.
+
+Safe means read back. An output that stays on after OFF is tried on a second path, *RST; if that does not help, the error
+says what was read; if nothing can be read, it says that the state is UNKNOWN. An instrument that does not answer costs
+two time-outs, no more.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from qrt.drivers.link import Link
+from qrt.errors import InstrumentError
+
+IDN_FIELDS = 4
+
+
+class Driver:
+    """A driver of instruments that answer *IDN? with `manufacturer,model,serial,firmware`."""
+
+    manufacturer: ClassVar[str]
+    model: ClassVar[str]
+    switches: ClassVar[tuple[str, ...]]  # headers of the switches that are off when the instrument is safe
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.idn = ""
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What this instrument's session and driver have counted."""
+        return self.link.counters
+
+    def identify(self) -> str:
+        """Ask who it is, and return it. Raises InstrumentError if it is not who the driver is for."""
+        idn = self.link.query("*IDN?", 256)
+        words = [word.strip() for word in idn.split(",")]
+        if len(words) != IDN_FIELDS or words[:2] != [self.manufacturer, self.model]:
+            fix = f"check `instruments.{self.link.name}`: driver and address"
+            raise self.link.error(
+                "*IDN?", f"expected `{self.manufacturer},{self.model},<serial>,<firmware>`, got {idn!r}; {fix}"
+            )
+        self.idn = idn
+        self.link.command("*CLS")
+        return idn
+
+    def safe(self) -> None:
+        """Switch every output off and read it back. Raises InstrumentError where that could not be verified."""
+        first = self._try(*(f"{header} 0" for header in self.switches))
+        if first is None:
+            return
+        second = self._try("*RST")
+        if second is not None:
+            raise InstrumentError(f"{second}\n  the first try, switching off: {first}")
+        self.link.take_errors()
+
+    def _try(self, *commands: str) -> str | None:
+        """Send the commands, then look at every switch. Return None if all are off, else what is known."""
+        try:
+            for command in commands:
+                self.link.command(command)
+            still_on = [header for header in self.switches if self.link.query_boolean(f"{header}?")]
+            if not still_on:
+                return None
+            reports = "; ".join(self.link.take_errors())
+        except InstrumentError as error:
+            return f"output state UNKNOWN: {error}"
+        said = f"; the instrument reports {reports}" if reports else ""
+        return str(self.link.error("; ".join(commands), f"{', '.join(still_on)} still ON{said}"))
