@@ -33,8 +33,8 @@ FLAGS = [
     "-O3",
     "-D_GNU_SOURCE",
     "-ffp-contract=off",
-    "-fno-math-errno",
     "-fno-fast-math",
+    "-fno-math-errno",  # behind the flag above, which would turn errno on again
     "-fvisibility=hidden",
     "-pthread",
 ]

@@ -8,6 +8,7 @@ dtype and shape in the comment beside the field. No behaviour lives here beyond 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
@@ -119,6 +120,12 @@ class Source(msgspec.Struct, frozen=True):
     line: int = 0
     column: int = 0
     text: str = ""
+    path: str = ""
+
+    @property
+    def where(self) -> str:
+        """Return `file:line:column: `, the start of a ProgramError, or nothing for nowhere."""
+        return f"{self.path}:{self.line}:{self.column}: " if self.line else ""
 
 
 NOWHERE = Source()
@@ -159,11 +166,16 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class ShiftPhase(msgspec.Struct, frozen=True):
-    """Add to a frame's phase: a virtual rz(theta) on a drive frame is a shift of -theta."""
+    """Add to a frame's phase: a virtual rz(theta) on a drive frame is a shift of -theta.
+
+    `turns` is the same shift as an exact fraction of a turn, where the program writes a rational multiple of pi; it goes before
+    `phase_rad`, so that three shifts of pi/3 are one of pi to the last bits of the NCO's phase word.
+    """
 
     frame: str
     phase_rad: float
     source: Source = NOWHERE
+    turns: Fraction | None = None
 
 
 class SetFrequency(msgspec.Struct, frozen=True):
@@ -184,7 +196,9 @@ class Sync(msgspec.Struct, frozen=True):
 class If(msgspec.Struct, frozen=True):
     """Branch on bits once they are ready: `then` if sum(bit_k << k) over `bits` equals `value`, else `otherwise`.
 
-    With `pad`, the shorter branch is padded, so that what follows keeps one tick on both paths.
+    With `pad`, the shorter branch is padded, so that what follows keeps one tick on both paths. Where one branch of a program acts on
+    several sequencers, each has an If of its own in its block, and `sequencers` names all of them: they take the same side, and may
+    hold syncs among each other. None named: the branch is this sequencer's alone.
     """
 
     bits: tuple[int, ...]
@@ -193,6 +207,7 @@ class If(msgspec.Struct, frozen=True):
     otherwise: tuple[Op, ...] = ()
     pad: bool = True
     source: Source = NOWHERE
+    sequencers: tuple[str, ...] = ()
 
 
 class WriteBit(msgspec.Struct, frozen=True):
@@ -322,6 +337,15 @@ class Measure(Protocol):
     """Runs pulses on the lab through the loop; calibration receives one and knows nothing else of the lab's hardware."""
 
     def __call__(self, pulses: Pulses, shots: int) -> Measured: ...
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """What a twin's plant knows of a run and no lab would."""
+
+    population: Mapping[
+        tuple[str, int], float
+    ]  # (qubit, k) -> mean population of level 1 at the start of its k-th readout tone in the shot
+    counters: Mapping[str, int]  # clipped samples, jumps
 
 
 class StdErr(msgspec.Struct, frozen=True):
