@@ -1,0 +1,199 @@
+"""The command `qrt`: names, options and how it ends. What a command does is in `qrt.commands`, loaded when it is chosen.
+
+Nothing but click is imported here, so that `qrt --help` is quicker than numpy. Errors of the world end with one message on standard
+error and the exit status of their class; with `--json` the last line of standard output is one JSON object either way, and holds `error`
+if there was one. Our own errors keep their traceback: they are bugs, to be reported.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+JSON = f"{__package__}.json"  # where a context keeps that --json was given
+
+as_json = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    is_eager=True,
+    expose_value=True,
+    callback=lambda context, _, value: context.meta.setdefault(JSON, value) or value,
+    help="Print one JSON object on the last line, and nothing for people.",
+)
+lab_option = click.option("--lab", "lab_path", required=True, type=click.Path(), help="The lab's TOML file.")
+program_argument = click.argument("program", type=click.Path())
+inputs_option = click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an `input` of the program."
+)
+
+
+class Commands(click.Group):
+    """The group of commands, which turns errors into messages and exit statuses."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; end as the module's head says."""
+        from qrt.errors import WorldError
+
+        try:
+            return super().invoke(context)
+        except WorldError as error:
+            _end(context, str(error), error.exit_code)
+        except ImportError as error:
+            if (error.name or "").rpartition(".")[2] not in {"_core", "_plant"}:
+                raise
+            _end(
+                context,
+                f"the C extension {error.name} does not load ({error}); fix: make venv, or pip install --editable .",
+                7,
+            )
+        except click.ClickException as error:
+            if not context.meta.get(JSON):
+                raise
+            _end(context, error.format_message(), error.exit_code)
+
+
+def _end(context: click.Context, message: str, status: int) -> None:
+    if context.meta.get(JSON):
+        click.echo(json.dumps({"error": {"message": message, "exit_status": status}}, ensure_ascii=False))
+    else:
+        click.echo(f"error: {message}", err=True)
+    context.exit(status)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="qrt")
+def cli() -> None:
+    """Q-RT: run feedback programs on a lab, real or simulated, in exact time."""
+
+
+@cli.command()
+@click.option("--shots", default=20_000, show_default=True, type=click.IntRange(min=1), help="How many shots.")
+@click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
+@as_json
+def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
+    """Run an active reset, every step explained."""
+    from qrt.commands import demo as command
+
+    _finish(command.demo(shots, runs, silent=as_json), as_json=as_json)
+
+
+@cli.command()
+@program_argument
+@lab_option
+@click.option("--shots", default=1000, show_default=True, type=click.IntRange(min=1), help="How many shots.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
+@inputs_option
+@click.option(
+    "--pacing", type=click.Choice(["virtual", "real"]), help="As fast as possible, or by the clock (the lab's)."
+)
+@click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
+@click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
+@click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
+@click.option("--no-publish", is_flag=True, help="Do not publish on the lab's stream address.")
+@as_json
+def run(
+    *, program: str, lab_path: str, as_json: bool, inputs: tuple[str, ...], no_publish: bool, **options: Any
+) -> None:
+    """Calibrate the lab, run PROGRAM on it."""
+    from qrt.commands import run as command
+    from qrt.commands.screen import Screen
+
+    given = command.Request(program=program, lab=lab_path, inputs=_values(inputs), publish=not no_publish, **options)
+    _finish(command.execute(given, Screen(silent=as_json)), as_json=as_json)
+
+
+@cli.command()
+@program_argument
+@lab_option
+@inputs_option
+@as_json
+def check(*, program: str, lab_path: str, inputs: tuple[str, ...], as_json: bool) -> None:
+    """Print the timeline of one shot of PROGRAM.
+
+    Each event's tick, duration, slack and source line. Opens no instrument.
+    """
+    from qrt.commands import check as command
+
+    _finish(command.check(program, lab_path, _values(inputs), silent=as_json), as_json=as_json)
+
+
+@cli.command()
+@click.argument("address", default="tcp://127.0.0.1:5557")
+@as_json
+def watch(*, address: str, as_json: bool) -> None:
+    """Listen to a running lab, until Ctrl-C.
+
+    With --json one object for each document.
+    """
+    from qrt.commands import watch as command
+
+    command.watch(address, as_json=as_json)
+
+
+@cli.command()
+@click.argument("folder", metavar="RUN", type=click.Path())
+@click.option("--verify", is_flag=True, help="End with status 1 unless every bit is the same.")
+@as_json
+def replay(*, folder: str, verify: bool, as_json: bool) -> None:
+    """Execute a recorded run again and compare."""
+    from qrt.commands.replay import again
+    from qrt.commands.screen import Screen
+
+    verdict = again(folder, Screen(silent=as_json))
+    _finish(verdict, as_json=as_json)
+    if verify and not verdict.same:
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--lab", "lab_path", type=click.Path(), help="Check this lab's stream address and run folder.")
+@as_json
+def doctor(*, lab_path: str | None, as_json: bool) -> None:
+    """Say what this machine allows, with fixes."""
+    from qrt.commands import doctor as command
+
+    found = command.doctor(lab_path, silent=as_json)
+    _finish(found, as_json=as_json)
+    if found["status"] == "fail":
+        sys.exit(7)
+
+
+def _values(inputs: tuple[str, ...]) -> dict[str, float]:
+    """Return NAME=VALUE pairs as a mapping."""
+    values: dict[str, float] = {}
+    for text in inputs:
+        name, separator, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            separator = ""
+            number = 0.0
+        if not separator or not name.isidentifier():
+            raise click.BadParameter(
+                f"{text!r} is not NAME=VALUE with a number, as in --input theta=1.57", param_hint="--input"
+            )
+        if name in values:
+            raise click.BadParameter(f"{name} is given twice", param_hint="--input")
+        values[name] = number
+    return values
+
+
+def _finish(result: Any, *, as_json: bool) -> None:
+    """Print a command's result as one line of JSON, if that is wanted."""
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode(result).decode())
+
+
+def main() -> None:
+    """Run the command; the entry point."""
+    cli(prog_name="qrt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""`qrt run`: what a run tells, written line by line; then its estimates, its page, and where everything is.
+
+The run itself is `qrt.run`; here are only its lines. Ctrl-C is passed on: once to stop at the end of a shot, twice to abort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from qrt import config
+from qrt.commands.interrupt import Interrupt
+from qrt.commands.replay import again
+from qrt.commands.screen import (
+    CALIBRATION_HEAD,
+    ESTIMATE_HEAD,
+    Screen,
+    calibration_rows,
+    estimate_rows,
+    found_rows,
+    printable,
+    summary_line,
+)
+from qrt.commands.sheet import report_data
+from qrt.errors import RunError
+from qrt.report import write
+from qrt.run import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, Result, RunEvent, run
+from qrt.types import Lab, Summary
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for; None leaves it to the lab, or to chance."""
+
+    program: str
+    lab: str
+    shots: int
+    seed: int | None = None
+    inputs: Mapping[str, float] = {}
+    pacing: str | None = None
+    period_ns: float | None = None
+    runs: str | None = None
+    calibration: str | None = None
+    publish: bool = True
+
+
+def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summary:
+    """Run what was asked for, write its page, and return its summary; `verified`: replay it first, RunError if it differs."""
+    lab = config.load(request.lab)
+    result = play(request, lab, Writer(screen, lab))
+    screen.line(f"   {summary_line(result.summary)}")
+    screen.step(
+        "Estimates",
+        "Raw: as read. Mitigated: what a perfect readout would have averaged. Truth: what the simulation knows.",
+    )
+    if result.summary.estimates:
+        screen.table(ESTIMATE_HEAD, estimate_rows(result.summary.estimates))
+    else:
+        screen.line("   none: no bit of the program has an expectation value")
+    if verified:
+        screen.step(
+            "Replay", "The same image of program and simulation once more: every row must be the same in every bit."
+        )
+        verdict = again(result.folder, screen)
+        if not verdict.same:
+            raise RunError(f"the replay differs from the run in {result.folder}: {verdict.difference}")
+    screen.step("Results", "Every shot is on disk; numpy alone can read it, the folder's README.txt says how.")
+    page = write(result.folder, report_data(result, Path(request.program).name, request.inputs, replayed=verified))
+    screen.table((), [("folder", str(result.folder)), ("digest", result.summary.digest), ("page", str(page))])
+    return result.summary
+
+
+def play(request: Request, lab: Lab, writer: Writer) -> Result:
+    """Run what was asked for, with Ctrl-C passed on and the bar taken away however it ends."""
+    with Interrupt() as interrupt:
+        try:
+            return run(
+                request.program,
+                lab=lab,
+                shots=request.shots,
+                inputs=request.inputs,
+                seed=request.seed,
+                calibration=request.calibration,
+                pacing=request.pacing,
+                period_ns=request.period_ns,
+                runs=Path(request.runs) if request.runs is not None else None,
+                publish=request.publish,
+                events=writer.write,
+                stop=interrupt.stop,
+                abort=interrupt.abort,
+            )
+        finally:
+            writer.screen.close()
+
+
+class Writer:
+    """Writes the events of a run."""
+
+    def __init__(self, screen: Screen, lab: Lab) -> None:
+        self.screen = screen
+        self._lab = lab
+        self._calibrating = False
+
+    def write(self, event: RunEvent) -> None:
+        """Write one event."""
+        screen = self.screen
+        match event:
+            case InstrumentsFound():
+                screen.step(
+                    "Instruments",
+                    "Opened by VISA and serial line; each said who it is (*IDN?), and its outputs are off.",
+                )
+                screen.table(("", "*IDN?", "address", "transport"), found_rows(event.found))
+            case CalibrationStep():
+                self._begin_calibration()
+                screen.line(f"   {printable(event.text)}")
+            case Calibrated():
+                self._begin_calibration()
+                screen.table(CALIBRATION_HEAD, calibration_rows(event.calibration, self._lab))
+                screen.line(f"   {'stored as' if event.taken_now else 'reused:'} {event.hash}")
+            case Playing():
+                screen.step(
+                    "Run",
+                    "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
+                )
+                if event.stream:
+                    screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")
+                for reason in event.excluded:
+                    screen.line(f"   no expectation value for {printable(reason)}")
+            case Progress():
+                screen.progress("shots on disk", event.done, event.total)
+
+    def _begin_calibration(self) -> None:
+        if not self._calibrating:
+            self._calibrating = True
+            self.screen.step(
+                "Calibration",
+                "The lab measures its own qubits through the loop of the run; nothing is copied from the simulation.",
+            )

@@ -1,0 +1,154 @@
+"""Writes a run for a person: plain lines, and a progress bar where there is a terminal.
+
+Both ways say the same; only the bar needs rich, which is loaded when the first one is drawn. With `explained` each step begins with a
+sentence that says what it is for. Nothing here decides or measures anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from math import hypot
+from typing import Any
+
+import click
+
+from qrt.types import Calibration, Estimate, Found, Lab, Summary
+
+QUIET_S = 1.0  # between two plain lines of progress
+
+
+class Screen:
+    """Where a run's lines go: standard output, or nowhere at all with `silent`."""
+
+    def __init__(self, *, explained: bool = False, silent: bool = False) -> None:
+        self._explained = explained
+        self._silent = silent
+        self._steps = 0
+        self._bar: Any = None
+        self._task: Any = None
+        self._said_at = 0.0
+
+    def line(self, text: str = "") -> None:
+        """Write one line."""
+        if not self._silent:
+            click.echo(text)
+
+    def step(self, title: str, explanation: str = "") -> None:
+        """Begin a part, with its explanation where one is wanted."""
+        self._steps += 1
+        self.line()
+        self.line(click.style(f"{self._steps}. {title}" if self._explained else title, bold=True))
+        if self._explained and explanation:
+            self.line(f"   {explanation}")
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Write aligned columns below a head."""
+        for number, text in enumerate(columns(head, rows)):
+            self.line("   " + (click.style(text, dim=True) if number == 0 and any(head) else text))
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """Move the bar, or write a line at most every second; the last one is always written."""
+        if self._silent:
+            return
+        if not sys.stdout.isatty():
+            now = time.monotonic()
+            if now - self._said_at >= QUIET_S or done >= total:
+                self._said_at = now
+                self.line(f"   {label}: {spaced(done)} of {spaced(total)}")
+            return
+        if self._bar is None:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("   {task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(label, total=total)
+        self._bar.update(self._task, description=label, completed=done, total=total)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        """Take the bar away. Safe at any time."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def found_rows(found: Sequence[Found]) -> list[tuple[str, ...]]:
+    """Return the rows of the instruments that answered; what they call themselves is made printable."""
+    return [(one.name, printable(one.idn), one.address, one.transport) for one in found]
+
+
+CALIBRATION_HEAD = ("qubit", "frequency", "off nominal", "sx amplitude", "T1", "T2", "assignment fidelity")
+
+
+def calibration_rows(calibration: Calibration, lab: Lab) -> list[tuple[str, ...]]:
+    """Return a row for each calibrated qubit."""
+    rows: list[tuple[str, ...]] = []
+    for name, qubit in calibration.qubits.items():
+        offset_hz = qubit.frequency_hz.value - lab.qubits[name].frequency_hz
+        fidelity = 1.0 - float(qubit.assignment[1, 0] + qubit.assignment[0, 1]) / 2
+        rows.append(
+            (
+                name,
+                f"{qubit.frequency_hz.value / 1e9:.6f} GHz",
+                f"{offset_hz / 1e6:+.4f} ± {qubit.frequency_hz.stderr / 1e6:.4f} MHz",
+                f"{qubit.sx_amplitude.value:.4f} ± {qubit.sx_amplitude.stderr:.4f}",
+                f"{qubit.t1_s.value * 1e6:.1f} ± {qubit.t1_s.stderr * 1e6:.1f} µs",
+                f"{qubit.t2_s.value * 1e6:.1f} ± {qubit.t2_s.stderr * 1e6:.1f} µs",
+                f"{fidelity:.4f}",
+            )
+        )
+    return rows
+
+
+ESTIMATE_HEAD = ("", "raw", "mitigated", "shot", "calibration", "drift", "preparation", "truth")
+
+
+def estimate_rows(estimates: Sequence[Estimate]) -> list[tuple[str, ...]]:
+    """Return a row for each estimate: as read, mitigated with its four error terms, and what the plant knows."""
+    rows: list[tuple[str, ...]] = []
+    for one in estimates:
+        terms = (one.stderr.shot, one.stderr.calibration, one.stderr.drift, one.stderr.preparation)
+        rows.append(
+            (
+                one.name,
+                f"{one.raw:+.4f} ± {one.raw_stderr:.4f}",
+                f"{one.value:+.4f} ± {hypot(*terms):.4f}",
+                *(f"{term:.4f}" for term in terms),
+                "unknown" if one.truth is None else f"{one.truth:+.4f}",
+            )
+        )
+    return rows
+
+
+def summary_line(summary: Summary) -> str:
+    """Return the run's own numbers in one line."""
+    return (
+        f"{spaced(summary.shots)} shots, {spaced(round(summary.shots_per_s))} shots/s, "
+        f"simulated time / wall time {summary.sim_over_wall:.2f}, misses {summary.misses}"
+    )
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines with aligned columns; an empty head writes none."""
+    table = [tuple(head), *map(tuple, rows)] if any(head) else list(map(tuple, rows))
+    widths = [max(len(row[index]) for row in table) for index in range(len(table[0]))] if table else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def spaced(count: int) -> str:
+    """Return a count with its thousands apart."""
+    return f"{count:,}".replace(",", " ")
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: an instrument's answer must not move the cursor."""
+    return "".join(character if character.isprintable() else "�" for character in text)

@@ -1,0 +1,73 @@
+"""From a run's result to the data of its report page: the one place where a record, its program and its lab meet again.
+
+Everything comes from the run folder: program, lab and calibration as they were, the armed image, the rows. The timeline is walked anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from qrt.commands.screen import spaced
+from qrt.image import from_image
+from qrt.loop import named_entry
+from qrt.pulses import lower
+from qrt.qasm import parse_program
+from qrt.report import ReportData, collect
+from qrt.run import Result
+from qrt.store import calibration_hash
+from qrt.timeline import schedule
+from qrt.types import Lab
+
+
+def report_data(result: Result, program_name: str, inputs: Mapping[str, float], *, replayed: bool) -> ReportData:
+    """Return everything that the page of a run says; `replayed`: a replay has given the same bits."""
+    record = result.record
+    lab = msgspec.json.decode(record.file("lab.json"), type=Lab)
+    text = record.file("program.qasm").decode()
+    played = from_image(record.image())
+    sequence = played.sequence
+    pulses = lower(parse_program(text, program_name), lab, result.calibration, inputs)
+    timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits)
+    tick_ns = lab.timing.tick_ps / 1000
+    decisions = collect.decisions(timeline, pulses)
+    reset = collect.reset(decisions, result.summary.estimates, result.calibration, lab)
+    start = record.start or {}
+    return ReportData(
+        run=result.folder.name,
+        program=program_name,
+        program_text=text,
+        lab=lab.name,
+        simulated=lab.twin is not None,
+        taken_ns=round(float(start.get("time", 0.0)) * 1e9),
+        facts=facts(result, start, replayed=replayed),
+        digest=result.summary.digest,
+        counters=tuple(result.counters.items()),
+        found=result.found,
+        estimates=result.summary.estimates,
+        calibration_hash=calibration_hash(result.calibration),
+        qubits=collect.qubits(result.calibration, lab),
+        clouds=collect.clouds(record, sequence.slots, sequence.bits, result.calibration, reset),
+        bars=collect.bars(timeline, pulses, tick_ns),
+        feedbacks=collect.feedbacks(decisions, tick_ns),
+        period_ns=timeline.period_ticks * tick_ns,
+        reset=reset,
+        limits=collect.limits(simulated=lab.twin is not None),
+    )
+
+
+def facts(result: Result, start: Mapping[str, object], *, replayed: bool) -> tuple[tuple[str, str], ...]:
+    """Return what was run and how it went."""
+    summary = result.summary
+    told = (
+        ("shots", spaced(summary.shots)),
+        ("shots per second", spaced(round(summary.shots_per_s))),
+        ("simulated time / wall time", f"{summary.sim_over_wall:.2f}"),
+        ("misses", spaced(summary.misses)),
+        ("pacing", str(start.get("clock", ""))),
+        ("seed", str(start.get("seed", ""))),
+        ("replay", "the same in every bit" if replayed else ""),
+        ("missing from the record", result.record.cut or "nothing"),
+    )
+    return tuple((name, value) for name, value in told if value)

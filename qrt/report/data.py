@@ -1,0 +1,106 @@
+"""What a report page is made of: plain frozen values, nothing of a run's machinery.
+
+`collect` fills them from a run folder; `page` and the figures read them. A page can therefore be drawn, tested and looked at without
+a run. Times in the figures are nanoseconds from the shot's start; iq are the integers of the shot rows.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt.types import Estimate, Estimated, Found
+
+
+class Cloud(msgspec.Struct, frozen=True):
+    """The iq of one capture over all shots of a run; outcome 1 is where i > threshold."""
+
+    title: str
+    i: NDArray[np.int64]  # [shots]
+    q: NDArray[np.int64]  # [shots]
+    threshold: int
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """One event of a shot, drawn as a bar on a row of the timeline."""
+
+    row: str  # "q0 drive", "q0 readout", "q0 capture"
+    kind: str  # the row's colour: "drive", "readout" or "capture"
+    label: str
+    start_ns: float
+    duration_ns: float
+    slack_ns: float | None = None
+    conditional: bool = False
+    line: int = 0  # of the program, 0 for none
+    source: str = ""
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """From the last sample of a capture to the first tick of the pulse that depends on it."""
+
+    row: str  # of the pulse
+    start_ns: float
+    stop_ns: float
+
+
+class ResetFacts(msgspec.Struct, frozen=True):
+    """What the reset's curve is drawn from: measured numbers of this run and its calibration only."""
+
+    qubit: str
+    gap_ns: float  # from the last sample of the deciding capture to the first tick of the pulse
+    depletion_ns: float  # the part of the gap in which the lab waits for readout photons to leave
+    tone_ns: float  # of the deciding readout
+    after_ns: float  # from the end of the pulse to the next tone
+    before: Estimated  # population of level 1 at the deciding tone
+    residual: Estimated  # population of level 1 at the next tone, mitigated
+    truth: float | None  # the same as the plant knows it
+    t1_ns: Estimated
+    error_0: Estimated  # A[1, 0]
+    error_1: Estimated  # A[0, 1]
+    x_error: Estimated
+
+
+class QubitFacts(msgspec.Struct, frozen=True):
+    """What the calibration found about a qubit."""
+
+    name: str
+    nominal_hz: float
+    frequency_hz: Estimated
+    sx_amplitude: Estimated
+    x_error: Estimated
+    t1_s: Estimated
+    t2_s: Estimated
+    assignment: NDArray[np.float64]  # [outcomes, prepared]
+    assignment_stderr: NDArray[np.float64]
+    preparation_stderr: NDArray[np.float64]
+    reference_count: int
+
+    @property
+    def fidelity(self) -> float:
+        """Return the assignment fidelity, 1 - (A[1,0] + A[0,1]) / 2."""
+        return 1.0 - float(self.assignment[1, 0] + self.assignment[0, 1]) / 2
+
+
+class ReportData(msgspec.Struct, frozen=True):
+    """Everything that a page says."""
+
+    run: str  # the folder's name
+    program: str  # name
+    program_text: str
+    lab: str
+    simulated: bool
+    taken_ns: int  # UNIX time of the run's start
+    facts: tuple[tuple[str, str], ...]  # what was run and how it went: label, value
+    digest: str  # SHA-256 of all rows, in hex
+    counters: tuple[tuple[str, int], ...]  # everything that was counted on the way
+    found: tuple[Found, ...]
+    estimates: tuple[Estimate, ...]
+    calibration_hash: str
+    qubits: tuple[QubitFacts, ...]
+    clouds: tuple[Cloud, ...]
+    bars: tuple[Bar, ...]
+    feedbacks: tuple[Feedback, ...]
+    period_ns: float
+    reset: ResetFacts | None
+    limits: tuple[str, ...]
