@@ -1,0 +1,289 @@
+"""Pulses to the armed sequence: the kernel's arrays, and the segments that the instruments must hold.
+
+Most operations become one instruction. A play is followed by a wait of its length, since the kernel's own play does not move the
+cursor; waits that follow one another are one. A branch reads its bits, waits until the tick that the schedule has found for it, and
+jumps; both sides end by waiting until the tick at which they join. So every tick of the shot is the one that `qrt check`
+printed, and if the hardware ever disagreed, the kernel would stop with an underflow instead of playing late. Nothing loops, so
+the number of instructions bounds what a shot executes.
+
+A line's index is its place in the lab's file, and the one digitizer is channel 0. Registers: 0 holds what a branch decides by, 1
+the bit that was read last, 2 the constant that it is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt import units
+from qrt.errors import ProgramError
+from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE
+from qrt.timeline import Step, Timeline, schedule
+from qrt.types import (
+    NOWHERE,
+    Capture,
+    CaptureSlot,
+    If,
+    Lab,
+    Op,
+    Play,
+    PortLimits,
+    Pulses,
+    Segment,
+    Sequence,
+    SetFrequency,
+    ShiftPhase,
+    Source,
+    Sync,
+    Wait,
+    WriteBit,
+)
+
+# As qrt_core.h numbers them; tests compare with the header.
+END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
+ALU_SET, ALU_ADD, ALU_SUB = 0, 2, 3
+IF_ALWAYS, IF_ZERO, IF_NONZERO = 0, 1, 2
+SEQUENCERS_MAX, FRAMES_MAX, BITS_MAX, CAPTURES_MAX = 16, 64, 64, 64
+BIT_NONE = 255
+PEAK = 32767  # counts of an envelope's 1.0: full scale, symmetric
+DECIDES, LAST, CONSTANT = 0, 1, 2  # registers
+
+
+class _Instruction(NamedTuple):
+    op: int
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    d: int = 0
+
+
+def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits) -> Sequence:
+    """Return the sequence of one shot for a port with these limits.
+
+    Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
+    """
+    timeline = schedule(pulses, limits)
+    _check_counts(pulses)
+    segments = _Segments(pulses, lab, limits)
+    writer = _Writer(pulses, lab, timeline, segments, limits.sample_ticks)
+    entries = []
+    for name, ops in pulses.blocks.items():
+        entries.append(len(writer.instructions))
+        writer.block(name, ops, ())
+        writer.add(_Instruction(END), NOWHERE)
+    lines = tuple(lab.lines)
+    frames = np.zeros(len(pulses.frames), FRAME_DTYPE)
+    for row, (name, frame) in zip(frames, pulses.frames.items(), strict=True):
+        row["frequency"] = _frequency_word(frame.frequency_hz, name, lab, NOWHERE)
+        row["phase"] = units.phase_word(frame.phase_rad) % units.TURN
+        row["line"] = lines.index(frame.line)
+    if len(writer.slots) > CAPTURES_MAX:
+        raise ProgramError(f"{writer.capture_sources[CAPTURES_MAX].where}more than {CAPTURES_MAX} captures in one shot")
+    captures, weights = _capture_specs(pulses, writer)
+    return Sequence(
+        instructions=np.array(writer.instructions, INSTRUCTION_DTYPE),
+        entries=np.array(entries, np.uint32),
+        frames=frames,
+        captures=captures,
+        weights=weights,
+        budget=len(writer.instructions),
+        period_ticks=pulses.period_ticks,
+        segments=segments.memory(),
+        lines=lines,
+        sequencers=tuple(pulses.blocks),
+        bits=pulses.bits,
+        slots=tuple(writer.slots),
+        source_lines=tuple(writer.source_lines),
+    )
+
+
+def _check_counts(pulses: Pulses) -> None:
+    """Raise ProgramError for more sequencers, frames or bits than the kernel has."""
+    for names, count_max, noun in (
+        (pulses.blocks, SEQUENCERS_MAX, "sequencers"),
+        (pulses.frames, FRAMES_MAX, "frames"),
+        (pulses.bits, BITS_MAX, "bits"),
+    ):
+        if len(names) > count_max:
+            raise ProgramError(f"{len(names)} {noun}; the kernel has {count_max}: {', '.join(names)}")
+
+
+def _frequency_word(frequency_hz: float, frame: str, lab: Lab, source: Source) -> int:
+    """Return an NCO's increment. Raises ProgramError beyond half a turn per tick."""
+    try:
+        return units.signed64(units.frequency_word(frequency_hz, lab.timing.tick_ps))
+    except ValueError as error:
+        raise ProgramError(f"{source.where}frame {frame}: {error}") from error
+
+
+def _capture_specs(pulses: Pulses, writer: _Writer) -> tuple[NDArray[np.void], NDArray[np.int16]]:
+    """Return the capture specs and the one array of all weights, each set of weights once."""
+    offsets: dict[str, int] = {}
+    pieces: list[NDArray[np.int16]] = []
+    specs = np.zeros(len(writer.captures), CAPTURE_DTYPE)
+    for row, capture in zip(specs, writer.captures, strict=True):
+        weights = pulses.weights[capture.weights]
+        assert weights.samples.dtype == np.int16
+        assert weights.samples.min(initial=0) >= -PEAK  # a sum of two products must fit in 32 bits
+        if capture.weights not in offsets:
+            offsets[capture.weights] = sum(piece.size for piece in pieces)
+            pieces.append(weights.samples.reshape(-1))
+        row["threshold"] = weights.threshold
+        row["sample_count"] = weights.samples.shape[1]
+        row["weights_offset"] = offsets[capture.weights]
+        row["bit"] = BIT_NONE if capture.bit is None else capture.bit
+        row["raw"] = capture.raw
+    return specs, np.concatenate([*pieces, np.zeros(0, np.int16)])
+
+
+class _Segments:
+    """The segment memory of each line: every envelope that is played there, once."""
+
+    def __init__(self, pulses: Pulses, lab: Lab, limits: PortLimits) -> None:
+        self._pulses, self._limits = pulses, limits
+        self._index: dict[tuple[str, bytes], int] = {}
+        self._memory: dict[str, list[Segment]] = {name: [] for name in lab.lines}
+        self._samples = {name: _int16(samples) for name, samples in pulses.envelopes.items()}
+
+    def index(self, op: Play) -> int:
+        """Return the segment of an envelope on the frame's line. Raises ProgramError if the memory is full."""
+        line = self._pulses.frames[op.frame].line
+        segment = self._samples[op.envelope]
+        key = (line, segment.i.tobytes() + segment.q.tobytes())
+        if key not in self._index:
+            memory = self._memory[line]
+            self._index[key] = len(memory)
+            memory.append(segment)
+            total = sum(len(one.i) for one in memory)
+            if len(memory) > self._limits.segment_count_max or total > self._limits.segment_samples_max:
+                raise ProgramError(
+                    f"{op.source.where}line {line!r} needs {len(memory)} segments of {total} samples in all; the port has room for "
+                    f"{self._limits.segment_count_max} segments and {self._limits.segment_samples_max} samples"
+                )
+        return self._index[key]
+
+    def memory(self) -> Mapping[str, tuple[Segment, ...]]:
+        """Return the segments of each line that plays any."""
+        return {name: tuple(segments) for name, segments in self._memory.items() if segments}
+
+
+def _int16(samples: NDArray[np.complex128]) -> Segment:
+    """Return an envelope as DAC counts, rounded to nearest."""
+    assert samples.size > 0
+    assert np.abs(samples.real).max() <= 1.0
+    assert np.abs(samples.imag).max() <= 1.0
+    return Segment(np.rint(samples.real * PEAK).astype(np.int16), np.rint(samples.imag * PEAK).astype(np.int16))
+
+
+class _Writer:
+    """Writes instructions, in the order of blocks; capture slots are numbered in the same order."""
+
+    def __init__(self, pulses: Pulses, lab: Lab, timeline: Timeline, segments: _Segments, sample_ticks: int) -> None:
+        self._pulses, self._lab, self._timeline, self._segments = pulses, lab, timeline, segments
+        self._frames = {name: index for index, name in enumerate(pulses.frames)}
+        self._sequencers = {name: index for index, name in enumerate(pulses.blocks)}
+        self._sample_ticks = sample_ticks
+        self._target = 0  # the last instruction that something jumps to
+        self.instructions: list[_Instruction] = []
+        self.source_lines: list[int] = []
+        self.captures: list[Capture] = []
+        self.capture_sources: list[Source] = []
+        self.slots: list[CaptureSlot] = []
+
+    def add(self, instruction: _Instruction, source: Source) -> int:
+        """Append an instruction; return its index."""
+        self.instructions.append(instruction)
+        self.source_lines.append(source.line)
+        return len(self.instructions) - 1
+
+    def block(self, name: str, ops: Iterable[Op], path: tuple[int, ...]) -> None:
+        """Write the operations of one block of a sequencer."""
+        for index, op in enumerate(ops):
+            self._op(Step(name, (*path, index)), op)
+
+    def _op(self, step: Step, op: Op) -> None:
+        """Write one operation."""
+        match op:
+            case Play():
+                amplitude = units.amplitude_word(op.amplitude)
+                self.add(
+                    _Instruction(PLAY, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart)),
+                    op.source,
+                )
+                self._wait(len(self._pulses.envelopes[op.envelope]) * self._sample_ticks, op.source)
+            case Capture():
+                self._capture(step, op)
+            case Wait(ticks=ticks):
+                self._wait(ticks, op.source)
+            case ShiftPhase():
+                word = (
+                    units.phase_word(op.phase_rad) if op.turns is None else units.signed64(round(op.turns * units.TURN))
+                )
+                self.add(_Instruction(SHIFT_PHASE, self._frames[op.frame], d=word), op.source)
+            case SetFrequency():
+                word = _frequency_word(op.frequency_hz, op.frame, self._lab, op.source)
+                self.add(_Instruction(SET_FREQUENCY, self._frames[op.frame], d=word), op.source)
+            case Sync(sequencers=names):
+                mask = sum(1 << self._sequencers[name] for name in names)
+                self.add(_Instruction(SYNC, d=mask), op.source)
+            case WriteBit(bit=bit, value=value):
+                self.add(_Instruction(ALU, LAST, ALU_SET, d=value), op.source)
+                self.add(_Instruction(WRITE, LAST, bit), op.source)
+            case If():
+                self._branch(step, op)
+
+    def _wait(self, ticks: int, source: Source) -> None:
+        """Write a wait, or lengthen the one before, unless a jump leads in between."""
+        last = len(self.instructions) - 1
+        if last >= 0 and self.instructions[last].op == WAIT and self._target <= last:
+            self.instructions[last] = self.instructions[last]._replace(d=self.instructions[last].d + ticks)
+        elif ticks:
+            self.add(_Instruction(WAIT, d=ticks), source)
+
+    def _capture(self, step: Step, op: Capture) -> None:
+        """Write a capture, and its slot for those who read the rows."""
+        self.add(_Instruction(CAPTURE, b=len(self.captures)), op.source)
+        self.captures.append(op)
+        self.capture_sources.append(op.source)
+        qubit = self._pulses.weights[op.weights].qubit
+        self.slots.append(CaptureSlot(qubit, op.bit, self._timeline.tone_indices[step], op.source.line))
+
+    def _branch(self, step: Step, op: If) -> None:
+        """Write a branch: read, decide, the other side, this side, and for both the wait until they join."""
+        condition = self._condition(op)
+        self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
+        jump = self.add(_Instruction(BRANCH, DECIDES, condition), op.source)
+        self.block(step.sequencer, op.otherwise, (*step.path, 1))
+        self._join(step, op)
+        leave = self.add(_Instruction(BRANCH, DECIDES, IF_ALWAYS), op.source)
+        self._aim(jump)
+        self.block(step.sequencer, op.then, (*step.path, 0))
+        self._join(step, op)
+        self._aim(leave)
+
+    def _condition(self, op: If) -> int:
+        """Write what puts the bits' value, compared, into register DECIDES; return the condition that means yes."""
+        highest, *others = reversed(op.bits)
+        self.add(_Instruction(READ, DECIDES, highest), op.source)
+        if not others and op.value in {0, 1}:
+            return IF_NONZERO if op.value else IF_ZERO
+        for bit in others:
+            self.add(_Instruction(ALU, DECIDES, ALU_ADD, DECIDES), op.source)
+            self.add(_Instruction(READ, LAST, bit), op.source)
+            self.add(_Instruction(ALU, DECIDES, ALU_ADD, LAST), op.source)
+        self.add(_Instruction(ALU, CONSTANT, ALU_SET, d=op.value), op.source)
+        self.add(_Instruction(ALU, DECIDES, ALU_SUB, CONSTANT), op.source)
+        return IF_ZERO
+
+    def _join(self, step: Step, op: If) -> None:
+        """Write the wait until both sides of a padded branch meet."""
+        if op.pad:
+            self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
+
+    def _aim(self, branch: int) -> None:
+        """Let a jump that was written before go to the next instruction."""
+        self._target = len(self.instructions)
+        self.instructions[branch] = self.instructions[branch]._replace(c=self._target)

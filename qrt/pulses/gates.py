@@ -1,0 +1,195 @@
+"""What each gate is on a qubit of the lab.
+
+Conventions, tested against matrices: rz(theta) = exp(-i theta Z / 2); a play of phase phi turns the qubit about
+cos(phi) X + sin(phi) Y; so a virtual rz(theta), which moves through all later pulses, is a shift of the drive frame's phase by
+-theta. One calibrated number makes all gates: the amplitude of sx. x is sx twice; h is rz(pi/2) sx rz(pi/2) up to a global
+phase; id waits as long as x.
+
+Names: a qubit `q0` has the frames `q0.drive` and `q0.readout`, the envelopes `q0.sx` and `q0.tone`, the weights `q0.weights`,
+and the sequencer `q0`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from math import pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt.errors import CalibrationError
+from qrt.types import (
+    NOWHERE,
+    Calibration,
+    Capture,
+    Frame,
+    If,
+    Lab,
+    Op,
+    Play,
+    Qubit,
+    QubitCalibration,
+    ShiftPhase,
+    Source,
+    Wait,
+    Weights,
+)
+
+PS_PER_NS = 1000
+NOMINAL_SX_AMPLITUDE = (
+    0.25  # of full scale, until the calibration has found the real one; leaves room to scan on both sides
+)
+WEIGHT_MAX = 4095  # of nominal weights; as calibrated ones are scaled
+QUARTER_TURN = Fraction(1, 4)
+
+
+def cosine_envelope(sample_count: int) -> NDArray[np.complex128]:
+    """Return (1 - cos(2 pi (k + 1/2) / n)) / 2 for k = 0 ... n-1: smooth, its ends near zero, its sum exactly n / 2. Shape [samples]."""
+    k = np.arange(sample_count)
+    return ((1 - np.cos(2 * np.pi * (k + 0.5) / sample_count)) / 2).astype(np.complex128)
+
+
+class GateSet:
+    """The gates of a lab's qubits as operations. With calibration None, nominal values stand in."""
+
+    def __init__(self, lab: Lab, calibration: Calibration | None = None) -> None:
+        """Take the lab and, if there is one, its calibration; a qubit that the calibration lacks is an error when it is used."""
+        self._lab = lab
+        self._found = {} if calibration is None else calibration.qubits
+        self._is_nominal = calibration is None
+
+    # ---- Durations -----------------------------------------------------------------------------------------------------
+
+    def ticks(self, duration_ns: float) -> int:
+        """Return a duration of the lab's configuration in ticks; the configuration was checked, so that it is whole."""
+        ticks = Fraction(repr(duration_ns)) * PS_PER_NS / self._lab.timing.tick_ps
+        assert ticks.denominator == 1
+        return int(ticks)
+
+    def sx_ticks(self, qubit: str) -> int:
+        """Return the duration of an sx pulse in ticks."""
+        return self.ticks(self._qubit(qubit).pulse_ns)
+
+    def readout_ticks(self, qubit: str) -> int:
+        """Return the duration of the readout tone in ticks."""
+        return self.ticks(self._qubit(qubit).readout.duration_ns)
+
+    def readout_samples(self, qubit: str) -> int:
+        """Return the number of samples of a capture."""
+        return self.readout_ticks(qubit) // self._lab.timing.sample_ticks
+
+    # ---- Gates ---------------------------------------------------------------------------------------------------------
+
+    def sx(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """A turn by pi/2 about X."""
+        return (Play(f"{qubit}.drive", f"{qubit}.sx", self.sx_amplitude(qubit), source=source),)
+
+    def x(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """A turn by pi about X: sx twice."""
+        return self.sx(qubit, source) * 2
+
+    def rz(
+        self, qubit: str, angle_rad: float, source: Source = NOWHERE, turns: Fraction | None = None
+    ) -> tuple[Op, ...]:
+        """A turn about Z, virtual. `turns` is the same angle as an exact fraction of a turn, where there is one."""
+        shift = None if turns is None else -turns % 1
+        return (ShiftPhase(f"{qubit}.drive", -angle_rad, source, shift),)
+
+    def h(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """Hadamard, up to a global phase."""
+        quarter = self.rz(qubit, pi / 2, source, QUARTER_TURN)
+        return quarter + self.sx(qubit, source) + quarter
+
+    def id(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """Nothing, for as long as x takes."""
+        return self.delay(qubit, 2 * self.sx_ticks(qubit), source)
+
+    def delay(self, qubit: str, ticks: int, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """Nothing, for so many ticks."""
+        return (Wait(ticks, source),)
+
+    def measure(self, qubit: str, bit: int | None, source: Source = NOWHERE, raw: bool = False) -> tuple[Op, ...]:  # noqa: FBT001, FBT002
+        """Capture and readout tone at one tick, then the wait for the photons to leave."""
+        depletion = self.ticks(self._qubit(qubit).readout.depletion_ns)
+        return (
+            Capture(f"{qubit}.weights", bit, raw, source),
+            Play(f"{qubit}.readout", f"{qubit}.tone", self.readout_amplitude(qubit), restart=True, source=source),
+            *((Wait(depletion, source),) if depletion else ()),
+        )
+
+    def reset(self, qubit: str, bit: int, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """Measure into a bit, and x if it is 1; as long if it is 0."""
+        return (*self.measure(qubit, bit, source), If((bit,), 1, self.x(qubit, source), (), pad=True, source=source))
+
+    # ---- What gates play on and with -------------------------------------------------------------------------------------
+
+    def sx_amplitude(self, qubit: str) -> float:
+        """Return the amplitude of sx, of full scale."""
+        found = self._calibrated(qubit)
+        return NOMINAL_SX_AMPLITUDE if found is None else found.sx_amplitude.value
+
+    def readout_amplitude(self, qubit: str) -> float:
+        """Return the amplitude of the readout tone, of full scale."""
+        found = self._calibrated(qubit)
+        return self._qubit(qubit).readout.amplitude if found is None else found.readout_amplitude
+
+    def frames(self, qubits: Iterable[str] | None = None) -> dict[str, Frame]:
+        """Return the drive and readout frames of the qubits, of all where none are named; frequencies relative to the line's source."""
+        frames: dict[str, Frame] = {}
+        for name in self._lab.qubits if qubits is None else qubits:
+            qubit, found = self._qubit(name), self._calibrated(name)
+            drive_hz = qubit.frequency_hz if found is None else found.frequency_hz.value
+            readout_hz = qubit.readout.frequency_hz if found is None else found.readout_hz
+            frames[f"{name}.drive"] = Frame(qubit.drive_line, drive_hz - self._lab.lines[qubit.drive_line].source_hz)
+            frames[f"{name}.readout"] = Frame(
+                qubit.readout_line, readout_hz - self._lab.lines[qubit.readout_line].source_hz
+            )
+        return frames
+
+    def envelopes(self, qubits: Iterable[str] | None = None) -> dict[str, NDArray[np.complex128]]:
+        """Return the envelopes of the qubits, of all where none are named: a cosine for sx, a constant for the tone. Shapes [samples]."""
+        envelopes: dict[str, NDArray[np.complex128]] = {}
+        for name in self._lab.qubits if qubits is None else qubits:
+            envelopes[f"{name}.sx"] = cosine_envelope(self.sx_ticks(name) // self._lab.timing.sample_ticks)
+            envelopes[f"{name}.tone"] = np.ones(self.readout_samples(name), np.complex128)
+        return envelopes
+
+    def weights(self, qubits: Iterable[str] | None = None) -> dict[str, Weights]:
+        """Return the integration weights of the qubits, of all where none are named.
+
+        Nominal ones demodulate at the tone's intermediate frequency f, counted from the capture's start: w_i = cos(2 pi f t) and
+        w_q = -sin(2 pi f t), scaled, so that iq is the sum of x exp(-2 pi i f t); their threshold of 0 separates nothing yet.
+        """
+        weights: dict[str, Weights] = {}
+        frames = self.frames(qubits)
+        sample_s = self._lab.timing.tick_ps * self._lab.timing.sample_ticks * 1e-12
+        for name in self._lab.qubits if qubits is None else qubits:
+            found = self._calibrated(name)
+            if found is not None:
+                weights[f"{name}.weights"] = Weights(found.weights, found.threshold, name)
+                continue
+            phase = (
+                2 * np.pi * frames[f"{name}.readout"].frequency_hz * sample_s * np.arange(self.readout_samples(name))
+            )
+            samples = np.rint(WEIGHT_MAX * np.stack([np.cos(phase), -np.sin(phase)])).astype(np.int16)
+            weights[f"{name}.weights"] = Weights(samples, 0, name)
+        return weights
+
+    def _qubit(self, name: str) -> Qubit:
+        return self._lab.qubits[name]
+
+    def _calibrated(self, name: str) -> QubitCalibration | None:
+        """Return what the calibration says of a qubit, None if there is none. Raises CalibrationError if it does not fit the lab."""
+        if self._is_nominal:
+            return None
+        if name not in self._found:
+            known = ", ".join(self._found) or "none"
+            raise CalibrationError(f"the calibration has no qubit {name!r}; it has {known}: calibrate this lab")
+        shape, samples = self._found[name].weights.shape, self.readout_samples(name)
+        if shape != (2, samples):
+            raise CalibrationError(
+                f"the calibration's weights for {name!r} have shape {list(shape)}; its readout.duration_ns makes [2, {samples}]: "
+                "calibrate this lab"
+            )
+        return self._found[name]

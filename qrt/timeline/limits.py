@@ -1,0 +1,72 @@
+"""What a port can take: its grid of ticks, captures at once, and full scale.
+
+Two intervals that stand on different sides of one branch never happen together, and are not counted together; two branches of different
+sequencers are taken to be independent, so that what is refused here might in a rare case have run, and never the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from qrt.errors import ProgramError
+from qrt.types import PortLimits, Source
+
+FULL_SCALE = 1.0 + 1e-9  # a sum of rounded amplitudes may end a hair above 1
+
+
+class Interval(NamedTuple):
+    """A stretch of ticks on a line or a converter."""
+
+    tick: int
+    end: int
+    sides: tuple[tuple[int, int], ...]  # branches around it: number and side
+    amplitude: float  # peak, of full scale; 0 for captures
+    source: Source
+
+
+def check_grid(tick: int, what: str, source: Source, limits: PortLimits) -> None:
+    """Raise ProgramError unless the tick is on the port's grid; names the nearest two that are."""
+    grid = limits.granularity_ticks
+    if tick % grid:
+        below = tick // grid * grid
+        raise ProgramError(
+            f"{source.where}{what} would start at tick {tick}; the port starts on multiples of {grid} ticks: nearest are "
+            f"{below} and {below + grid}"
+        )
+
+
+def check_intervals(captures: Sequence[Interval], plays: Mapping[str, Sequence[Interval]], limits: PortLimits) -> None:
+    """Raise ProgramError where more captures are open at once than the port holds, or plays add up beyond full scale."""
+    for interval, others in _overlaps(captures):
+        count = 1 + len(others)
+        if count > limits.outstanding_max:
+            raise ProgramError(
+                f"{interval.source.where}{count} captures at once from tick {interval.tick}; the port holds "
+                f"{limits.outstanding_max}"
+            )
+    for line, intervals in plays.items():
+        for interval, others in _overlaps(intervals):
+            total = interval.amplitude + sum(other.amplitude for other in others)
+            if total > FULL_SCALE:
+                raise ProgramError(
+                    f"{interval.source.where}plays on line {line!r} add up to {total:.4g} of full scale from tick "
+                    f"{interval.tick}, and would clip; lower the amplitudes to a sum of at most 1"
+                )
+
+
+def _overlaps(intervals: Sequence[Interval]) -> list[tuple[Interval, list[Interval]]]:
+    """Return each interval with those that are open when it starts, ties once, and that it can happen together with."""
+    result: list[tuple[Interval, list[Interval]]] = []
+    open_now: list[Interval] = []
+    for interval in sorted(intervals, key=lambda one: (one.tick, one.end)):
+        open_now = [other for other in open_now if other.end > interval.tick]
+        result.append((interval, [other for other in open_now if not _exclusive(interval, other)]))
+        open_now.append(interval)
+    return result
+
+
+def _exclusive(one: Interval, other: Interval) -> bool:
+    """Say whether the two stand on different sides of one branch."""
+    sides = dict(one.sides)
+    return any(number in sides and sides[number] != side for number, side in other.sides)

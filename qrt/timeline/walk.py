@@ -1,0 +1,364 @@
+"""The walk: pulses in, events with exact ticks out, both sides of every branch.
+
+Sequencers are advanced in the kernel's order, the smallest cursor first. A branch is walked twice from the tick at which it
+decides, and the two ends are joined at the later one, so that after it there is one state again; the Ifs that are one branch of
+the program are walked together, for they take the same side. What is proved is static: a branch of variable duration may only
+end a sequencer's block.
+
+Slack of a branch is its due tick minus the tick at which its outcomes are ready: how much later the outcome could have come
+without moving anything. A branch that had to wait for its outcome has slack 0, and its event's duration is the wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from qrt.errors import ProgramError
+from qrt.timeline.limits import Interval, check_grid, check_intervals
+from qrt.timeline.order import Order
+from qrt.types import (
+    Capture,
+    If,
+    Op,
+    Play,
+    PortLimits,
+    Pulses,
+    SetFrequency,
+    ShiftPhase,
+    Source,
+    Sync,
+    Wait,
+    WriteBit,
+)
+
+COLUMNS = ("tick", "duration", "slack", "sequencer", "event", "operands", "condition", "line", "source")
+
+# Where an operation stands in its sequencer's block: index, then for each branch around it the side (0 then, 1 otherwise) and
+# the index inside.
+Path = tuple[int, ...]
+
+
+class Step(NamedTuple):
+    """One operation of one sequencer."""
+
+    sequencer: str
+    path: Path
+
+
+class Event(msgspec.Struct, frozen=True):
+    """Something that a sequencer does at a tick of the shot, if the condition holds."""
+
+    sequencer: str
+    tick: int
+    duration_ticks: int
+    kind: str  # play, capture, wait, phase, frequency, sync, if, pad, write
+    operands: str
+    slack_ticks: int | None  # of branches: due tick - tick at which the outcomes are ready
+    condition: str  # "" always, else such as "c[0] is 1"
+    source: Source
+
+
+class Timeline(msgspec.Struct, frozen=True):
+    """A shot as it will run. Ticks count from the shot's start."""
+
+    events: tuple[Event, ...]  # by tick
+    shot_ticks: int  # until the last cursor and the last capture have ended
+    period_ticks: int
+    branch_ticks: Mapping[Step, int]  # at which a branch decides
+    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet
+    tone_indices: Mapping[
+        Step, int | None
+    ]  # of captures: the how-manieth readout tone of the qubit they see, if static
+
+
+def schedule(pulses: Pulses, limits: PortLimits) -> Timeline:
+    """Return the timeline of a shot. Raises ProgramError where the shot cannot run as it stands, or is not static."""
+    walk = _Walk(pulses, limits)
+    state = _State(pulses.blocks)
+    walk.block(state, pulses.blocks, dict.fromkeys(pulses.blocks, ()), ())
+    check_intervals(walk.captures, walk.plays, limits)
+    rank = {name: index for index, name in enumerate(pulses.blocks)}
+    events = sorted(walk.events, key=lambda event: (event.tick, rank[event.sequencer]))
+    ends = [*state.cursors.values(), *(capture.end for capture in walk.captures)]
+    shot_ticks = max(ends, default=0)
+    period = pulses.period_ticks
+    if period and shot_ticks > period:
+        late = min((e for e in events if e.tick + e.duration_ticks > period), key=lambda e: e.tick + e.duration_ticks)
+        raise ProgramError(
+            f"{late.source.where}the shot takes {shot_ticks} ticks, {shot_ticks - period} more than its period of {period} "
+            f"(timing.shot_period_ns); the first event past it is {late.kind} {late.operands} on {late.sequencer}, which ends at tick "
+            f"{late.tick + late.duration_ticks}"
+        )
+    return Timeline(tuple(events), shot_ticks, period, walk.branch_ticks, walk.join_ticks, walk.tone_indices)
+
+
+def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
+    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, an empty slack is no branch."""
+    return [
+        (
+            str(event.tick),
+            str(event.duration_ticks),
+            "" if event.slack_ticks is None else str(event.slack_ticks),
+            event.sequencer,
+            event.kind,
+            event.operands,
+            event.condition,
+            str(event.source.line or ""),
+            event.source.text,
+        )
+        for event in timeline.events
+    ]
+
+
+class _State:
+    """Where a path of the shot stands."""
+
+    def __init__(self, sequencers: Mapping[str, object]) -> None:
+        self.cursors = dict.fromkeys(sequencers, 0)
+        self.ready: dict[int, int] = {}  # bit -> tick from which it can be read, on the latest path
+        self.tones: dict[str, int | None] = {}  # readout frame -> tones so far, None if that depends on the path
+        self.order = Order(sequencers)
+
+    def copy(self) -> _State:
+        other = _State({})
+        other.cursors, other.ready, other.tones = dict(self.cursors), dict(self.ready), dict(self.tones)
+        other.order = self.order.copy()
+        return other
+
+    def join(self, then: _State, otherwise: _State) -> None:
+        """Become what holds on either side."""
+        self.cursors = {name: max(tick, otherwise.cursors[name]) for name, tick in then.cursors.items()}
+        bits = then.ready.keys() | otherwise.ready.keys()
+        self.ready = {bit: max(then.ready.get(bit, 0), otherwise.ready.get(bit, 0)) for bit in bits}
+        frames = then.tones.keys() | otherwise.tones.keys()
+        counts = {frame: (then.tones.get(frame, 0), otherwise.tones.get(frame, 0)) for frame in frames}
+        self.tones = {frame: left if left == right else None for frame, (left, right) in counts.items()}
+        self.order = then.order.joined(otherwise.order)
+
+
+class _Walk:
+    """Collects events while states move through blocks."""
+
+    def __init__(self, pulses: Pulses, limits: PortLimits) -> None:
+        self.pulses, self.limits = pulses, limits
+        self.events: list[Event] = []
+        self.captures: list[Interval] = []
+        self.plays: dict[str, list[Interval]] = {}  # line -> plays
+        self.branch_ticks: dict[Step, int] = {}
+        self.join_ticks: dict[Step, int] = {}
+        self.tone_indices: dict[Step, int | None] = {}
+        self._peaks = {name: float(np.abs(samples).max(initial=0.0)) for name, samples in pulses.envelopes.items()}
+        self._sides: tuple[tuple[int, int, str], ...] = ()  # branches around the walk: number, side, words
+        self._branch_count = 0
+
+    def block(
+        self, state: _State, blocks: Mapping[str, tuple[Op, ...]], paths: Mapping[str, Path], around: tuple[str, ...]
+    ) -> None:
+        """Advance the sequencers through their blocks, side by side, to the ends."""
+        index = dict.fromkeys(blocks, 0)
+        parked: dict[str, Sync | If] = {}
+        while ready := [name for name in blocks if name not in parked and index[name] < len(blocks[name])]:
+            name = min(ready, key=state.cursors.__getitem__)
+            op = blocks[name][index[name]]
+            if isinstance(op, Sync | If):
+                parked[name] = op
+                group = _meeting(name, parked)
+                steps = {member: Step(member, (*paths[member], index[member])) for member in group}
+                if isinstance(op, Sync):
+                    self._sync(state, group, op)
+                elif group:
+                    ends = not around and all(index[member] == len(blocks[member]) - 1 for member in group)
+                    self._branch(state, {member: parked[member] for member in group}, steps, ends=ends)  # type: ignore[misc]
+                for member in group:
+                    del parked[member]
+                    index[member] += 1
+            else:
+                following = blocks[name][index[name] + 1 : index[name] + 2]
+                self._step(state, Step(name, (*paths[name], index[name])), op, following)
+                index[name] += 1
+        for name, op in parked.items():
+            what = "sync" if isinstance(op, Sync) else "branch"
+            others = ", ".join(other for other in op.sequencers if other != name)
+            raise ProgramError(f"{op.source.where}{name} waits for {others} at a {what} to which they never come")
+
+    # ---- One operation -----------------------------------------------------------------------------------------------
+
+    def _step(self, state: _State, step: Step, op: Op, following: tuple[Op, ...]) -> None:
+        """Execute an operation that concerns its sequencer alone."""
+        name = step.sequencer
+        tick = state.cursors[name]
+        match op:
+            case Play():
+                state.cursors[name] += self._play(state, name, op)
+            case Capture():
+                self._capture(state, step, op, following)
+            case Wait():
+                assert op.ticks >= 0
+                self._event(name, tick, op.ticks, "wait", op.source)
+                state.cursors[name] += op.ticks
+            case ShiftPhase():
+                turns = op.phase_rad / (2 * np.pi) if op.turns is None else float(op.turns)
+                self._event(name, tick, 0, "phase", op.source, operands=f"{op.frame} {turns - round(turns):+.6g} turns")
+            case SetFrequency():
+                self._event(name, tick, 0, "frequency", op.source, operands=f"{op.frame} {op.frequency_hz:+.10g} Hz")
+            case WriteBit():
+                self._access(state, name, op.bit, op.source, write=True)
+                settled = max(tick, state.ready.get(op.bit, 0))
+                self._event(
+                    name, tick, settled - tick, "write", op.source, operands=f"{self._bit(op.bit)} = {op.value}"
+                )
+                state.cursors[name] = state.ready[op.bit] = settled
+
+    def _play(self, state: _State, name: str, op: Play) -> int:
+        """Send an envelope; return its duration in ticks."""
+        tick = state.cursors[name]
+        check_grid(tick, f"the play of {op.envelope}", op.source, self.limits)
+        duration = len(self.pulses.envelopes[op.envelope]) * self.limits.sample_ticks
+        self._event(name, tick, duration, "play", op.source, operands=f"{op.envelope} x {op.amplitude:.6g}")
+        line = self.pulses.frames[op.frame].line
+        peak = abs(op.amplitude) * self._peaks[op.envelope]
+        self.plays.setdefault(line, []).append(Interval(tick, tick + duration, self._branches(), peak, op.source))
+        if op.frame.endswith(".readout"):
+            count = state.tones.get(op.frame, 0)
+            state.tones[op.frame] = None if count is None else count + 1
+        return duration
+
+    def _capture(self, state: _State, step: Step, op: Capture, following: tuple[Op, ...]) -> None:
+        """Record; the outcome is ready a feedback latency after the last sample."""
+        name = step.sequencer
+        tick = state.cursors[name]
+        weights = self.pulses.weights[op.weights]
+        samples = weights.samples.shape[1]
+        check_grid(tick, f"the capture for {weights.qubit}", op.source, self.limits)
+        if not 1 <= samples <= self.limits.capture_samples_max:
+            raise ProgramError(
+                f"{op.source.where}a capture of {samples} samples for {weights.qubit}; the port takes 1 to "
+                f"{self.limits.capture_samples_max}: change readout.duration_ns"
+            )
+        end = tick + samples * self.limits.sample_ticks
+        target = "" if op.bit is None else f" -> {self._bit(op.bit)}"
+        self._event(name, tick, end - tick, "capture", op.source, operands=f"{op.weights}{target}")
+        self.captures.append(Interval(tick, end, self._branches(), 0.0, op.source))
+        frame = f"{weights.qubit}.readout"
+        sees = any(isinstance(after, Play) and after.frame == frame for after in following)
+        self.tone_indices[step] = state.tones.get(frame, 0) if sees else None
+        if op.bit is not None:
+            self._access(state, name, op.bit, op.source, write=True)
+            ready = self._on_grid(end + self.limits.feedback_latency_ticks)
+            state.ready[op.bit] = max(ready, state.ready.get(op.bit, 0))  # a read waits for all captures of its bit
+
+    # ---- Sequencers together -----------------------------------------------------------------------------------------
+
+    def _sync(self, state: _State, group: list[str], op: Sync) -> None:
+        """Let the members go on at their largest cursor."""
+        if not group:
+            return
+        tick = max(state.cursors[member] for member in group)
+        for member in group:
+            start = state.cursors[member]
+            self._event(member, start, tick - start, "sync", op.source, operands=" ".join(op.sequencers))
+            state.cursors[member] = tick
+        state.order.sync(group)
+
+    def _branch(self, state: _State, group: Mapping[str, If], steps: Mapping[str, Step], *, ends: bool) -> None:
+        """Walk both sides of a branch and join them."""
+        first = next(iter(group.values()))
+        for name, op in group.items():
+            self._decide(state, steps[name], op)
+        number = self._branch_count = self._branch_count + 1
+        around, states = self._sides, (state.copy(), state.copy())
+        words = self._words(first)
+        for side, chosen in enumerate(states):
+            self._sides = (*around, (number, side, words[side]))
+            blocks = {name: op.otherwise if side else op.then for name, op in group.items()}
+            paths = {name: (*steps[name].path, side) for name in group}
+            self.block(chosen, blocks, paths, (*(words for _, _, words in around), words[side]))
+        for name, op in group.items():
+            cursors = [chosen.cursors[name] for chosen in states]
+            join = max(cursors)
+            if op.pad:
+                self.join_ticks[steps[name]] = join
+            elif cursors[0] != cursors[1] and not ends:
+                raise ProgramError(
+                    f"{op.source.where}a branch of variable duration ({cursors[0]} or {cursors[1]} ticks): what follows has no static tick"
+                )
+            for side, cursor in enumerate(cursors):
+                self._sides = (*around, (number, side, words[side]))
+                if op.pad and cursor < join:
+                    self._event(name, cursor, join - cursor, "pad", op.source)
+        self._sides = around
+        state.join(*states)
+
+    def _decide(self, state: _State, step: Step, op: If) -> None:
+        """Move the cursor to the tick at which the branch can decide."""
+        name = step.sequencer
+        for bit in op.bits:
+            self._access(state, name, bit, op.source, write=False)
+        cursor = state.cursors[name]
+        ready = max((state.ready.get(bit, 0) for bit in op.bits), default=0)
+        due = max(cursor, ready)
+        self._event(name, cursor, due - cursor, "if", op.source, operands=self._words(op)[0], slack=due - ready)
+        state.cursors[name] = self.branch_ticks[step] = due
+
+    def _on_grid(self, tick: int) -> int:
+        """Return the first tick on the port's grid from this one on; outcomes become ready there, so that a branch can play at once."""
+        return -(-tick // self.limits.granularity_ticks) * self.limits.granularity_ticks
+
+    def _access(self, state: _State, name: str, bit: int, source: Source, *, write: bool) -> None:
+        """Note an access to a bit. Raises ProgramError if it races with another sequencer's."""
+        others = state.order.conflicts(name, bit, write=write)
+        if others:
+            verb = "writes" if write else "reads"
+            raise ProgramError(
+                f"{source.where}{name} {verb} {self._bit(bit)} without a sync after {', '.join(sorted(others))} used it: which comes "
+                "first would depend on pulse lengths"
+            )
+        state.order.access(name, bit, write=write)
+
+    # ---- Words -------------------------------------------------------------------------------------------------------
+
+    def _event(
+        self,
+        name: str,
+        tick: int,
+        duration: int,
+        kind: str,
+        source: Source,
+        *,
+        operands: str = "",
+        slack: int | None = None,
+    ) -> None:
+        """Note an event under the conditions of the branches around it."""
+        condition = ", ".join(words for _, _, words in self._sides)
+        self.events.append(Event(name, tick, duration, kind, operands, slack, condition, source))
+
+    def _branches(self) -> tuple[tuple[int, int], ...]:
+        return tuple((number, side) for number, side, _ in self._sides)
+
+    def _bit(self, bit: int) -> str:
+        return self.pulses.bits[bit] if bit < len(self.pulses.bits) else f"bit {bit}"
+
+    def _words(self, op: If) -> tuple[str, str]:
+        names = " ".join(self._bit(bit) for bit in reversed(op.bits))
+        if len(op.bits) == 1 and op.value in {0, 1}:
+            return f"{names} is {op.value}", f"{names} is {1 - op.value}"
+        value = f"{op.value:0{max(len(op.bits), 1)}b}"
+        return f"{names} is {value}", f"{names} is not {value}"
+
+
+def _meeting(name: str, parked: Mapping[str, Sync | If]) -> list[str]:
+    """Return who goes on with the sequencer that has just arrived; nobody while one of them is still on its way."""
+    arrived = parked[name]
+    members = [name, *(other for other in arrived.sequencers if other != name)]
+    together = all(other in parked and _place(parked[other]) == _place(arrived) for other in members)
+    return members if together else []
+
+
+def _place(op: Sync | If) -> tuple[object, ...]:
+    """Return what two operations on different sequencers have in common if they are one in the program."""
+    members = frozenset(op.sequencers)
+    return ("sync", members) if isinstance(op, Sync) else ("if", members, op.bits, op.value, op.source)
