@@ -127,8 +127,10 @@ typedef struct { uint64_t opaque[64]; } qrt_ring; /* header, 64-byte aligned; th
 size_t qrt_ring_size(uint32_t slot_size, uint32_t slot_count);
 /* QRT_OK, QRT_ERR_ARGUMENT, QRT_ERR_MEMORY. reader_count is 1 or 2. */
 qrt_status qrt_ring_init(qrt_ring *ring, size_t ring_size, uint32_t slot_size, uint32_t slot_count, uint32_t reader_count);
-/* Another process, after mapping `ring_size` bytes: is there a ring of these slots? QRT_OK, QRT_ERR_ABI, QRT_ERR_ARGUMENT. */
-qrt_status qrt_ring_check(const qrt_ring *ring, size_t ring_size, uint32_t slot_size);
+/* Another process, after mapping `ring_size` bytes: is there a ring in them? QRT_OK, QRT_ERR_ABI (none), QRT_ERR_ARGUMENT
+ * (damaged). */
+qrt_status qrt_ring_check(const qrt_ring *ring, size_t ring_size);
+uint32_t qrt_ring_slot_size(const qrt_ring *ring);
 /* Writer: the slot to fill, or NULL if a reader has not released it; then publish. */
 void *qrt_ring_claim(qrt_ring *ring);
 void qrt_ring_publish(qrt_ring *ring);
@@ -233,7 +235,8 @@ typedef struct {
     int64_t sink_wait_count;  /* virtual pacing: how often the loop waited for a reader */
     int64_t raw_dropped;      /* real pacing: raw captures that found their ring full */
     int64_t wall_ns;          /* from the first release to the end */
-    int64_t error_shot;       /* where status is an error: shot, tick in the shot, sequencer, instruction index; else -1 */
+    int64_t error_shot;       /* where status is an error or QRT_ABORTED: shot, tick in the shot, sequencer, instruction
+                                 index; else, and where there is none, -1 */
     int64_t error_tick;
     int32_t error_sequencer;
     int32_t error_instruction;

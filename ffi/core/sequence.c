@@ -1,0 +1,156 @@
+/* Everything that can be known of a sequence before it runs, checked once at arm.
+ *
+ * Afterwards the sequencer (sequencer.c) reads operands without looking: no program counter leaves the instructions, no index its
+ * array. What depends on the run (ticks, the budget, who meets whom at a SYNC) is checked there.
+ */
+#include "checks.h"
+#include "sequence.h"
+
+#define INSTRUCTION_COUNT_MAX (1u << 24)
+#define WEIGHTS_COUNT_MAX (1u << 28)
+#define PERIOD_TICKS_MAX ((int64_t)1 << 48) /* sums of a cursor and a capture's length stay far from 64 bits */
+#define PORT_TICKS_MAX ((int64_t)1 << 40)   /* latency; 2^40 ticks and 2^48 make no overflow either */
+#define SAMPLE_TICKS_MAX 65536
+#define GRANULARITY_TICKS_MAX 65536
+
+static qrt_status check_counts(const qrt_sequence *s)
+{
+    bool lent = s->instructions != NULL && s->entries != NULL && (s->frames != NULL || s->frame_count == 0) &&
+                (s->captures != NULL || s->capture_count == 0) && (s->weights != NULL || s->weights_count == 0);
+    bool counts = s->instruction_count > 0 && s->instruction_count <= INSTRUCTION_COUNT_MAX && s->sequencer_count > 0 &&
+                  s->sequencer_count <= QRT_SEQUENCERS_MAX && s->frame_count <= QRT_FRAMES_MAX &&
+                  s->capture_count <= QRT_CAPTURES_MAX && s->weights_count <= WEIGHTS_COUNT_MAX;
+    if (!lent || !counts || s->budget == 0 || s->period_ticks <= 0 || s->period_ticks > PERIOD_TICKS_MAX) {
+        return QRT_ERR_ARGUMENT;
+    }
+    for (uint32_t sequencer = 0; sequencer < s->sequencer_count; sequencer++) {
+        if (s->entries[sequencer] >= s->instruction_count) {
+            return QRT_ERR_ARGUMENT;
+        }
+    }
+    return QRT_OK;
+}
+
+static qrt_status check_port(const qrt_port *port)
+{
+    if (port->abi != QRT_PORT_ABI || port->size != sizeof(qrt_port)) {
+        return QRT_ERR_ABI;
+    }
+    bool functions = port->begin_shot != NULL && port->play != NULL && port->capture_begin != NULL && port->capture_end != NULL &&
+                     port->safe != NULL;
+    bool ticks = port->feedback_latency_ticks >= 0 && port->feedback_latency_ticks <= PORT_TICKS_MAX &&
+                 port->granularity_ticks > 0 && port->granularity_ticks <= GRANULARITY_TICKS_MAX && port->sample_ticks > 0 &&
+                 port->sample_ticks <= SAMPLE_TICKS_MAX;
+    return functions && ticks ? QRT_OK : QRT_ERR_ARGUMENT;
+}
+
+static qrt_status check_arrays(const qrt_sequence *s, const qrt_port *port)
+{
+    for (uint32_t frame = 0; frame < s->frame_count; frame++) {
+        if (s->frames[frame].line >= port->line_count) {
+            return QRT_ERR_LINE;
+        }
+    }
+    for (uint32_t capture = 0; capture < s->capture_count; capture++) {
+        const qrt_capture_spec *spec = &s->captures[capture];
+        if (spec->channel >= port->channel_count) {
+            return QRT_ERR_CHANNEL;
+        }
+        if (spec->sample_count == 0 || spec->sample_count > port->capture_samples_max) {
+            return QRT_ERR_CAPTURE_LENGTH;
+        }
+        if ((uint64_t)spec->weights_offset + 2 * (uint64_t)spec->sample_count > s->weights_count || spec->raw > 1 ||
+            (spec->bit >= QRT_BITS_MAX && spec->bit != QRT_BIT_NONE)) {
+            return QRT_ERR_ARGUMENT;
+        }
+    }
+    for (uint32_t weight = 0; weight < s->weights_count; weight++) {
+        if (s->weights[weight] == INT16_MIN) {
+            return QRT_ERR_ARGUMENT; /* demodulation could wrap */
+        }
+    }
+    return QRT_OK;
+}
+
+static bool operands_are_valid(const qrt_sequence *s, const qrt_instruction *i)
+{
+    uint64_t sequencers = ((uint64_t)1 << s->sequencer_count) - 1;
+    switch (i->op) {
+    case QRT_OP_END:
+        return true;
+    case QRT_OP_PLAY:
+        return i->a < s->frame_count && i->c >= -QRT_AMPLITUDE_ONE && i->c <= QRT_AMPLITUDE_ONE && (i->d == 0 || i->d == 1);
+    case QRT_OP_CAPTURE:
+        return i->b < s->capture_count;
+    case QRT_OP_WAIT:
+    case QRT_OP_WAIT_UNTIL:
+        return i->d >= 0;
+    case QRT_OP_SYNC:
+        return i->d != 0 && ((uint64_t)i->d & ~sequencers) == 0;
+    case QRT_OP_SET_FREQUENCY:
+    case QRT_OP_SHIFT_PHASE:
+        return i->a < s->frame_count;
+    case QRT_OP_READ:
+    case QRT_OP_WRITE:
+        return i->a < QRT_REGISTERS && i->b < QRT_BITS_MAX;
+    case QRT_OP_ALU:
+        return i->a < QRT_REGISTERS && i->b <= QRT_ALU_LT && i->c >= 0 && i->c < QRT_REGISTERS;
+    case QRT_OP_BRANCH:
+        return i->a < QRT_REGISTERS && i->b <= QRT_IF_NEGATIVE && i->c >= 0 && (uint32_t)i->c < s->instruction_count;
+    default:
+        return false;
+    }
+}
+
+qrt_status qrt_sequence_check(const qrt_sequence *sequence, const qrt_port *port, int32_t *instruction_out)
+{
+    *instruction_out = -1;
+    qrt_status status = check_counts(sequence);
+    status = status == QRT_OK ? check_port(port) : status;
+    status = status == QRT_OK ? check_arrays(sequence, port) : status;
+    if (status != QRT_OK) {
+        return status;
+    }
+    for (uint32_t index = 0; index < sequence->instruction_count; index++) {
+        if (!operands_are_valid(sequence, &sequence->instructions[index])) {
+            *instruction_out = (int32_t)index;
+            return QRT_ERR_INSTRUCTION;
+        }
+    }
+    /* Each instruction goes on to the next one or to a checked target; the last has no next one. */
+    const qrt_instruction *last = &sequence->instructions[sequence->instruction_count - 1];
+    if (last->op != QRT_OP_END && !(last->op == QRT_OP_BRANCH && last->b == QRT_IF_ALWAYS)) {
+        *instruction_out = (int32_t)sequence->instruction_count - 1;
+        return QRT_ERR_INSTRUCTION;
+    }
+    return QRT_OK;
+}
+
+uint32_t qrt_sequence_register_count(const qrt_sequence *sequence)
+{
+    uint32_t count = 0;
+    for (uint32_t index = 0; index < sequence->instruction_count; index++) {
+        const qrt_instruction *i = &sequence->instructions[index];
+        if (i->op >= QRT_OP_READ) { /* READ, WRITE, ALU and BRANCH name one in a, ALU another in c */
+            count = i->a + 1u > count ? i->a + 1u : count;
+            count = i->op == QRT_OP_ALU && (uint32_t)i->c + 1 > count ? (uint32_t)i->c + 1 : count;
+        }
+    }
+    return count;
+}
+
+uint32_t qrt_sequence_bit_count(const qrt_sequence *sequence)
+{
+    uint32_t count = 0;
+    for (uint32_t index = 0; index < sequence->instruction_count; index++) {
+        const qrt_instruction *i = &sequence->instructions[index];
+        if ((i->op == QRT_OP_READ || i->op == QRT_OP_WRITE) && i->b + 1u > count) {
+            count = i->b + 1u;
+        }
+    }
+    for (uint32_t capture = 0; capture < sequence->capture_count; capture++) {
+        uint32_t bit = sequence->captures[capture].bit;
+        count = bit != QRT_BIT_NONE && bit + 1 > count ? bit + 1 : count;
+    }
+    return count;
+}

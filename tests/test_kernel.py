@@ -1,0 +1,285 @@
+"""The kernel's Python face: layouts, the life of a run, raw captures, skips, real pacing, a reader in another process."""
+
+import ctypes
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from qrt import kernel
+from qrt._core import ffi, lib
+from qrt.errors import BugError
+from qrt.kernel import Kernel, Policy, Ring, Rings, Status
+
+END, PLAY, CAPTURE = 0, 1, 2
+PERIOD = 7000
+
+# A port in a few lines of C, since the loop is to run at its own speed here. The captures' levels are 1, 2, ... in the order of their ends.
+PORT_C = """
+#include <string.h>
+#include "qrt_port.h"
+static int16_t samples[64];
+static int64_t count;
+static qrt_status begin_shot(void *self, int64_t shot, int64_t tick) { (void)self; (void)shot; (void)tick; count = 0; return QRT_OK; }
+static qrt_status play(void *self, const qrt_play *p) { (void)self; (void)p; return QRT_OK; }
+static qrt_status capture_begin(void *self, const qrt_capture *c) { (void)self; (void)c; return QRT_OK; }
+static qrt_status capture_end(void *self, uint16_t slot, const int16_t **out)
+{
+    (void)self; (void)slot; count++;
+    for (int k = 0; k < 64; k++) samples[k] = (int16_t)count;
+    *out = samples;
+    return QRT_OK;
+}
+static qrt_status safe(void *self) { (void)self; return QRT_OK; }
+qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 100, 1, 1, 4, 1, 64, 16};
+"""
+
+
+@pytest.fixture(scope="module")
+def port_library(project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("port")
+    (folder / "port.c").write_text(PORT_C)
+    command = ["gcc", "-shared", "-fPIC", "-O2", f"-I{project / 'ffi'}", "port.c", "-o", "port.so"]
+    subprocess.run(command, cwd=folder, check=True)
+    return str(folder / "port.so")
+
+
+@pytest.fixture(scope="module")
+def port(port_library):
+    return ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(port_library), "port"))
+
+
+def sequence(period=PERIOD, raw=(0, 0)):
+    code = [(PLAY, 0, 0, 9, 0), (CAPTURE, 0, 0, 0, 0), (CAPTURE, 0, 1, 0, 0), (END, 0, 0, 0, 0)]
+    captures = np.zeros(2, kernel.CAPTURE_DTYPE)
+    captures["sample_count"], captures["bit"], captures["raw"] = (64, 30), (0, 1), raw
+    return SimpleNamespace(
+        instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
+        entries=np.zeros(1, np.uint32),
+        frames=np.zeros(1, kernel.FRAME_DTYPE),
+        captures=captures,
+        weights=np.ones(128, np.int16),
+        budget=20,
+        period_ticks=period,
+    )
+
+
+def drain(ring, dtype, reader=0):
+    parts = []
+    while len(view := ring.peek(reader, dtype)):
+        parts.append(view.copy())
+        ring.release(reader, len(view))
+    return np.concatenate([np.zeros(0, dtype), *parts])
+
+
+ROW = kernel.row_dtype(2)
+
+
+def test_dtypes_are_the_structs_of_c():
+    for dtype, name in (
+        (kernel.INSTRUCTION_DTYPE, "qrt_instruction"),
+        (kernel.FRAME_DTYPE, "qrt_frame"),
+        (kernel.CAPTURE_DTYPE, "qrt_capture_spec"),
+        (kernel.EVENT_DTYPE, "qrt_event"),
+        (kernel.MISS_DTYPE, "qrt_miss"),
+        (kernel.SKIP_DTYPE, "qrt_skip"),
+    ):
+        assert dtype.itemsize == ffi.sizeof(name)
+        named = {field for field, _ in ffi.typeof(name).fields}
+        assert named - set(dtype.names) <= {"reserved"}
+        assert all(dtype.fields[field][1] == ffi.offsetof(name, field) for field in dtype.names)
+    for captures in range(65):
+        dtype = kernel.row_dtype(captures)
+        assert dtype.itemsize == lib.qrt_row_size(captures)
+        assert dtype["outcomes"].shape == (captures,)
+        assert dtype.fields["iq"][1] % 8 == 0
+
+
+def test_a_run_from_arm_to_report(port):
+    rings = Rings(
+        Ring.create(ROW.itemsize, 128, 1), Ring.create(8, 128, 1), Ring.create(kernel.MISS_DTYPE.itemsize, 4, 1)
+    )
+    with Kernel(kernel.Config(sequence(), port, rings, 100, shot_first=5)) as loop:
+        loop.start()
+        report = loop.join()
+    assert loop.join() is report
+    assert (report.status, report.safe_status, report.shots_executed) == (Status.OK, Status.OK, 100)
+    assert (report.instructions, report.error_shot, report.miss_count) == (400, -1, 0)
+    assert report.wall_ns > 0
+    rows = drain(rings.rows, ROW)
+    assert rows["shot"].tolist() == list(range(5, 105))
+    assert (rows["tick"] == rows["shot"] * PERIOD).all()
+    assert (rows["outcomes"] == 1).all()
+    assert (rows["bits"] == 3).all()
+    assert (rows["iq"] == [[2 * 64] * 2, [1 * 30] * 2]).all()  # the shorter capture ends first
+    assert (rows["shot_weight"] == 1.0).all()
+    assert len(np.unique(rows["trace_hash"])) == 1
+    assert drain(rings.lateness, np.int64).tolist() == [0] * 100
+    assert rings.rows.closed
+    assert rings.misses.closed
+
+
+def test_raw_captures_come_with_their_shot(port):
+    played = sequence(raw=(1, 0))
+    assert kernel.raw_samples_max(played) == 64
+    assert kernel.raw_samples_max(sequence()) == 0
+    dtype = kernel.raw_dtype(64)
+    rings = Rings(Ring.create(ROW.itemsize, 64, 1), raw=Ring.create(dtype.itemsize, 64, 1))
+    with Kernel(kernel.Config(played, port, rings, 10)) as loop:
+        loop.start()
+        assert loop.join().status == Status.OK
+    raw = drain(rings.raw, dtype)
+    assert raw["shot"].tolist() == list(range(10))
+    assert set(raw["capture"]) == {0}
+    assert set(raw["sample_count"]) == {64}
+    assert (raw["samples"] == 2).all()
+
+
+def test_virtual_time_waits_for_its_readers_and_counts_it(port):
+    rings = Rings(Ring.create(ROW.itemsize, 16, 2))
+    with Kernel(kernel.Config(sequence(), port, rings, 1000)) as loop:
+        loop.start()
+        assert rings.rows.wait(0, 16, 20.0) == 16
+        assert not loop.wait(0.01)
+        rows = []
+        while not (rings.rows.closed and not rings.rows.wait(0, 1, 0.0)):
+            rings.rows.wait(0, 8, 0.05)
+            view = rings.rows.peek(0, ROW)
+            rows.append(view["shot"].copy())
+            rings.rows.release(0, len(view))
+            rings.rows.release(1, len(rings.rows.peek(1, ROW)))
+        report = loop.join()
+    assert np.concatenate(rows).tolist() == list(range(1000))
+    assert report.sink_wait_count > 0
+    assert report.miss_count == 0
+
+
+def test_skips_give_the_rows_of_the_run_that_missed(port):
+    skips = np.array([(2, 3), (8, 1)], kernel.SKIP_DTYPE)
+    rings = Rings(Ring.create(ROW.itemsize, 64, 1))
+    with Kernel(kernel.Config(sequence(), port, rings, 10, skips=skips)) as loop:
+        loop.start()
+        report = loop.join()
+    rows = drain(rings.rows, ROW)
+    assert rows["flags"].tolist() == [0, 0, 1, 1, 1, 0, 0, 0, 1, 0]
+    assert (rows["outcomes"][rows["flags"] == 1] == kernel.OUTCOME_NONE).all()
+    assert (report.shots_executed, report.shots_skipped) == (6, 4)
+
+
+def test_real_and_virtual_pacing_give_the_same_rows(port):
+    def run(pacing):
+        rings = Rings(Ring.create(ROW.itemsize, 64, 1), Ring.create(8, 64, 1))
+        options = {"late_tolerance_ns": 10**9, "spin_ns": 20_000}  # nothing is late here: a busy machine is no failure
+        with Kernel(kernel.Config(sequence(period=1_000_000), port, rings, 20, pacing=pacing, **options)) as loop:
+            loop.start()
+            report = loop.join()
+        return report, drain(rings.rows, ROW), drain(rings.lateness, np.int64)
+
+    _, virtual, _ = run(kernel.Pacing.VIRTUAL)
+    report, real, lateness = run(kernel.Pacing.REAL)
+    assert real.tobytes() == virtual.tobytes()
+    assert report.wall_ns >= 19_000_000
+    assert (lateness >= 0).all()
+    assert lateness.any()
+
+
+def test_a_late_release_is_one_miss_and_can_end_the_run(port):
+    misses = Ring.create(kernel.MISS_DTYPE.itemsize, 64, 1)
+    rings = Rings(Ring.create(ROW.itemsize, 64, 1), misses=misses)
+    options = {"late_tolerance_ns": 0, "spin_ns": 0, "late_policy": Policy.ABORT}  # a wake-up is never 0 ns late
+    config = kernel.Config(sequence(period=1_000_000), port, rings, 20, pacing=kernel.Pacing.REAL, **options)
+    with Kernel(config) as loop:
+        loop.start()
+        report = loop.join()
+    (miss,) = drain(misses, kernel.MISS_DTYPE)
+    assert (report.status, report.miss_count, report.error_shot) == (Status.LATE, 1, miss["shot"])
+    assert (miss["miss_class"], miss["policy"]) == (kernel.MissClass.RELEASE, Policy.ABORT)
+    assert miss["lateness_ns"] > 0
+    assert kernel.Cause(miss["cause"]) != kernel.Cause.SINK
+
+
+@pytest.mark.parametrize(("how", "status"), [("stop", Status.STOPPED), ("abort", Status.ABORTED)])
+def test_a_run_can_be_ended(port, how, status):
+    rings = Rings(Ring.create(ROW.itemsize, 64, 1))
+    period = 3_600_000_000_000  # an hour: the loop sleeps before the second shot
+    with Kernel(
+        kernel.Config(sequence(period=period), port, rings, 9, pacing=kernel.Pacing.REAL, late_tolerance_ns=10**9)
+    ) as loop:
+        loop.start()
+        assert rings.rows.wait(0, 1, 20.0) == 1
+        assert loop.running
+        getattr(loop, how)()
+        assert loop.wait(20.0)
+        report = loop.join()
+    assert (report.status, report.shots_executed, report.safe_status) == (status, 1, Status.OK)
+
+
+def test_leaving_ends_the_thread_before_its_memory_goes(port):
+    rings = Rings(Ring.create(ROW.itemsize, 64, 1))
+    loop = Kernel(kernel.Config(sequence(), port, rings, 10**9))
+
+    def interrupted():
+        with loop:
+            loop.start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not loop.running
+    assert loop.join().status in {Status.STOPPED, Status.ABORTED}
+
+
+def test_python_can_end_while_a_kernel_runs(port_library):
+    program = """
+import ctypes, sys
+from types import SimpleNamespace
+import numpy as np
+from qrt import kernel
+port = ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(sys.argv[1]), "port"))
+end = np.zeros(1, kernel.INSTRUCTION_DTYPE)
+sequence = SimpleNamespace(instructions=end, entries=np.zeros(1, np.uint32), frames=np.zeros(0, kernel.FRAME_DTYPE),
+    captures=np.zeros(0, kernel.CAPTURE_DTYPE), weights=np.zeros(0, np.int16), budget=1, period_ticks=100)
+rows = kernel.Ring.create(kernel.row_dtype(0).itemsize, 64, 1)
+loop = kernel.Kernel(kernel.Config(sequence, port, kernel.Rings(rows), 10**9))
+loop.arm()
+loop.start()
+rows.wait(0, 64, 20.0)
+print(loop.running)
+del loop, rows, sequence
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, port_library], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "True\n", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"instructions": np.array([(99, 0, 0, 0, 0), (0, 0, 0, 0, 0)], kernel.INSTRUCTION_DTYPE)},
+            "INSTRUCTION: instruction 0",
+        ),
+        ({"weights": np.full(128, -32768, np.int16)}, "ARGUMENT"),
+        ({"budget": 0}, "ARGUMENT"),
+        ({"period_ticks": (1 << 48) + 1}, "ARGUMENT"),
+        ({"entries": np.array([7], np.uint32)}, "ARGUMENT"),
+    ],
+)
+def test_what_cannot_run_is_refused_at_arm(port, change, message):
+    broken = SimpleNamespace(**{**vars(sequence()), **change})
+    loop = Kernel(kernel.Config(broken, port, Rings(Ring.create(ROW.itemsize, 64, 1)), 1))
+    with pytest.raises(BugError, match=message):
+        loop.arm()
+    with pytest.raises(BugError, match="does not start"):
+        loop.start()
+    with pytest.raises(BugError, match="cannot be joined"):
+        loop.join()
+
+
+def test_slots_of_another_size_are_refused(port):
+    loop = Kernel(kernel.Config(sequence(), port, Rings(Ring.create(kernel.row_dtype(3).itemsize, 64, 1)), 1))
+    with pytest.raises(BugError, match="ARGUMENT"):
+        loop.arm()

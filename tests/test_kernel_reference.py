@@ -1,0 +1,375 @@
+"""The sequencer in C against a second one in Python, on sequences that hypothesis writes.
+
+The reference follows qrt_core.h by its words and in the plainest way: at each step it looks over everything that is due and takes the
+first by (tick, phase, sequencer, program order). Compared are the events, their hash, every call of the port, the row and the error's
+place. The port is written in Python: it notes the calls, and answers captures with levels that hypothesis chose.
+"""
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cffi import FFI
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from qrt import kernel
+from qrt.kernel import Status
+
+PERIOD, BUDGET, FRAMES, CAPTURES, LATENCY = 1500, 100, 2, 3, 37
+END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
+MASK = (1 << 64) - 1
+
+
+def signed(value):
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+# ---- The port --------------------------------------------------------------------------------------------------------
+
+
+def port_declarations():
+    project = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location("ffi_build", project / "ffi/build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    ffi = FFI()
+    ffi.cdef(build.declarations((project / "ffi/qrt_port.h").read_text()))
+    return ffi
+
+
+FFI_PORT = port_declarations()
+
+
+class ScriptedPort:
+    """A qrt_port in Python. `calls` is what the kernel asked for; `levels` are the samples of the captures, in order."""
+
+    def __init__(self, levels=(0,), granularity=1, fail_on=None):
+        self.calls, self.levels, self.fail_on = [], list(levels), fail_on
+        self.ended = 0
+        self.samples = FFI_PORT.new("int16_t[64]")
+        bind = FFI_PORT.callback
+        self._callbacks = [
+            bind("qrt_status(void *, int64_t, int64_t)", self.begin_shot),
+            bind("qrt_status(void *, const qrt_play *)", self.play),
+            bind("qrt_status(void *, const qrt_capture *)", self.capture_begin),
+            bind("qrt_status(void *, uint16_t, const int16_t **)", self.capture_end),
+            bind("qrt_status(void *)", self.safe),
+        ]
+        size = FFI_PORT.sizeof("qrt_port")
+        limits = (LATENCY, granularity, 1, 4, 1, 64, 16)
+        self._port = FFI_PORT.new("qrt_port *", (1, size, FFI_PORT.NULL, *self._callbacks, *limits))
+        self.address = int(FFI_PORT.cast("uintptr_t", self._port))
+
+    def note(self, *call):
+        self.calls.append(call)
+        return Status.PORT if call[0] == self.fail_on else Status.OK
+
+    def begin_shot(self, _, shot, tick):
+        self.ended = 0
+        return self.note("begin", shot, tick)
+
+    def play(self, _, p):
+        return self.note("play", p.tick, p.line, p.segment, p.amplitude, p.frequency, p.phase)
+
+    def capture_begin(self, _, c):
+        return self.note("capture", c.tick, c.channel, c.sample_count, c.slot)
+
+    def capture_end(self, _, slot, samples_out):
+        level = self.levels[self.ended % len(self.levels)]
+        self.ended += 1
+        self.samples[0:64] = [level] * 64
+        samples_out[0] = self.samples
+        return self.note("end", slot)
+
+    def safe(self, _):
+        return self.note("safe")
+
+
+# ---- The reference ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sequencer:
+    pc: int
+    cursor: int = 0
+    waits: object = None  # "end", ("sync", mask) or ("bit", b)
+    registers: list = field(default_factory=lambda: [0] * 64)
+
+
+class FaultError(Exception):
+    """What ends a shot: its status."""
+
+
+class Reference:
+    """One shot. `events`, `calls`, `bits`, `outcomes`, `iq`; `error` is None or (status, tick, sequencer, instruction)."""
+
+    def __init__(self, sequence, shot, levels, granularity):
+        self.s, self.base, self.levels, self.grid = sequence, shot * sequence.period_ticks, levels, granularity
+        self.code = [tuple(map(int, one)) for one in sequence.instructions]
+        self.sequencers = [Sequencer(int(entry)) for entry in sequence.entries]
+        self.frames = [[int(f["frequency"]), int(f["phase"]), 0] for f in sequence.frames]  # frequency, phase, carried
+        self.bits, self.ready = [0] * 64, [0] * 64
+        self.pending = []  # (end tick, 0, sequencer, order, capture, slot, instruction)
+        self.begun = self.ended = self.executed = 0
+        self.events, self.calls = [], [("begin", shot, self.base)]
+        self.outcomes, self.iq = [255] * len(sequence.captures), [(0, 0)] * len(sequence.captures)
+        self.error = self.run()
+
+    def run(self):
+        while True:
+            ready = [(s.cursor, 1, k) for k, s in enumerate(self.sequencers) if s.waits is None]
+            if not ready and not self.pending:
+                break
+            first = min([*ready, *self.pending], key=lambda due: due[:4])
+            if first[1] == 0:
+                self.end_capture(first)
+                continue
+            s = self.sequencers[first[2]]
+            tick, pc = s.cursor, s.pc
+            try:
+                self.step(s, first[2], *self.code[pc])
+            except FaultError as fault:
+                return fault.args[0], tick, first[2], pc
+        stuck = [(k, s) for k, s in enumerate(self.sequencers) if s.waits != "end"]
+        return (Status.DEADLOCK, stuck[0][1].cursor, stuck[0][0], stuck[0][1].pc - 1) if stuck else None
+
+    def end_capture(self, due):
+        self.pending.remove(due)
+        tick, _, sequencer, _, index, slot, _ = due
+        spec = self.s.captures[index]
+        count, offset = int(spec["sample_count"]), int(spec["weights_offset"])
+        level = self.levels[self.ended % len(self.levels)]
+        self.ended += 1
+        self.calls.append(("end", slot))
+        weights = self.s.weights[offset : offset + 2 * count].reshape(2, count).astype(int)
+        iq = tuple(int(one.sum()) * level for one in weights)
+        outcome = int(iq[0] > spec["threshold"])
+        self.outcomes[index], self.iq[index] = outcome, iq
+        self.events.append((tick, kernel.EVENT_OUTCOME, 0, index, outcome, iq[0], sequencer))
+        self.events.append((tick, kernel.EVENT_IQ, 0, index, 0, iq[1], sequencer))
+        if (bit := int(spec["bit"])) != kernel.BIT_NONE:
+            self.bits[bit], self.ready[bit] = outcome, -(-(tick + LATENCY) // self.grid) * self.grid
+            if not self.awaited(bit):
+                for s in self.sequencers:
+                    if s.waits == ("bit", bit):
+                        s.waits, s.cursor = None, tick
+
+    def awaited(self, bit):
+        return any(int(self.s.captures[due[4]]["bit"]) == bit for due in self.pending)
+
+    def move(self, s, tick):
+        if tick > self.s.period_ticks:
+            raise FaultError(Status.OVERRUN)
+        s.cursor = tick
+
+    def step(self, s, me, op, a, b, c, d):
+        if op in (READ, WRITE):
+            if self.awaited(b):
+                s.waits = ("bit", b)
+                return
+            if self.ready[b] > s.cursor:
+                self.move(s, self.ready[b])
+                return
+        if self.executed == self.s.budget:
+            raise FaultError(Status.BUDGET)
+        self.executed += 1
+        self.events.append((s.cursor, op, a, b, c, d, me))
+        s.pc += 1
+        if op == END:
+            s.waits = "end"
+        elif op in (PLAY, CAPTURE):
+            self.start(s, me, op, a, b, c, d)
+        elif op == WAIT:
+            self.move(s, s.cursor + d)
+        elif op == WAIT_UNTIL:
+            if d < s.cursor:
+                raise FaultError(Status.UNDERFLOW)
+            self.move(s, d)
+        elif op == SYNC:
+            if not d >> me & 1:
+                raise FaultError(Status.INSTRUCTION)
+            s.waits = ("sync", d)
+            members = [one for k, one in enumerate(self.sequencers) if d >> k & 1]
+            if all(one.waits == ("sync", d) for one in members):
+                for one in members:
+                    one.waits, one.cursor = None, max(every.cursor for every in members)
+        elif op == SET_FREQUENCY:
+            frame = self.frames[a]
+            frame[2] += (frame[0] - d) * s.cursor
+            frame[0] = d
+        elif op == SHIFT_PHASE:
+            self.frames[a][1] += d
+        elif op == READ:
+            s.registers[a] = self.bits[b]
+        elif op == WRITE:
+            self.bits[b], self.ready[b] = s.registers[a] & 1, s.cursor
+        elif op == ALU:
+            r, x = s.registers[a], s.registers[c]
+            results = (d, x, r + x + d, r - x - d, r & x, r | x, r ^ x ^ d, r == signed(x + d), r < signed(x + d))
+            s.registers[a] = signed(int(results[b]))
+        elif op == BRANCH:
+            value = s.registers[a]
+            s.pc = c if (True, value == 0, value != 0, value < 0)[b] else s.pc
+
+    def start(self, s, me, op, a, b, c, d):
+        count = int(self.s.captures[b]["sample_count"]) if op == CAPTURE else 0
+        if s.cursor + count > self.s.period_ticks or (op == PLAY and s.cursor == self.s.period_ticks):
+            raise FaultError(Status.OVERRUN)
+        if s.cursor % self.grid:
+            raise FaultError(Status.INSTRUCTION)
+        if op == PLAY:
+            frequency, phase, carried = self.frames[a]
+            phase += 0 if d else carried + frequency * s.cursor
+            line = int(self.s.frames[a]["line"])
+            self.calls.append(("play", self.base + s.cursor, line, b, c, frequency, phase & MASK))
+            return
+        free = sorted(set(range(16)) - {due[5] for due in self.pending})
+        if not free:
+            raise FaultError(Status.CHANNEL)
+        self.pending.append((s.cursor + count, 0, me, self.begun, b, free[0], s.pc - 1))
+        self.begun += 1
+        self.calls.append(("capture", self.base + s.cursor, 0, count, free[0]))
+
+
+def trace_hash(events):
+    """The formula at the head of sequencer.c."""
+    k = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xFF51AFD7ED558CCD)
+
+    def mix(h):
+        return ((h ^ h >> 32) * k[3]) & MASK
+
+    h = k[0]
+    for tick, op, a, b, c, d, sequencer in events:
+        head = op | a << 8 | b << 16 | (c & 0xFFFFFFFF) << 32
+        turned = head * k[1] & MASK
+        turned = (turned << 32 | turned >> 32) & MASK
+        h = mix((h + (tick + (sequencer << 56)) * k[0] + turned + d * k[2]) & MASK)
+    return mix(mix(h))
+
+
+# ---- Sequences -------------------------------------------------------------------------------------------------------
+
+WORD = st.one_of(st.integers(-3, 3), st.integers(-(1 << 63), (1 << 63) - 1))
+FRAME, BIT, REGISTER = st.integers(0, FRAMES - 1), st.integers(0, 3), st.integers(0, 3)
+
+
+def instruction(place, count, sequencers):
+    zero = st.just(0)
+    every = (1 << sequencers) - 1
+    target = st.one_of(
+        st.integers(place + 1, count), st.integers(place + 1, count), st.integers(0, count)
+    )  # mostly ahead
+    kinds = [
+        st.tuples(st.just(PLAY), FRAME, st.integers(0, 9), st.integers(-65536, 65536), st.integers(0, 1)),
+        st.tuples(st.just(CAPTURE), zero, st.integers(0, CAPTURES - 1), zero, zero),
+        st.tuples(
+            st.just(WAIT), zero, zero, zero, st.one_of(st.integers(1, 40), st.integers(1, 40), st.integers(0, 900))
+        ),
+        st.tuples(st.just(SYNC), zero, zero, zero, st.one_of(st.just(every), st.integers(1, every))),
+        st.tuples(st.just(SET_FREQUENCY), FRAME, zero, zero, WORD),
+        st.tuples(st.just(SHIFT_PHASE), FRAME, zero, zero, WORD),
+        st.tuples(st.just(READ), REGISTER, BIT, zero, zero),
+        st.tuples(st.just(WRITE), REGISTER, BIT, zero, zero),
+        st.tuples(st.just(ALU), REGISTER, st.integers(0, 8), REGISTER, WORD),
+        st.tuples(st.just(BRANCH), REGISTER, st.integers(0, 3), target, zero),
+        st.tuples(st.just(WAIT_UNTIL), zero, zero, zero, st.integers(0, PERIOD)),
+        st.tuples(st.just(END), zero, zero, zero, zero),
+    ]
+    weights = [10, 6, 8, 2, 5, 2, 5, 2, 4, 3, 1, 1]
+    return st.sampled_from([kind for kind, weight in zip(kinds, weights, strict=True) for _ in range(weight)]).flatmap(
+        lambda kind: kind
+    )
+
+
+@st.composite
+def sequences(draw):
+    sequencers = draw(st.integers(1, 3))
+    count = draw(st.integers(4, 40))
+    code = [*(draw(instruction(place, count, sequencers)) for place in range(count)), (END, 0, 0, 0, 0)]
+    entries = [draw(st.integers(0, count // 2)) for _ in range(sequencers)]
+    lengths = [draw(st.integers(1, 64)) for _ in range(CAPTURES)]
+    return make(code, entries, lengths, [draw(st.sampled_from([*range(4), kernel.BIT_NONE])) for _ in range(CAPTURES)])
+
+
+def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), period=PERIOD):
+    frames = np.zeros(FRAMES, kernel.FRAME_DTYPE)
+    frames["frequency"], frames["phase"], frames["line"] = [5, -(1 << 62)], [1, (1 << 64) - 1], [3, 1]
+    captures = np.zeros(CAPTURES, kernel.CAPTURE_DTYPE)
+    captures["sample_count"], captures["bit"], captures["threshold"] = lengths, bits, [0, -100, 100]
+    return SimpleNamespace(
+        instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
+        entries=np.array(entries, np.uint32),
+        frames=frames,
+        captures=captures,
+        weights=np.arange(-20, 108, dtype=np.int16),
+        budget=BUDGET,
+        period_ticks=period,
+    )
+
+
+def play(sequence, port, shots=1, **options):
+    """Return report, rows and the events of the last shot."""
+    dtype = kernel.row_dtype(len(sequence.captures))
+    with kernel.Ring.create(dtype.itemsize, 64, 1) as rows:
+        config = kernel.Config(sequence, port.address, kernel.Rings(rows), shots, **options)
+        with kernel.Kernel(config) as loop:
+            loop.log_shot(config.shot_first + shots - 1, 4 * BUDGET)
+            loop.start()
+            report = loop.join()
+            return report, rows.peek(0, dtype).copy(), loop.events
+
+
+@settings(max_examples=200)
+@given(sequences(), st.lists(st.integers(-32768, 32767), min_size=1, max_size=4), st.sampled_from([1, 1, 4]))
+def test_kernel_does_what_the_reference_does(sequence, levels, granularity):
+    waits = np.isin(sequence.instructions["op"], [WAIT, WAIT_UNTIL])
+    sequence.instructions["d"][waits] //= granularity  # on the grid, but for what captures and their latency do
+    sequence.instructions["d"][waits] *= granularity
+    port = ScriptedPort(levels, granularity)
+    report, rows, events = play(sequence, port, shot_first=3)
+    expected = Reference(sequence, 3, levels, granularity)
+    event(expected.error[0].name if expected.error else "shot completed")
+    assert [tuple(map(int, one)) for one in events] == expected.events
+    assert port.calls == [*expected.calls, ("safe",)]
+    assert report.instructions == expected.executed
+    if expected.error is not None:
+        place = (report.error_tick, report.error_sequencer, report.error_instruction)
+        assert (report.status, *place) == expected.error
+        assert (report.error_shot, len(rows)) == (3, 0)
+        return
+    assert (report.status, len(rows)) == (Status.OK, 1)
+    assert rows["outcomes"][0].tolist() == expected.outcomes
+    assert [tuple(map(int, one)) for one in rows["iq"][0]] == expected.iq
+    assert rows["bits"][0] == sum(bit << k for k, bit in enumerate(expected.bits))
+    assert rows["trace_hash"][0] == trace_hash(expected.events)
+
+
+def test_every_word_of_an_event_moves_the_hash(rng):
+    base = [(5, PLAY, 1, 2, 3, 4, 0), (9, WAIT, 0, 0, 0, 7, 1)]
+    hashes = {
+        trace_hash(base),
+        trace_hash(base[::-1]),
+        trace_hash(base[:1]),
+        trace_hash([*base, (9, END, 0, 0, 0, 0, 1)]),
+    }
+    for place in range(7):
+        for bit in range((48, 8, 8, 16, 32, 64, 4)[place]):
+            changed = list(base[0])
+            changed[place] = signed(changed[place] ^ 1 << bit)
+            hashes.add(trace_hash([tuple(changed), base[1]]))
+    assert len(hashes) == 4 + 48 + 8 + 8 + 16 + 32 + 64 + 4
+
+
+@pytest.mark.parametrize("call", ["begin", "play", "capture", "end"])
+def test_a_port_that_fails_is_named_and_made_safe(call):
+    code = [(WAIT, 0, 0, 0, 9), (PLAY, 0, 1, 1, 0), (CAPTURE, 0, 1, 0, 0), (END, 0, 0, 0, 0)]
+    port = ScriptedPort(fail_on=call)
+    report, rows, _ = play(make(code), port, shots=2)
+    places = {"begin": (-1, -1, -1), "play": (9, 0, 1), "capture": (9, 0, 2), "end": (17, 0, 2)}
+    assert report.status == Status.PORT
+    assert (report.error_tick, report.error_sequencer, report.error_instruction) == places[call]
+    assert (report.error_shot, len(rows), port.calls[-1]) == (0, 0, ("safe",))
