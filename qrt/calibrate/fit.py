@@ -1,0 +1,155 @@
+"""Small least-squares fits with uncertainties, for the handful of closed forms that a calibration meets.
+
+`least_squares` is Levenberg's method with a numerical Jacobian: a few parameters, tens of points, known standard errors. `scan` finds the
+start for it where the model is periodic and a wrong start ends in a wrong valley: the one parameter that is not linear is tried on
+a grid, with all others solved for. Below them are the models; each takes (parameters, x), in the units of its caller.
+
+Numpy alone: the fits run once per calibration, in the host's process. tests/test_calibrate_fit.py compares them with scipy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt.types import Estimated
+
+Array = NDArray[np.float64]
+Model = Callable[[Array, Array], Array]
+ITERATIONS_MAX: Final = 200
+
+
+class Fit(NamedTuple):
+    """A minimum of chi2 = sum ((y - model) / sigma)^2."""
+
+    values: Array  # [parameters]
+    covariance: Array  # [parameters, parameters], from the given standard errors alone
+    chi2: float
+    freedom: int  # points minus parameters
+    converged: bool
+
+    def estimated(self, index: int) -> Estimated:
+        """Return a parameter; where the points scatter more than their standard errors say, its own grows with them."""
+        inflation = max(1.0, self.chi2 / self.freedom) if self.freedom > 0 else 1.0
+        return Estimated(float(self.values[index]), float(np.sqrt(max(self.covariance[index, index], 0.0) * inflation)))
+
+
+def least_squares(model: Model, x: Array, y: Array, sigma: Array, start: Sequence[float]) -> Fit:
+    """Return the minimum near `start`.
+
+    Args:
+      model: f(parameters [parameters], x) -> [points]
+      x: whatever the model takes; its first axis need not be the points
+      y: measured values. [points]
+      sigma: their standard errors, above 0. [points]
+      start: parameters to start from, each of the size that it will have; 1 is taken for the size of one that starts at 0
+
+    """
+    scale = np.array([abs(value) if abs(value) > 1e-9 else 1.0 for value in start])
+    position = np.asarray(start, dtype=float) / scale
+
+    def residuals(at: Array) -> Array:
+        return np.asarray((y - model(at * scale, x)) / sigma)
+
+    damping, now = 1e-3, residuals(position)
+    chi2, converged = float(now @ now), False
+    assert np.isfinite(chi2), f"the model or the points are not finite at the start {list(start)}"
+    for _ in range(ITERATIONS_MAX):
+        jacobian = _jacobian(residuals, position)
+        curvature, slope = jacobian.T @ jacobian, jacobian.T @ now
+        size = _column_sizes(curvature)
+        lowered = curvature / np.outer(size, size) + damping * np.eye(len(size))
+        step = -np.linalg.lstsq(lowered, slope / size, rcond=None)[0] / size
+        then = residuals(position + step)
+        chi2_then = float(then @ then)
+        if np.isfinite(chi2_then) and chi2_then <= chi2:
+            converged = chi2 - chi2_then <= 1e-9 * (chi2 + 1e-12) and bool(np.max(np.abs(step * size)) < 1e-3)
+            position, now, chi2 = position + step, then, chi2_then
+            damping = max(damping / 5.0, 1e-12)
+            if converged:
+                break
+        else:
+            damping *= 4.0
+            if damping > 1e12:  # no direction goes down: the numerical floor of a minimum
+                converged = True
+                break
+    jacobian = _jacobian(residuals, position)
+    curvature = jacobian.T @ jacobian
+    size = _column_sizes(curvature)
+    inverse = np.linalg.pinv(curvature / np.outer(size, size), rcond=1e-12)
+    covariance = np.asarray(inverse * np.outer(scale / size, scale / size), float)
+    return Fit(position * scale, covariance, chi2, len(y) - len(position), converged)
+
+
+def _column_sizes(curvature: Array) -> Array:
+    """Return the lengths of the Jacobian's columns, so that parameters of any size weigh alike; 1 for one without effect."""
+    diagonal = np.diag(curvature)
+    return np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+
+
+def _jacobian(function: Callable[[Array], Array], position: Array) -> Array:
+    """Return d function / d position by central differences, [points, parameters]."""
+    columns = []
+    for index in range(len(position)):
+        step = 1e-6 * max(abs(position[index]), 1e-2)
+        move = np.zeros(len(position))
+        move[index] = step
+        columns.append((function(position + move) - function(position - move)) / (2.0 * step))
+    return np.stack(columns, axis=1)
+
+
+def scan(columns: Callable[[float], Array], y: Array, sigma: Array, grid: Array) -> tuple[float, Array]:
+    """Return (best grid value, linear coefficients) of y = columns(value) @ coefficients, columns [points, coefficients]."""
+    best: tuple[float, float, Array] | None = None
+    for value in grid.tolist():
+        matrix = columns(value) / sigma[:, None]
+        coefficients = np.asarray(np.linalg.lstsq(matrix, y / sigma, rcond=1e-9)[0], float)
+        rest = y / sigma - matrix @ coefficients
+        chi2 = float(rest @ rest)
+        if best is None or chi2 < best[0]:
+            best = (chi2, value, coefficients)
+    assert best is not None, "a grid has at least one value"
+    return best[1], best[2]
+
+
+def straight(values: Array, sigma: Array) -> float:
+    """Return chi2 of `values` against their weighted mean: how much they change at all."""
+    mean = np.sum(values / sigma**2) / np.sum(1.0 / sigma**2)
+    return float(np.sum(((values - mean) / sigma) ** 2))
+
+
+# ---- Models --------------------------------------------------------------------------------------------------------
+
+
+def rabi(parameters: Array, amplitude: Array) -> Array:
+    """Return c - b cos(k a): one resonant pulse of amplitude a turns by k a. Parameters c, b, k."""
+    c, b, k = parameters
+    return np.asarray(c - b * np.cos(k * amplitude))
+
+
+def train(parameters: Array, count: Array) -> Array:
+    """Return c - b r^n cos(n theta): n equal pulses, each turns by theta and keeps r of the contrast. Parameters c, b, r, theta."""
+    c, b, keep, theta = parameters
+    return np.asarray(c - b * np.abs(keep) ** count * np.cos(count * theta))
+
+
+def flips(parameters: Array, count: Array) -> Array:
+    """Return c - b (-r)^n: n flips, each keeps r of the contrast. Parameters c, b, r."""
+    c, b, keep = parameters
+    return np.asarray(c - b * np.abs(keep) ** count * np.cos(np.pi * count))
+
+
+def decay(parameters: Array, time: Array) -> Array:
+    """Return c + b exp(-g t). Parameters c, b, g."""
+    c, b, rate = parameters
+    return np.asarray(c + b * np.exp(-rate * time))
+
+
+def ramsey(parameters: Array, points: Array) -> Array:
+    """Return c + b exp(-g t) cos(w t + p - q). Parameters c, b, g, w, p; points [2, points]: t, and q, the quadrature."""
+    c, b, rate, omega, phase = parameters
+    time, quadrature = points
+    return np.asarray(c + b * np.exp(-rate * time) * np.cos(omega * time + phase - quadrature))

@@ -1,0 +1,140 @@
+"""Sequences of a calibration: gates of all qubits side by side, then readouts that start together.
+
+A shot is a few stages. In each every qubit of the lab has its own operations, and the shorter ones are padded: `ending_together`
+pads in front, so that the last pulse ends where the readout starts; `starting_together` pads behind, so that all tones play at once.
+Durations are static: there are no branches in a calibration.
+
+`nominal` is the state that a calibration starts from, a `QubitCalibration` whose numbers are the lab file's or the gate set's, with
+boxcar weights. Each step replaces what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from qrt.pulses import GateSet
+from qrt.readout.discriminate import boxcar_weights
+from qrt.types import Calibration, Capture, Estimated, Lab, Op, Play, Pulses, QubitCalibration, Wait
+
+Qubits = Mapping[str, QubitCalibration]
+Stage = Mapping[str, tuple[Op, ...]]
+
+PERIOD_T1: Final = 6.0  # a shot's end to the next one's start: e^-6 = 2.5e-3 of a level 1 is left
+PERIOD_GRID_TICKS: Final = 1000
+DELAY_GRID_TICKS: Final = 80  # delays are whole multiples, so that they suit every port's granularity up to it
+_NOTHING: Final = Estimated(0.0, 0.0)
+
+
+def nominal(lab: Lab) -> dict[str, QubitCalibration]:
+    """Return what is known of the lab's qubits before anything was measured."""
+    gates = GateSet(lab)
+    return {
+        name: boxcar(
+            lab,
+            name,
+            QubitCalibration(
+                frequency_hz=Estimated(qubit.frequency_hz, 0.0),
+                sx_amplitude=Estimated(gates.sx_amplitude(name), 0.0),
+                x_error=_NOTHING,
+                readout_hz=qubit.readout.frequency_hz,
+                readout_amplitude=qubit.readout.amplitude,
+                weights=np.zeros((2, gates.readout_samples(name)), np.int16),
+                threshold=0,
+                assignment=np.eye(2),
+                assignment_stderr=np.zeros((2, 2)),
+                preparation_stderr=np.zeros((2, 2)),
+                reference_count=0,
+                t1_s=Estimated(qubit.t1_ns * 1e-9, 0.0),
+                t2_s=_NOTHING,
+            ),
+        )
+        for name, qubit in lab.qubits.items()
+    }
+
+
+def sample_s(lab: Lab) -> float:
+    """Return the sample period."""
+    return lab.timing.tick_ps * lab.timing.sample_ticks * 1e-12
+
+
+def tone_hz(lab: Lab, name: str, found: QubitCalibration) -> float:
+    """Return the intermediate frequency of a qubit's readout tone."""
+    return found.readout_hz - lab.lines[lab.qubits[name].readout_line].source_hz
+
+
+def boxcar(lab: Lab, name: str, found: QubitCalibration) -> QubitCalibration:
+    """Return the same with boxcar weights at the readout tone."""
+    weights = boxcar_weights(tone_hz(lab, name, found), sample_s(lab), found.weights.shape[1])
+    return msgspec.structs.replace(found, weights=weights, threshold=0)
+
+
+def gate_set(lab: Lab, qubits: Qubits) -> GateSet:
+    """Return the gates with what was found so far."""
+    return GateSet(lab, Calibration(lab_hash="", taken_ns=0, seed=0, qubits=dict(qubits)))
+
+
+def duration_ticks(ops: Sequence[Op], gates: GateSet, lab: Lab) -> int:
+    """Return the static duration of gates, waits and readouts."""
+    total = 0
+    envelopes = gates.envelopes()
+    for op in ops:
+        if isinstance(op, Play):
+            total += len(envelopes[op.envelope]) * lab.timing.sample_ticks
+        elif isinstance(op, Wait):
+            total += op.ticks
+    return total
+
+
+def ending_together(stage: Stage, gates: GateSet, lab: Lab) -> Stage:
+    """Return the stage with waits in front of the shorter ones."""
+    ticks = {name: duration_ticks(ops, gates, lab) for name, ops in stage.items()}
+    longest = max(ticks.values())
+    return {name: (*_wait(longest - ticks[name]), *ops) for name, ops in stage.items()}
+
+
+def starting_together(stage: Stage, gates: GateSet, lab: Lab) -> Stage:
+    """Return the stage with waits behind the shorter ones."""
+    ticks = {name: duration_ticks(ops, gates, lab) for name, ops in stage.items()}
+    longest = max(ticks.values())
+    return {name: (*ops, *_wait(longest - ticks[name])) for name, ops in stage.items()}
+
+
+def _wait(ticks: int) -> tuple[Op, ...]:
+    return (Wait(ticks),) if ticks else ()
+
+
+def readouts(names: Sequence[str], gates: GateSet, lab: Lab, *, raw: bool = False) -> Stage:
+    """Return a measurement of every named qubit, all tones at one tick."""
+    return starting_together({name: gates.measure(name, None, raw=raw) for name in names}, gates, lab)
+
+
+def shot(stages: Sequence[Stage], gates: GateSet, lab: Lab, qubits: Qubits) -> Pulses:
+    """Return one shot made of these stages, with a period that lets every qubit relax."""
+    names = tuple(stages[0])
+    blocks = {name: tuple(op for stage in stages for op in stage[name]) for name in names}
+    ticks = max(duration_ticks(ops, gates, lab) for ops in blocks.values())
+    relax_s = PERIOD_T1 * max(max(qubits[name].t1_s.value, lab.qubits[name].t1_ns * 1e-9) for name in names)
+    period_ticks = ticks + relax_s / (lab.timing.tick_ps * 1e-12)
+    return Pulses(
+        blocks=blocks,
+        frames=gates.frames(names),
+        envelopes=gates.envelopes(names),
+        weights=gates.weights(names),
+        period_ticks=int(np.ceil(period_ticks / PERIOD_GRID_TICKS)) * PERIOD_GRID_TICKS,
+    )
+
+
+def capture_index(pulses: Pulses, name: str, ordinal: int) -> int:
+    """Return the index in a shot row of a qubit's capture: sequencers in order, in each its captures in order."""
+    index = 0
+    for block, ops in pulses.blocks.items():
+        count = sum(isinstance(op, Capture) for op in ops)
+        if block == name:
+            assert ordinal < count, f"{name} has {count} captures"
+            return index + ordinal
+        index += count
+    raise AssertionError(f"no sequencer {name}")

@@ -1,0 +1,119 @@
+"""What a scan saw: mean iq per point, projected on the one direction in which it moves.
+
+A scan is a list of shots that differ in one number, measured one after the other, all qubits in each. For every qubit a point is the
+mean iq and its covariance, from the shots themselves. Between level 0 and level 1 the mean iq moves on a straight line, so `signal`
+projects on the direction of largest spread. Which end is level 1 is not asked here: no fit of this package depends on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt.calibrate.fit import Array, Fit, Model, least_squares, straight
+from qrt.calibrate.sequences import capture_index
+from qrt.errors import CalibrationError
+from qrt.types import Lab, Measure, Measured, Pulses
+
+CHANGE_SIGMA = 8.0  # how far beyond its noise a scan must move to count as having moved
+REDUCED_CHI2_MAX = 10.0  # beyond, the points do not follow the model; effects that it leaves out make 1 to 2
+
+
+class Bench(msgspec.Struct, frozen=True):
+    """What every step is given: the lab as configured, the loop to measure with, and whom to tell."""
+
+    lab: Lab
+    measure: Measure
+    tell: Callable[[str], None]
+
+
+class Scan(NamedTuple):
+    """Whose scan it is, what is scanned, and what to look at if it shows nothing: for messages."""
+
+    name: str
+    what: str
+    advice: str
+
+
+class Points(NamedTuple):
+    """Mean iq of the points of a scan."""
+
+    mean: Array  # [points, 2]
+    covariance: Array  # [points, 2, 2], of the mean
+
+
+class Signal(NamedTuple):
+    """A scan along its direction, scaled to a spread of about 1."""
+
+    values: Array  # [points]
+    sigma: Array  # [points]
+
+
+def iq_of(measured: Measured, pulses: Pulses, name: str, ordinal: int) -> NDArray[np.int64]:
+    """Return iq of a qubit's capture in the executed shots, int64 [shots, 2]; CalibrationError if there are too few."""
+    rows: NDArray[Any] = measured.rows[measured.rows["flags"] == 0]
+    if len(rows) < 2:
+        raise CalibrationError(
+            f"{name}: {len(rows)} of {len(measured.rows)} shots were executed; a calibration needs all of them. "
+            'See the misses, or calibrate with pacing "virtual"'
+        )
+    return np.asarray(rows["iq"][:, capture_index(pulses, name, ordinal)])
+
+
+def collect(bench: Bench, shots: Sequence[Pulses], shot_count: int, ordinal: int = 0) -> dict[str, Points]:
+    """Measure these shots, `shot_count` times each, and return the points of every qubit in them."""
+    names = tuple(shots[0].blocks)
+    points: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
+    for pulses in shots:
+        measured = bench.measure(pulses, shot_count)
+        for name in names:
+            iq = iq_of(measured, pulses, name, ordinal).astype(float)
+            points[name].append((iq.mean(axis=0), np.asarray(np.cov(iq.T)) / len(iq)))
+    return {name: Points(*(np.stack(part) for part in zip(*pairs, strict=True))) for name, pairs in points.items()}
+
+
+def signal(points: Points) -> Signal:
+    """Return the points along the direction in which they move most."""
+    centred = points.mean - points.mean.mean(axis=0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    values = centred @ directions[0]
+    sigma = np.sqrt(np.einsum("i,nij,j->n", directions[0], points.covariance, directions[0]))
+    # A point without any spread (a few equal shots) would weigh infinitely; it gets the mean of the others.
+    scale = float(np.ptp(values)) or 1.0
+    sigma = np.maximum(sigma, 0.1 * float(np.median(sigma)))
+    return Signal(values / scale, np.maximum(sigma / scale, 1e-12))
+
+
+def require_change(of: Scan, seen: Signal) -> None:
+    """Raise CalibrationError unless the signal moves by more than its noise."""
+    freedom = len(seen.values) - 1
+    chi2, least = straight(seen.values, seen.sigma), freedom + CHANGE_SIGMA * (2.0 * freedom) ** 0.5
+    if chi2 < least:
+        raise CalibrationError(
+            f"{of.name}: {of.what}: nothing changes over {len(seen.values)} points: chi2 of a constant is {chi2:.1f}, at least "
+            f"{least:.0f} would be a change. {of.advice}"
+        )
+
+
+def require_fit(of: Scan, model: Model, x: Array, seen: Signal, start: Sequence[float]) -> Fit:
+    """Return the fit, or raise CalibrationError if it does not end or does not describe the points."""
+    result = least_squares(model, x, seen.values, seen.sigma, start)
+    reduced = result.chi2 / max(result.freedom, 1)
+    if not result.converged or not np.isfinite(reduced) or reduced > REDUCED_CHI2_MAX:
+        numbers = ", ".join(f"{value:.4g}" for value in result.values)
+        raise CalibrationError(
+            f"{of.name}: {of.what}: the points do not follow {model.__name__}: chi2 per degree of freedom is {reduced:.3g}, at most "
+            f"{REDUCED_CHI2_MAX:g} is allowed; parameters {numbers}, from {', '.join(f'{value:.4g}' for value in start)}"
+            f"{'' if result.converged else ', not converged'}. {of.advice}"
+        )
+    return result
+
+
+def each(signals: Mapping[str, Points]) -> Iterator[tuple[str, Signal]]:
+    """Yield every qubit's name and its signal."""
+    for name, points in signals.items():
+        yield name, signal(points)

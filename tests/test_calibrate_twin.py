@@ -1,0 +1,103 @@
+"""Calibrations of the demo lab through everything: SCPI, kernel, plant; against what the twin was configured with.
+
+The lab's nominal frequencies are off; magnitude and sign of that are found, and the mitigated values of programs agree with what the plant
+knows of the populations at the start of the readout tone.
+"""
+
+import msgspec
+import numpy as np
+import pytest
+
+from qrt import config
+from qrt.calibrate import calibrate, sequences, signals, steps
+from qrt.loop import Loop
+from qrt.readout import estimate
+
+SESSIONS, EXPERIMENTS, SHOTS = 200, 25, 1000  # times two qubits: 10^4 short experiments
+
+
+@pytest.fixture(scope="module")
+def lab(project_root):
+    return config.load(project_root / "configs" / "demo.toml")
+
+
+@pytest.fixture(scope="module")
+def project_root(request):
+    return request.config.rootpath
+
+
+def test_the_demo_lab_is_found_as_it_is(lab):
+    lines = []
+    with Loop(lab, 21) as loop:
+        found = calibrate(lab, loop.measure, 21, lines.append).qubits
+        arms = loop.arm_count
+    print("\n".join(lines), f"\n{arms} arms")
+    assert arms < 400
+    for name, one in found.items():
+        true = lab.twin.parameters["qubits"][name]
+        x_error = 0.25 * 2e-9 * lab.qubits[name].pulse_ns * (1 / true["t1_s"] + 1 / true["t2_s"])
+        assert abs(lab.qubits[name].frequency_hz - true["frequency_hz"]) > 0.2e6, (
+            "the nominal frequency is off, or nothing is found"
+        )
+        for value, truth in (
+            (one.frequency_hz, true["frequency_hz"]),
+            (one.t1_s, true["t1_s"]),
+            (one.t2_s, true["t2_s"]),
+            (one.x_error, x_error),
+        ):
+            print(f"{name}: {value.value:.9g} +- {value.stderr:.2g}, configured {truth:.9g}")
+            assert abs(value.value - truth) < 5 * value.stderr
+        assert one.frequency_hz.stderr < 2e3
+        assert abs(one.readout_hz - true["resonator_hz"]) < 0.7e6
+        assert one.assignment[1, 0] < 0.05
+        assert one.assignment[0, 1] < 0.1
+
+
+def short_experiments(lab, found, loop, rng):
+    """Yield (mitigated value - true value, raw - true, its error bar) of one arm with all qubits, each at an angle of its own."""
+    gates, bench = sequences.gate_set(lab, found), signals.Bench(lab, loop.measure, lambda _: None)
+    angles = {name: float(np.arccos(rng.uniform(-0.8, 0.8))) for name in found}
+    ops = {name: (*gates.sx(name), *gates.rz(name, angles[name]), *gates.sx(name)) for name in found}
+    pulses = steps.single(bench, found, gates, ops)
+    measured, truth = loop.measure(pulses, SHOTS), loop.truth
+    for name in found:
+        outcomes = measured.rows["outcomes"][:, sequences.capture_index(pulses, name, 0)]
+        weights, signs = estimate.tables((name,), found)[0][outcomes], 1.0 - 2.0 * outcomes
+        none = np.zeros((estimate.LAG_COUNT, 1))  # shots far apart in T1 do not depend on each other
+        sums = estimate.Sums(
+            SHOTS,
+            np.array([weights.sum(), SHOTS]),
+            np.array([signs.sum()]),
+            np.array([[weights @ weights]]),
+            np.zeros(estimate.LAG_COUNT, int),
+            none,
+            none,
+        )
+        (result,) = estimate.combine(sums, ((0,),), ("c",), (name,), found)
+        true = 1.0 - 2.0 * truth.population[name, 0]
+        bar = np.sqrt(np.sum(np.square(msgspec.structs.astuple(result.stderr))))
+        yield result.value - true, result.raw - true, bar
+
+
+def sessions(lab, seeds):
+    """Return [seeds, experiments, 3] of whole sessions, each with a calibration of its own."""
+    results = []
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        with Loop(lab, seed) as loop:
+            found = calibrate(lab, loop.measure, seed).qubits
+            results.append([one for _ in range(EXPERIMENTS) for one in short_experiments(lab, found, loop, rng)])
+    return np.array(results)
+
+
+@pytest.mark.prove
+def test_mitigated_values_are_unbiased_over_200_seeds_and_their_intervals_cover(lab):
+    results = sessions(lab, range(SESSIONS))
+    away = results[:, :, 0].mean(axis=1)
+    error = away.std() / SESSIONS**0.5
+    coverage = np.mean(np.abs(results[:, :, 0]) < 1.959964 * results[:, :, 2])
+    print(
+        f"bias {away.mean():.2e} +- {error:.1e}, raw {results[:, :, 1].mean():.2e}; coverage of {results[:, :, 0].size}: {coverage:.4f}"
+    )
+    assert abs(away.mean()) < 3 * error
+    assert 0.94 <= coverage <= 0.96
