@@ -157,6 +157,52 @@ qrt_status qrt_shared_unmap(void *address, size_t size);
 /* ---- Clock ---------------------------------------------------------------------------------------------------- */
 int64_t qrt_clock_now_ns(void); /* CLOCK_MONOTONIC */
 
+/* How long before a release to spin. The lateness of wake-ups, but no more than leaves spin and shot together within the share
+ * of the period, and at least 0. */
+int64_t qrt_spin_ns(int64_t wake_ns, int64_t busy_ns, int64_t period_ns, uint32_t share_permille);
+
+/* ---- Histogram ------------------------------------------------------------------------------------------------
+ * Of durations, log-linear: below 256 ns each value has its bucket; above, each octave is cut into 128 of equal width.
+ * Bucket of v = 128 s + (v >> s), s = max(0, floor(log2 v) - 7); a negative value counts as 0. All of int64 has its place.
+ * Lent memory, zeroed by the caller, for one writer; read it when the writer is done. */
+#define QRT_HISTOGRAM_BUCKETS 7296
+typedef struct {
+    int64_t count;
+    int64_t maximum; /* ns; 0 where there is none */
+    int64_t buckets[7296];
+} qrt_histogram;
+
+uint32_t qrt_histogram_bucket(int64_t value_ns);
+int64_t qrt_histogram_end(uint32_t bucket); /* the largest value of a bucket */
+void qrt_histogram_add(qrt_histogram *histogram, int64_t value_ns);
+/* The end of the first bucket up to which ceil(count * per_million / 10^6) values lie, at the most the maximum; 0 if empty. */
+int64_t qrt_histogram_quantile(const qrt_histogram *histogram, uint32_t per_million);
+void qrt_histogram_age(qrt_histogram *histogram); /* halves every count, rounded down */
+
+/* ---- Thread ---------------------------------------------------------------------------------------------------
+ * What a thread asks the system for, 0 = leave as it is, and what was then read back. */
+#define QRT_CORE_WORDS 16
+typedef struct {
+    uint64_t cores[16]; /* core n: bit n % 64 of word n / 64 */
+    int64_t slack_ns;   /* by how much the system may delay a wake-up of an ordinary thread */
+    int32_t priority;   /* 1 to 99: SCHED_FIFO */
+    int32_t reserved;
+} qrt_thread_asked;
+
+typedef struct {
+    uint64_t cores[16];
+    int64_t slack_ns;
+    int32_t policy;         /* SCHED_OTHER 0, SCHED_FIFO 1, ...; of these four, -1 is what the system did not tell */
+    int32_t priority;
+    int32_t cores_error;    /* the system's error number where it refused; 0: granted, or not asked for */
+    int32_t slack_error;
+    int32_t priority_error;
+    int32_t reserved;
+} qrt_thread_found;
+
+/* The calling thread. Never fails: what is not granted is in `found_out`. */
+void qrt_thread_apply(const qrt_thread_asked *asked, qrt_thread_found *found_out);
+
 /* ---- Demodulation ---------------------------------------------------------------------------------------------
  * Exact in 64 bits for every int16 sample, -32768 included, and weights in +-32767. Same bits on every instruction set. */
 /* How many steps a 32-bit lane can add before it must be widened; computed once from the weights, at arm. */
@@ -179,12 +225,14 @@ const char *qrt_isa_selected(void);
 typedef enum { QRT_PACING_VIRTUAL = 0, QRT_PACING_REAL = 1 } qrt_pacing;
 typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1 } qrt_policy;
 typedef enum { QRT_MISS_RELEASE = 0, QRT_MISS_SINK = 1 } qrt_miss_class;
-typedef enum { /* what the kernel could see at the miss; several may hold, the first that does is named */
+typedef enum { /* what the kernel could see at the miss; it explains at least half of the lateness (core/evidence.c) */
     QRT_CAUSE_SINK = 0,       /* results ring full */
     QRT_CAUSE_PAGE_FAULT = 1,
-    QRT_CAUSE_SWITCH = 2,     /* involuntary context switch */
-    QRT_CAUSE_BUDGET = 3,     /* the previous shot took longer than its period */
-    QRT_CAUSE_OUTSIDE = 4     /* none of these: late wake-up, the host took the core */
+    QRT_CAUSE_SWITCH = 2,     /* another thread had the core */
+    QRT_CAUSE_BUDGET = 3,     /* the previous shot ran longer than its period */
+    QRT_CAUSE_OUTSIDE = 4,    /* none of the others: a late wake-up, an interrupt, the host unseen */
+    QRT_CAUSE_STEAL = 5,      /* the host took the core, and says so */
+    QRT_CAUSE_STOPPED = 6     /* the thread slept other than by its own sleep: a stop signal, a debugger, a port that blocks */
 } qrt_cause;
 
 typedef struct {
@@ -213,17 +261,22 @@ typedef struct {
     qrt_ring *misses;   /* slot size = sizeof(qrt_miss). NULL: counted only */
     qrt_ring *raw;      /* slot size = 16 + 2 * longest raw capture, rounded up to 8: int64 shot, uint32 capture index,
                            uint32 sample_count, samples. NULL if no capture is raw */
+    qrt_histogram *lateness_histogram; /* of the same values. NULL: not wanted */
     const qrt_skip *skips; /* ascending, apart from each other; virtual pacing only */
     uint32_t skip_count;
     uint32_t pacing;      /* qrt_pacing */
     uint32_t late_policy; /* qrt_policy, for both miss classes */
-    uint32_t reserved;
+    uint32_t spin_share_permille; /* real pacing: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
+                             it measures, so that spinning and playing take at most this share of the period; up to 1000 */
     int64_t shot_first;
     int64_t shot_count;
     int64_t tick_ps;           /* length of a tick */
     int64_t late_tolerance_ns; /* real pacing: a release later than this is a miss */
     int64_t spin_ns;           /* real pacing: how long before a release sleeping ends and spinning begins; up to 100 ms */
     int64_t start_delay_ns;    /* real pacing: from start to the first release */
+    qrt_thread_asked thread;   /* applied by the kernel's thread to itself, before the first release. A priority is for real pacing
+                                  only, and with it spinning must leave a tenth of the period: the system stops a real-time
+                                  thread that never sleeps */
 } qrt_kernel_config;
 
 typedef struct {
@@ -235,6 +288,9 @@ typedef struct {
     int64_t sink_wait_count;  /* virtual pacing: how often the loop waited for a reader */
     int64_t raw_dropped;      /* real pacing: raw captures that found their ring full */
     int64_t wall_ns;          /* from the first release to the end */
+    int64_t ran_ns;           /* of it, on a core */
+    int64_t spin_ns;          /* real pacing: the spin in force at the end */
+    int64_t wake_ns;          /* real pacing: the lateness that 99.5 % of the wake-ups kept; 0: there were none */
     int64_t error_shot;       /* where status is an error or QRT_ABORTED: shot, tick in the shot, sequencer, instruction
                                  index; else, and where there is none, -1 */
     int64_t error_tick;
@@ -244,6 +300,7 @@ typedef struct {
     int32_t safe_status;      /* what the port's `safe` returned at the end */
     int32_t memory_locked;    /* 1: all lent memory is locked; 0: the limit (ulimit -l) did not allow it, pages may be evicted */
     int32_t reserved;
+    qrt_thread_found thread;
 } qrt_kernel_report;
 
 #define QRT_EVENT_OUTCOME 128 /* a capture ended. b: capture, c: outcome, d: iq[0] */

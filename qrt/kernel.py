@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import mmap
 import os
+import threading
 import time
 from dataclasses import dataclass
 from enum import IntEnum
@@ -23,6 +24,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from qrt._core import ffi, lib
 from qrt.errors import BugError, MachineError
+from qrt.lateness import HISTOGRAM_BUCKETS, HISTOGRAM_DTYPE, Lateness, lateness_of
 from qrt.types import Sequence
 
 BIT_NONE: Final[int] = lib.QRT_BIT_NONE
@@ -86,13 +88,15 @@ class MissClass(IntEnum):
 
 
 class Cause(IntEnum):
-    """What the kernel could see at a miss."""
+    """What explains at least half of a miss's lateness, as far as the kernel's thread could see."""
 
     SINK = lib.QRT_CAUSE_SINK
     PAGE_FAULT = lib.QRT_CAUSE_PAGE_FAULT
     SWITCH = lib.QRT_CAUSE_SWITCH
     BUDGET = lib.QRT_CAUSE_BUDGET
     OUTSIDE = lib.QRT_CAUSE_OUTSIDE
+    STEAL = lib.QRT_CAUSE_STEAL
+    STOPPED = lib.QRT_CAUSE_STOPPED
 
 
 # ---- Memory as C lays it out -------------------------------------------------------------------------------------------
@@ -142,6 +146,8 @@ MISS_DTYPE: Final = _like(
         "cause": "<u4",
     },
 )
+assert HISTOGRAM_DTYPE.itemsize == ffi.sizeof("qrt_histogram")
+assert HISTOGRAM_BUCKETS == lib.QRT_HISTOGRAM_BUCKETS
 SKIP_DTYPE: Final = _like("qrt_skip", {"shot": "<i8", "count": "<i8"})
 _ROW_HEAD: Final = _like(
     "qrt_row",
@@ -390,6 +396,60 @@ def _mapped(address: Any, size: int) -> Any:
     return ffi.gc(address, lambda memory: lib.qrt_shared_unmap(memory, size))
 
 
+# ---- What a thread asks of the system ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ThreadAsked:
+    """What the kernel's thread asks the system for at its start; empty or 0: leave as it is."""
+
+    cores: tuple[int, ...] = ()
+    slack_ns: int = 1  # by how much an ordinary thread's wake-ups may be delayed; Linux allows itself 50 µs
+    priority: int = 0  # 1 to 99: SCHED_FIFO
+
+
+@dataclass(frozen=True)
+class ThreadFound:
+    """What was then in force, read back. An error is the system's number (errno); -1: the system did not tell."""
+
+    cores: tuple[int, ...]
+    slack_ns: int
+    policy: int  # as os.SCHED_...
+    priority: int
+    cores_error: int
+    slack_error: int
+    priority_error: int
+
+
+def _fill_thread(c: Any, asked: ThreadAsked) -> None:
+    for core in asked.cores:
+        if not 0 <= core < 64 * lib.QRT_CORE_WORDS:
+            raise BugError(f"core {core}: 0 to {64 * lib.QRT_CORE_WORDS - 1} exist at most")
+        c.cores[core // 64] |= 1 << (core % 64)
+    c.slack_ns, c.priority = asked.slack_ns, asked.priority
+
+
+def _thread_found(c: Any) -> ThreadFound:
+    cores = tuple(core for core in range(64 * lib.QRT_CORE_WORDS) if c.cores[core // 64] >> (core % 64) & 1)
+    names = ("slack_ns", "policy", "priority", "cores_error", "slack_error", "priority_error")
+    return ThreadFound(cores, *(int(getattr(c, name)) for name in names))
+
+
+def try_thread(asked: ThreadAsked) -> ThreadFound:
+    """Return what a thread gets that asks for this: a new one, which asks, reads back and ends. The caller keeps its own settings."""
+    c_asked, c_found = ffi.new("qrt_thread_asked *"), ffi.new("qrt_thread_found *")
+    _fill_thread(c_asked, asked)
+    thread = threading.Thread(target=lib.qrt_thread_apply, args=(c_asked, c_found), name="qrt-try")
+    thread.start()
+    thread.join()
+    return _thread_found(c_found)
+
+
+def spin_ns(wake_ns: int, busy_ns: int, period_ns: int, share_permille: int) -> int:
+    """Return how long before a release to spin: the kernel's own rule."""
+    return int(lib.qrt_spin_ns(wake_ns, busy_ns, period_ns, share_permille))
+
+
 # ---- The kernel --------------------------------------------------------------------------------------------------------
 
 
@@ -417,6 +477,10 @@ class Config:
     tick_ps: int = 1000
     late_tolerance_ns: int = 50_000
     spin_ns: int = 100_000
+    spin_share_permille: int = (
+        0  # not 0: the kernel sizes the spin itself; spin and shot take at most this share of the period
+    )
+    thread: ThreadAsked = ThreadAsked()  # a priority is for real pacing only, and asks for a share of at most 900
     start_delay_ns: int = 1_000_000
     skips: NDArray[Any] | None = None  # [skips] SKIP_DTYPE, ascending: a replay's input, virtual pacing only
 
@@ -435,22 +499,29 @@ class Report:
     sink_wait_count: int
     raw_dropped: int
     wall_ns: int
+    ran_ns: int  # of it, on a core
+    spin_ns: int  # in force at the end
+    wake_ns: int  # the lateness that 99.5 % of the wake-ups kept
     error_shot: int
     error_tick: int
     error_sequencer: int
     error_instruction: int
     memory_locked: bool
+    thread: ThreadFound
+    lateness: Lateness
 
 
-def _report(c_report: Any) -> Report:
-    """Return a qrt_kernel_report as a Report."""
-    numbers = {name: getattr(c_report, name) for name in Report.__dataclass_fields__}
+def _report(c_report: Any, histogram: NDArray[Any]) -> Report:
+    """Return a qrt_kernel_report and the histogram of its run as a Report."""
+    numbers = {name: getattr(c_report, name) for name in Report.__dataclass_fields__ if name != "lateness"}
     return Report(
         **{
             **numbers,
             "status": Status(numbers["status"]),
             "safe_status": Status(numbers["safe_status"]),
             "memory_locked": bool(numbers["memory_locked"]),
+            "thread": _thread_found(c_report.thread),
+            "lateness": lateness_of(histogram["buckets"], int(histogram["maximum"])),
         }
     )
 
@@ -466,6 +537,7 @@ class Kernel:
         self._memory = mmap.mmap(-1, lib.qrt_kernel_size())  # page-aligned, zeroed
         self._stack = mmap.mmap(-1, lib.qrt_kernel_stack_size())
         self._kernel = ffi.cast("qrt_kernel *", ffi.from_buffer(self._memory))
+        self._histogram: NDArray[Any] = np.frombuffer(mmap.mmap(-1, HISTOGRAM_DTYPE.itemsize), HISTOGRAM_DTYPE)
         self._lent: list[Any] = [self._memory, self._stack]  # all that C has a pointer to, besides the config's own
         self._events: NDArray[Any] | None = None
         self._event_count = ffi.new("uint32_t *")
@@ -537,9 +609,15 @@ class Kernel:
             status = lib.qrt_kernel_join(self._kernel, c_report)
             if status != Status.OK:
                 raise BugError(f"the kernel cannot be joined: {Status(status).name}; started?")
-            self._report = _report(c_report)
+            self._report = _report(c_report, self._histogram[0])
             _started.discard(self)
         return self._report
+
+    @property
+    def histogram(self) -> NDArray[Any]:
+        """[1] HISTOGRAM_DTYPE: the lateness of every row, valid after join."""
+        assert self._report is not None
+        return self._histogram
 
     @property
     def events(self) -> NDArray[Any]:
@@ -572,6 +650,10 @@ class Kernel:
         for name in ("rows", "lateness", "misses", "raw"):
             ring = getattr(config.rings, name)
             setattr(c, name, ring.pointer if ring is not None else ffi.NULL)
+        c.lateness_histogram = ffi.from_buffer("qrt_histogram *", self._histogram)
+        self._lent.append(c.lateness_histogram)
+        _fill_thread(c.thread, config.thread)
+        c.spin_share_permille = config.spin_share_permille
         skips = config.skips if config.skips is not None else np.zeros(0, SKIP_DTYPE)
         c.skips, c.skip_count = self._lend(skips, SKIP_DTYPE, "qrt_skip[]")
         for name in ("pacing", "late_policy", "shot_first", "shot_count", "tick_ps", "late_tolerance_ns", "spin_ns"):

@@ -3,24 +3,28 @@
  * A sleep on an ordinary kernel wakes 20 to 100 us late; the caller sleeps until `spin_ns` before its deadline and spins from
  * there, which brings the median lateness to some ten nanoseconds. Who sleeps when is the kernel's business (kernel.c).
  */
-#include <sys/prctl.h>
 #include <time.h>
 #include "checks.h"
 #include "clock.h"
 
 #define NS_PER_S 1000000000
 
-int64_t qrt_clock_now_ns(void)
+static int64_t read_ns(clockid_t clock)
 {
     struct timespec now;
-    int failed = clock_gettime(CLOCK_MONOTONIC, &now);
+    int failed = clock_gettime(clock, &now);
     QRT_ASSERT(!failed);
     return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-void qrt_clock_sharpen(void)
+int64_t qrt_clock_now_ns(void)
 {
-    (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* a refusal costs punctuality, which is measured */
+    return read_ns(CLOCK_MONOTONIC);
+}
+
+int64_t qrt_clock_ran_ns(void)
+{
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void qrt_clock_sleep_until(int64_t deadline_ns)

@@ -7,8 +7,8 @@
  * Real pacing releases shot s at origin + (s - first) * period, computed from s, never added up. A shot that is late by more
  * than the tolerance, or that finds no place for its row, is a miss: one record for the whole stall, and, by policy, the
  * shots up to the next grid point still in the future are skipped (a row each, so that row i is shot first + i) or the run
- * ends. The cause is read from the thread's page faults and switches, counted since the last sleep: that call costs 0.3 us of
- * idle time, and makes the counts those of one period.
+ * ends. The cause is judged from what the system counted of the thread since its last sleep (evidence.c). How long before a
+ * release the loop spins is learnt from how late it is woken (pace.c).
  *
  * Virtual pacing never misses: it waits for the readers, and counts that.
  *
@@ -20,17 +20,20 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include "checks.h"
 #include "clock.h"
+#include "evidence.h"
+#include "pace.h"
 #include "ring.h"
 #include "sequence.h"
 #include "sequencer.h"
+#include "thread.h"
 
 #define SLICE_NS 20000000          /* the longest sleep without looking for a stop */
 #define NAP_NS 50000               /* virtual pacing, waiting for a reader */
-#define SLEEP_NS_MIN 20000         /* less than this until the spin begins: not worth a system call */
+#define SLEEP_NS_MIN 1000          /* less than this until the spin begins: not worth a system call */
+#define DUTY_PERMILLE 900          /* of a real-time thread: the system stops one that takes 95 % of a second */
 #define CAPTURE_WAIT_NS 1000000000 /* a capture whose samples have not come after this is a failure of the port */
 #define SPIN_NS_MAX 100000000
 #define STACK_SIZE 1048576         /* the thread sanitizer asks for nearly as much; the loop and the plant use little of it */
@@ -38,11 +41,6 @@
 
 enum { REQUEST_STOP = 1, REQUEST_ABORT = 2 }; /* bits */
 enum { STATE_ARMED = 0x51525431, STATE_RUNNING, STATE_ENDED, STATE_JOINED };
-
-typedef struct {
-    int64_t page_faults;
-    int64_t switches;
-} usage;
 
 struct qrt_kernel {
     qrt_kernel_config config;
@@ -57,12 +55,12 @@ struct qrt_kernel {
     /* The loop's own. */
     int64_t shot_index;
     int64_t origin_ns;
-    int64_t period_ns;
     int64_t lateness_ns;   /* of the shot in hand */
     int64_t busy_ns;       /* how long the previous shot took */
     bool came_late;        /* the loop itself arrived after the release, before it slept */
     uint32_t skip_index;
-    usage usage_before;
+    qrt_pace pace;
+    qrt_watch watch;
     /* The event log. */
     int64_t log_shot;
     qrt_event *log_events;
@@ -216,6 +214,9 @@ static void begin_row(const qrt_kernel *k, qrt_row *row)
 
 static void publish_row(qrt_kernel *k)
 {
+    if (k->config.lateness_histogram != NULL) {
+        qrt_histogram_add(k->config.lateness_histogram, k->lateness_ns);
+    }
     if (k->config.lateness != NULL) {
         memcpy(qrt_ring_claim(k->config.lateness), &k->lateness_ns, 8);
         qrt_ring_publish(k->config.lateness);
@@ -288,14 +289,6 @@ static qrt_status next_virtual(qrt_kernel *k)
 
 /* ---- Real pacing ---------------------------------------------------------------------------------------------- */
 
-static usage thread_usage(void)
-{
-    struct rusage now;
-    int failed = getrusage(RUSAGE_THREAD, &now);
-    QRT_ASSERT(!failed);
-    return (usage){now.ru_majflt + now.ru_minflt, now.ru_nivcsw};
-}
-
 static int64_t release_ns(const qrt_kernel *k, int64_t shot_index)
 {
     __int128 ticks = (__int128)(shot_index - k->config.shot_first) * k->config.sequence.period_ticks;
@@ -306,38 +299,33 @@ static int64_t release_ns(const qrt_kernel *k, int64_t shot_index)
 static bool wait_for_release(qrt_kernel *k)
 {
     int64_t due_ns = release_ns(k, k->shot_index);
-    int64_t spin_from_ns = due_ns - k->config.spin_ns;
     int64_t now_ns = qrt_clock_now_ns();
     k->came_late = now_ns > due_ns;
-    if (spin_from_ns - now_ns > SLEEP_NS_MIN) {
-        k->usage_before = thread_usage();
-    }
+    qrt_pace_adapt(&k->pace);
+    int64_t spin_from_ns = due_ns - k->pace.spin_ns;
     while (spin_from_ns - now_ns > SLEEP_NS_MIN) {
         if (is_requested(k, REQUEST_STOP)) {
             return false;
         }
-        qrt_clock_sleep_until(spin_from_ns - now_ns > SLICE_NS ? now_ns + SLICE_NS : spin_from_ns);
+        qrt_watch_mark(&k->watch, now_ns, spin_from_ns - now_ns);
+        int64_t until_ns = spin_from_ns - now_ns > SLICE_NS ? now_ns + SLICE_NS : spin_from_ns;
+        qrt_clock_sleep_until(until_ns);
         now_ns = qrt_clock_now_ns();
+        qrt_watch_slept(&k->watch);
+        qrt_pace_woke(&k->pace, now_ns - until_ns);
     }
     k->lateness_ns = qrt_clock_spin_until(due_ns) - due_ns;
     return !is_requested(k, REQUEST_STOP);
 }
 
-static uint32_t cause_of_miss(qrt_kernel *k, bool no_place)
+static qrt_cause cause_of_miss(qrt_kernel *k, bool no_place)
 {
-    usage now = thread_usage();
-    usage before = k->usage_before;
-    k->usage_before = now;
     if (no_place) {
         return QRT_CAUSE_SINK;
     }
-    if (now.page_faults > before.page_faults) {
-        return QRT_CAUSE_PAGE_FAULT;
-    }
-    if (now.switches > before.switches) {
-        return QRT_CAUSE_SWITCH;
-    }
-    return k->came_late && k->busy_ns > k->period_ns ? QRT_CAUSE_BUDGET : QRT_CAUSE_OUTSIDE;
+    qrt_evidence evidence = {
+        .lateness_ns = k->lateness_ns, .busy_ns = k->busy_ns, .period_ns = k->pace.period_ns, .came_late = k->came_late};
+    return qrt_watch_cause(&k->watch, &evidence);
 }
 
 static void record_miss(qrt_kernel *k, const qrt_miss *miss)
@@ -399,6 +387,7 @@ static qrt_status next_real(qrt_kernel *k)
     int64_t begun_ns = qrt_clock_now_ns();
     qrt_status status = execute_shot(k, row);
     k->busy_ns = qrt_clock_now_ns() - begun_ns;
+    qrt_pace_played(&k->pace, k->busy_ns);
     return status;
 }
 
@@ -432,17 +421,26 @@ static void *run_thread(void *argument)
 {
     qrt_kernel *k = argument;
     (void)fesetenv(FE_DFL_ENV); /* the plant computes in this thread: no inherited rounding or flush-to-zero */
-    qrt_clock_sharpen();
-    k->usage_before = thread_usage();
-    int64_t begun_ns = qrt_clock_now_ns();
-    if (k->config.pacing == QRT_PACING_REAL) {
-        begun_ns += k->config.start_delay_ns;
+    qrt_thread_apply(&k->config.thread, &k->report.thread);
+    bool is_real = k->config.pacing == QRT_PACING_REAL;
+    if (is_real) {
+        qrt_watch_open(&k->watch);
+        qrt_pace_settle(&k->pace);
     }
+    int64_t ran_ns = qrt_clock_ran_ns();
+    int64_t begun_ns = qrt_clock_now_ns();
+    begun_ns += is_real ? k->config.start_delay_ns : 0;
     k->origin_ns = begun_ns;
     k->report.status = run_shots(k);
     k->report.wall_ns = qrt_clock_now_ns() - begun_ns;
     k->report.wall_ns = k->report.wall_ns > 0 ? k->report.wall_ns : 0; /* stopped before the first release */
+    k->report.ran_ns = qrt_clock_ran_ns() - ran_ns;
+    k->report.spin_ns = k->pace.spin_ns;
+    k->report.wake_ns = qrt_pace_wake_ns(&k->pace);
     k->report.safe_status = k->port.safe(k->port.self);
+    if (is_real) {
+        qrt_watch_close(&k->watch);
+    }
     close_rings(k);
     atomic_store_explicit(&k->state, STATE_ENDED, memory_order_release);
     return NULL;
@@ -476,6 +474,7 @@ static bool on_lent_pages(const qrt_kernel *k, page_function function)
                 {s->captures, s->capture_count * sizeof s->captures[0]},
                 {s->weights, s->weights_count * sizeof s->weights[0]},
                 {c->skips, c->skip_count * sizeof c->skips[0]},
+                {c->lateness_histogram, c->lateness_histogram != NULL ? sizeof *c->lateness_histogram : 0},
                 {c->rows, qrt_ring_memory(c->rows)},
                 {c->lateness, c->lateness != NULL ? qrt_ring_memory(c->lateness) : 0},
                 {c->misses, c->misses != NULL ? qrt_ring_memory(c->misses) : 0},
@@ -536,6 +535,23 @@ static qrt_status check_skips(const qrt_kernel_config *c)
     return QRT_OK;
 }
 
+static int64_t period_ns(const qrt_kernel_config *c)
+{
+    return (int64_t)((__int128)c->sequence.period_ticks * c->tick_ps / 1000);
+}
+
+/* A real-time thread leaves a tenth of the period. */
+static qrt_status check_pace(const qrt_kernel_config *c)
+{
+    bool valid = qrt_thread_valid(&c->thread) && c->spin_share_permille <= 1000;
+    if (valid && c->thread.priority > 0) {
+        bool sleeps = c->spin_share_permille > 0 ? c->spin_share_permille <= DUTY_PERMILLE
+                                                 : c->spin_ns <= period_ns(c) / 1000 * DUTY_PERMILLE;
+        valid = c->pacing == QRT_PACING_REAL && sleeps;
+    }
+    return valid ? QRT_OK : QRT_ERR_ARGUMENT;
+}
+
 static qrt_status check_numbers(const qrt_kernel_config *c)
 {
     bool choices = (c->pacing == QRT_PACING_VIRTUAL || c->pacing == QRT_PACING_REAL) &&
@@ -567,6 +583,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     }
     qrt_status status = qrt_sequence_check(&config->sequence, config->port, &report_out->error_instruction);
     status = status == QRT_OK ? check_numbers(config) : status;
+    status = status == QRT_OK ? check_pace(config) : status;
     status = status == QRT_OK ? check_rings(config) : status;
     status = status == QRT_OK ? check_skips(config) : status;
     report_out->status = status;
@@ -578,7 +595,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     kernel->port = *config->port;
     kernel->report = empty;
     kernel->shot_index = config->shot_first;
-    kernel->period_ns = (int64_t)((__int128)config->sequence.period_ticks * config->tick_ps / 1000);
+    qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = no_shot;
     for (uint32_t capture = 0; capture < config->sequence.capture_count; capture++) {
         const qrt_capture_spec *spec = &config->sequence.captures[capture];
