@@ -53,9 +53,9 @@ static void test_causes(void)
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_OUTSIDE);
     e.since.blocked = 1;
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_STOPPED);
-    e.since.minor_faults = 49; /* 4.9 ms of 10: not half */
+    e.since.minor_faults = 999; /* 4.995 ms of 10: not half */
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_STOPPED);
-    e.since.minor_faults = 50;
+    e.since.minor_faults = 1000;
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_PAGE_FAULT);
     e.since.minor_faults = 0;
     e.since.major_faults = 1;
@@ -63,8 +63,11 @@ static void test_causes(void)
     e.came_late = true;
     e.busy_ns = 11 * ms;
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_PAGE_FAULT); /* a long shot that did not run was not over budget */
-    e.since.ran_ns = 5 * ms;
+    e.since.ran_ns = 5 * ms; /* it ran: it did not wait for a disk */
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_BUDGET);
+    e.since.minor_faults = 1000;
+    CHECK(qrt_cause_of(&e) == QRT_CAUSE_PAGE_FAULT);
+    e.since.minor_faults = 0;
     e.since.waited_ns = 5 * ms - 1;
     CHECK(qrt_cause_of(&e) == QRT_CAUSE_BUDGET);
     e.since.waited_ns = 5 * ms;
@@ -117,7 +120,7 @@ static void set_up(void)
         .abi = QRT_CORE_ABI, .size = sizeof config,
         .sequence = {.instructions = end, .entries = entries, .instruction_count = 1, .sequencer_count = 1, .budget = 10,
                      .period_ticks = 1000000},
-        .port = &port.port, .rows = lend_ring(qrt_row_size(0), 1024), .lateness = lend_ring(8, 1024),
+        .port = &port.port, .rows = lend_ring(sizeof(qrt_row), 1024), .lateness = lend_ring(8, 1024),
         .lateness_histogram = &histogram, .pacing = QRT_PACING_REAL, .late_tolerance_ns = 60000000000, .shot_count = 600,
         .tick_ps = 1000, .start_delay_ns = 1000000};
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shutil
 import socket
 import sys
@@ -25,8 +24,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 PYTHON_MIN: Final = (3, 11)
-REALTIME_PRIORITY_MIN: Final = 50
-LOCKED_BYTES_MIN: Final = 64 << 20  # the kernel's arena: rings, rows and stack
 FREE_BYTES_FAIL, FREE_BYTES_WARN = 256 << 20, 4 << 30
 SYNC_WARN_S: Final = 0.050  # a commit that takes longer holds the durable shot back visibly
 
@@ -48,14 +45,11 @@ def diagnose(stream: str, runs: Path) -> Iterator[Check]:
     yield core()
     yield from visa_backends()
     yield serial_ports()
-    yield clock(read(Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")))
     yield flavour(platform.release(), read(Path("/proc/version")), read(Path("/sys/kernel/realtime")))
     yield governor(
         [read(path) for path in sorted(Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor"))]
     )
-    yield priority(*resource.getrlimit(resource.RLIMIT_RTPRIO), root=os.geteuid() == 0)
-    yield locked_memory(*resource.getrlimit(resource.RLIMIT_MEMLOCK), root=os.geteuid() == 0)
-    yield sleep_states(Path("/dev/cpu_dma_latency"))
+    yield from pacing()
     yield stream_port(stream)
     yield from disk(runs)
 
@@ -122,19 +116,6 @@ def serial_ports() -> Check:
     return Check("serial ports", "ok", ", ".join(devices) or "none; simulated labs bring their own")
 
 
-def clock(source: str) -> Check:
-    """Check that CLOCK_MONOTONIC is read without a system call: what the spin before a release needs."""
-    count = 2000
-    started_ns = time.monotonic_ns()
-    for _ in range(count):
-        time.monotonic_ns()
-    cost_ns = (time.monotonic_ns() - started_ns) / count
-    detail = f"CLOCK_MONOTONIC, source {source or 'not stated'}, {cost_ns:.0f} ns a read from Python"
-    if source and source not in {"tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page"}:
-        return Check("clock", "warn", detail, "boot with clocksource=tsc where the processor's counter is stable")
-    return Check("clock", "ok", detail)
-
-
 def flavour(release: str, banner: str, realtime: str) -> Check:
     """Check the kernel's preemption model."""
     if realtime == "1" or "PREEMPT_RT" in banner:
@@ -153,34 +134,18 @@ def governor(governors: list[str]) -> Check:
     return Check("frequency governor", "warn", ", ".join(names), "cpupower frequency-set --governor performance")
 
 
-def priority(soft: int, hard: int, *, root: bool) -> Check:
-    """Check the right to run the kernel's thread under SCHED_FIFO."""
-    unlimited = -1
-    if root or soft == unlimited or soft >= REALTIME_PRIORITY_MIN:
-        return Check("real-time priority", "ok", "allowed" if root else f"up to {'any' if soft == unlimited else soft}")
-    fix = f"a line `@realtime - rtprio {REALTIME_PRIORITY_MIN}` in /etc/security/limits.d/realtime.conf, and your user in that group"
-    return Check("real-time priority", "warn", f"RLIMIT_RTPRIO is {soft} (hard {hard}): no SCHED_FIFO", fix)
-
-
-def locked_memory(soft: int, hard: int, *, root: bool) -> Check:
-    """Check how much memory may be locked: what the kernel plays from must not be paged out."""
-    if root or soft == resource.RLIM_INFINITY or soft >= LOCKED_BYTES_MIN:
-        return Check(
-            "locked memory", "ok", "unlimited" if root or soft == resource.RLIM_INFINITY else f"{soft >> 20} MiB"
-        )
-    fix = "a line `@realtime - memlock unlimited` in /etc/security/limits.d/realtime.conf, and your user in that group"
-    return Check(
-        "locked memory", "warn", f"RLIMIT_MEMLOCK is {soft >> 10} KiB, {LOCKED_BYTES_MIN >> 20} MiB wanted", fix
-    )
-
-
-def sleep_states(device: Path) -> Check:
-    """Check the right to keep cores out of deep sleep."""
-    if os.access(device, os.W_OK):
-        return Check("sleep states", "ok", f"{device} may be held open")
-    reason = "not writable" if device.exists() else "missing"
-    detail = f"{device} is {reason}: wake-ups may take longer"
-    return Check("sleep states", "warn", detail, f"a udev rule that gives your group write access to {device}")
+def pacing() -> Iterator[Check]:
+    """List what a paced run would get of this machine, as `qrt.preflight` sees it; it tries on a thread that ends at once."""
+    try:
+        from qrt import preflight
+    except ImportError:
+        return  # without the C core, which has a line of its own
+    for found in preflight.survey():
+        wish = "" if found.asked == "nothing" else f"; asked: {found.asked}"
+        if found.holds:
+            yield Check(found.name, "ok", f"{found.in_force}{wish}")
+        else:
+            yield Check(found.name, "warn", f"{found.in_force}{wish}; {found.cost}", found.fix)
 
 
 def stream_port(address: str) -> Check:

@@ -24,7 +24,8 @@ def bucket_of(values_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     for step in (32, 16, 8, 4, 2, 1):  # the position of the highest bit, in integers: a float logarithm would round
         shifts += step * (values >> (shifts + step) > 0)
     shifts = np.maximum(shifts - 7, 0)
-    return 128 * shifts + (values >> shifts)
+    buckets: NDArray[np.int64] = 128 * shifts + (values >> shifts)
+    return buckets
 
 
 def bucket_ends() -> NDArray[np.int64]:
@@ -32,7 +33,8 @@ def bucket_ends() -> NDArray[np.int64]:
     buckets = np.arange(HISTOGRAM_BUCKETS, dtype=np.uint64)
     shifts = np.maximum(buckets // np.uint64(128), np.uint64(1)) - np.uint64(1)
     ends = ((buckets - np.uint64(128) * shifts + np.uint64(1)) << shifts) - np.uint64(1)  # 2^63 - 1 at the last
-    return ends.astype(np.int64)
+    signed: NDArray[np.int64] = ends.astype(np.int64)
+    return signed
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
 """The doctor: each check says ok where all is well, and names a fix where it is not."""
 
-import resource
 import socket
 from pathlib import Path
 
 import pytest
 
-from qrt import doctor
+from qrt import doctor, preflight
 
 
 def test_every_check_that_is_not_ok_names_its_fix(tmp_path):
@@ -48,27 +47,22 @@ def test_an_unwritable_folder_fails():
     assert "--runs" in check.fix
 
 
-def test_rights_are_judged_by_their_limits():
-    infinity = resource.RLIM_INFINITY
-    assert doctor.priority(0, 0, root=False).status == "warn"
-    assert doctor.priority(99, 99, root=False).status == "ok"
-    assert doctor.priority(0, 0, root=True).status == "ok"
-    assert doctor.locked_memory(1 << 16, infinity, root=False).status == "warn"
-    assert doctor.locked_memory(infinity, infinity, root=False).status == "ok"
-
-
 def test_the_kernel_is_known_by_its_file_or_its_banner():
     assert doctor.flavour("6.1", "", "1").status == "ok"
     assert doctor.flavour("6.1", "SMP PREEMPT_RT", "").status == "ok"
     assert doctor.flavour("6.1", "SMP PREEMPT_DYNAMIC", "").status == "warn"
 
 
-def test_governors_and_clocks():
+def test_governors():
     assert doctor.governor([]).status == "ok"
     assert doctor.governor(["performance", "performance"]).status == "ok"
     assert doctor.governor(["performance", "powersave"]).status == "warn"
-    assert doctor.clock("tsc").status == "ok"
-    assert doctor.clock("hpet").status == "warn"
+
+
+def test_what_a_paced_run_gets_is_the_preflights_list():
+    names = [found.name for found in preflight.survey()]
+    assert [check.name for check in doctor.pacing()] == names
+    assert {check.status for check in doctor.pacing()} <= {"ok", "warn"}
 
 
 def test_the_worst_counts():

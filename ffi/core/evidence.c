@@ -5,8 +5,8 @@
  *   steal        the host took the core: /proc/stat, in units of 10 ms, so only stalls longer than that can be seen, and only where
  *                it was looked at within STEAL_FRESH_NS before the stall (long periods only: a look costs some 50 us)
  *   switch       another thread had the core while this one was ready to run: schedstat, in ns
+ *   page fault   so many that FAULT_NS each explain it, or one that had to wait for a disk
  *   budget       the previous shot ran longer than its period, on the core
- *   page fault   one that had to wait for a disk, or so many of the others that FAULT_NS each explain it
  *   stopped      the thread slept, other than by its own sleep: a stop signal, a debugger, a frozen group, a port that blocks
  *   outside      none of these: a late wake-up, an interrupt, or the host, unseen
  *
@@ -25,7 +25,7 @@
 #define STEAL_IDLE_NS 1000000
 #define STEAL_AGE_NS 100000000
 #define STEAL_FRESH_NS 200000000
-#define FAULT_NS 100000 /* a page fault that only fills in a page takes less than this */
+#define FAULT_NS 5000 /* what a page fault that only fills in a page takes at the most, usually */
 #define STEAL_COLUMN 8
 #define TEXT_SIZE 16384
 
@@ -43,11 +43,12 @@ qrt_cause qrt_cause_of(const qrt_evidence *e)
     if (since->waited_ns >= 0 ? explains(since->waited_ns, e->lateness_ns) : since->forced > 0) {
         return QRT_CAUSE_SWITCH;
     }
-    if (e->came_late && e->busy_ns > e->period_ns && explains(since->ran_ns, e->lateness_ns)) {
-        return QRT_CAUSE_BUDGET;
-    }
-    if (since->major_faults > 0 || explains(since->minor_faults * FAULT_NS, e->lateness_ns)) {
+    bool ran = explains(since->ran_ns, e->lateness_ns);
+    if (explains(since->minor_faults * FAULT_NS, e->lateness_ns) || (since->major_faults > 0 && !ran)) {
         return QRT_CAUSE_PAGE_FAULT;
+    }
+    if (e->came_late && e->busy_ns > e->period_ns && ran) {
+        return QRT_CAUSE_BUDGET;
     }
     return since->blocked > 0 ? QRT_CAUSE_STOPPED : QRT_CAUSE_OUTSIDE;
 }
