@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_CORE_ABI 1
+#define QRT_CORE_ABI 2
 #define QRT_SEQUENCERS_MAX 16
 #define QRT_REGISTERS 64
 #define QRT_FRAMES_MAX 64
@@ -17,6 +17,9 @@
 #define QRT_CAPTURES_MAX 64 /* capture slots of one sequence, and rows' outcomes */
 #define QRT_OUTSTANDING_MAX 16
 #define QRT_READERS_MAX 2
+#define QRT_SLOTS_MAX 64 /* values that a sweep gives a shot */
+#define QRT_AXES_MAX 8
+#define QRT_EMITS_MAX 64 /* emitted columns of a row */
 #define QRT_OUTCOME_NONE 255 /* the capture was not executed in this shot */
 #define QRT_BIT_NONE 255
 
@@ -24,7 +27,8 @@
  * Sixteen bytes. `cursor` is the sequencer's tick, counted from the shot's start. A bit is a cell shared by the
  * sequencers of a shot, 0 at its start, written by captures and by WRITE. Registers are 0 at a shot's start.
  * Order is (tick, phase, sequencer, program order): ends of captures are phase 0, instructions phase 1. A cursor may reach
- * the shot's period, and no further; a play starts and a capture ends within it. Only SYNC and READ wait for others. */
+ * the shot's end (its period, and what `stretch_max` adds), and no further; a play starts and a capture ends within it. Only SYNC,
+ * READ and WRITE wait for others. An operand from a register is looked at when it is executed: QRT_ERR_OPERAND, QRT_ERR_TABLE. */
 typedef enum {
     QRT_OP_END = 0,           /* this sequencer is done with the shot */
     QRT_OP_PLAY = 1,          /* a: frame; b: segment; c: amplitude; d: 0 = NCO free running since the shot's start,
@@ -39,7 +43,18 @@ typedef enum {
     QRT_OP_WRITE = 9,         /* a: register; b: bit. bit = register & 1, ready at the cursor; waits like READ, so that an
                                  older capture cannot overwrite it */
     QRT_OP_ALU = 10,          /* a: destination register; b: qrt_alu; c: source register; d: immediate */
-    QRT_OP_BRANCH = 11        /* a: register; b: qrt_condition; c: target, an absolute instruction index */
+    QRT_OP_BRANCH = 11,       /* a: register; b: qrt_condition on the register beside d; c: target, an absolute instruction index */
+    QRT_OP_LOAD = 12,         /* a: register; b: slot. register = the sweep's value of this shot */
+    QRT_OP_LOOKUP = 13,       /* a: register; b: index register; c: first entry; d: entries. register = table[c + index], index < d */
+    QRT_OP_DRAW = 14,         /* a: register; d: bits, 1 to 63. register = random, 0 <= register < 2^d: the upper bits of the Philox
+                                 words (0, 1) keyed by the run's seed, with the sequencer's stream and how often it has drawn in the
+                                 shot (philox.h) */
+    QRT_OP_WEIGH = 15,        /* b: index register; c: first entry; d: entries. shot weight *= factors[c + index], index < d */
+    QRT_OP_EMIT = 16,         /* a: register; b: column of the row. The last one counts; 0 where there was none */
+    QRT_OP_PLAY_REGISTER = 17, /* as PLAY, c: register of the amplitude */
+    QRT_OP_WAIT_REGISTER = 18, /* a: register of the ticks >= 0 */
+    QRT_OP_SET_FREQUENCY_REGISTER = 19, /* a: frame; b: register */
+    QRT_OP_SHIFT_PHASE_REGISTER = 20    /* a: frame; b: register */
 } qrt_op;
 
 typedef enum { /* destination r, source s, immediate d; 64-bit two's complement, wrapping */
@@ -51,10 +66,18 @@ typedef enum { /* destination r, source s, immediate d; 64-bit two's complement,
     QRT_ALU_OR = 5, /* r = r | s */
     QRT_ALU_XOR = 6, /* r = r ^ s ^ d */
     QRT_ALU_EQ = 7, /* r = (r == s + d) */
-    QRT_ALU_LT = 8 /* r = (r < s + d) */
+    QRT_ALU_LT = 8, /* r = (r < s + d) */
+    QRT_ALU_MULTIPLY = 9, /* r = r * s + d */
+    QRT_ALU_SHIFT_RIGHT = 10 /* r = s >> d, rounded down; d: 0 to 63 */
 } qrt_alu;
 
-typedef enum { QRT_IF_ALWAYS = 0, QRT_IF_ZERO = 1, QRT_IF_NONZERO = 2, QRT_IF_NEGATIVE = 3 } qrt_condition;
+typedef enum { /* of the register beside d, signed; with d = 0 they are what their names say */
+    QRT_IF_ALWAYS = 0,
+    QRT_IF_ZERO = 1,        /* register == d */
+    QRT_IF_NONZERO = 2,     /* register != d */
+    QRT_IF_NEGATIVE = 3,    /* register < d */
+    QRT_IF_NOT_NEGATIVE = 4 /* register >= d */
+} qrt_condition;
 
 typedef struct {
     uint8_t op;
@@ -90,24 +113,70 @@ typedef struct {
     const qrt_frame *frames;
     const qrt_capture_spec *captures;
     const int16_t *weights; /* +-32767, so that a sum of two products fits in 32 bits even for -32768 */
+    const int64_t *table;   /* of LOOKUP */
+    const double *factors;  /* of WEIGH, finite */
     uint32_t instruction_count;
     uint32_t sequencer_count;
     uint32_t frame_count;
     uint32_t capture_count;
     uint32_t weights_count;
     uint32_t budget; /* instructions per shot over all sequencers; exceeding it is QRT_ERR_BUDGET */
-    int64_t period_ticks; /* 1 to 2^48 */
+    uint32_t table_count;
+    uint32_t factor_count;
+    uint32_t slot_count;  /* of the sweep */
+    uint32_t emit_count;  /* columns of the row */
+    uint32_t stretch_max; /* a shot longer than its period: 0: QRT_ERR_OVERRUN; n: the next one starts at the next multiple of the
+                             period, and only beyond n periods more than its own is it QRT_ERR_OVERRUN */
+    uint32_t reserved;
+    int64_t period_ticks; /* 1 to 2^48, stretched too */
 } qrt_sequence;
+
+/* ---- Sweeps ---------------------------------------------------------------------------------------------------
+ * The slots of a shot as a pure function of its index. The grid is the product of the axes, the last one fastest. */
+typedef enum {
+    QRT_ORDER_POINT = 0, /* shots_per_point shots of a point, then the next point; after the last the first again */
+    QRT_ORDER_SHOT = 1   /* every shot another point */
+} qrt_order;
+
+typedef enum {
+    QRT_RULE_AFFINE = 0, /* at k of n: (start*(n-1-k) + stop*k) / (n-1), exact, to the nearest, ties to even; start for n = 1 */
+    QRT_RULE_TABLE = 1   /* table[start + k]; stop is 0 */
+} qrt_rule;
+
+typedef struct {
+    int64_t start;
+    int64_t stop;
+    uint32_t axis; /* whose k it follows; several slots may follow one */
+    uint32_t rule; /* qrt_rule */
+} qrt_slot;
+
+typedef struct {
+    const qrt_slot *slots;
+    const int64_t *table;
+    int64_t points[QRT_AXES_MAX]; /* of each axis, 1 or more; their product at most 2^40 */
+    int64_t shots_per_point;      /* 1 or more; QRT_ORDER_SHOT does not look at it */
+    uint32_t axis_count;          /* 0: one point */
+    uint32_t slot_count;
+    uint32_t table_count;
+    uint32_t order; /* qrt_order */
+} qrt_sweep;
+
+qrt_status qrt_sweep_check(const qrt_sweep *sweep); /* QRT_OK or QRT_ERR_ARGUMENT */
+/* Of a checked sweep: the point of a shot >= 0, and the slots [slot_count] of a point and of a shot. */
+int64_t qrt_sweep_point(const qrt_sweep *sweep, int64_t shot);
+void qrt_sweep_slots_at(int64_t *slots_out, const qrt_sweep *sweep, int64_t point);
+void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, int64_t shot);
 
 /* ---- Shot rows ------------------------------------------------------------------------------------------------
  * One row a shot, skipped shots included, so that row i is always shot first + i. Head, then capture_count outcomes
- * padded with QRT_OUTCOME_NONE to a multiple of eight bytes, then capture_count iq pairs of int64. */
+ * padded with QRT_OUTCOME_NONE to a multiple of eight bytes, then capture_count iq pairs of int64, then emit_count int64. */
 #define QRT_ROW_SKIPPED 1 /* flag: the shot was not executed */
 #define QRT_ROW_ERASED 2  /* flag: executed, but not to be used */
 
 typedef struct {
     int64_t shot;
-    int64_t tick; /* of the shot's start, counted from the run's start */
+    int64_t tick; /* of the shot's start, counted from the run's start: a multiple of the period, later than shot * period by what
+                     the shots before it were stretched */
     int64_t epoch;
     uint64_t trace_hash; /* over every executed (tick, sequencer, operation, operands) and every outcome and iq */
     double shot_weight;
@@ -116,7 +185,7 @@ typedef struct {
     uint32_t capture_count;
 } qrt_row;
 
-uint32_t qrt_row_size(uint32_t capture_count);
+uint32_t qrt_row_size(uint32_t capture_count, uint32_t emit_count);
 
 /* ---- Rings ----------------------------------------------------------------------------------------------------
  * One writer, up to QRT_READERS_MAX readers with private tails; the slowest reader holds the writer. Lives in lent memory
@@ -255,8 +324,10 @@ typedef struct {
     uint32_t abi;  /* QRT_CORE_ABI */
     uint32_t size; /* sizeof(qrt_kernel_config) */
     qrt_sequence sequence;
+    qrt_sweep sweep; /* zeroed: none */
+    uint64_t seed;   /* of DRAW */
     const qrt_port *port;
-    qrt_ring *rows;     /* slot size = qrt_row_size(capture_count) */
+    qrt_ring *rows;     /* slot size = qrt_row_size(capture_count, emit_count) */
     qrt_ring *lateness; /* slot size 8: lateness_ns of each row, int64; telemetry, outside the trace. NULL: not wanted */
     qrt_ring *misses;   /* slot size = sizeof(qrt_miss). NULL: counted only */
     qrt_ring *raw;      /* slot size = 16 + 2 * longest raw capture, rounded up to 8: int64 shot, uint32 capture index,
@@ -269,6 +340,7 @@ typedef struct {
     uint32_t spin_share_permille; /* real pacing: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
                              it measures, so that spinning and playing take at most this share of the period; up to 1000 */
     int64_t shot_first;
+    int64_t stretched_first; /* periods by which the shots before the first were stretched; 0 from the run's start */
     int64_t shot_count;
     int64_t tick_ps;           /* length of a tick */
     int64_t late_tolerance_ns; /* real pacing: a release later than this is a miss */
@@ -283,6 +355,7 @@ typedef struct {
     int64_t shots_executed;
     int64_t shots_skipped;
     int64_t instructions;
+    int64_t stretched_periods; /* by which shots of this run were stretched */
     int64_t miss_count;       /* one a stall */
     int64_t misses_dropped;   /* of them, those that found their ring full: counted, not recorded */
     int64_t sink_wait_count;  /* virtual pacing: how often the loop waited for a reader */
@@ -306,7 +379,8 @@ typedef struct {
 #define QRT_EVENT_OUTCOME 128 /* a capture ended. b: capture, c: outcome, d: iq[0] */
 #define QRT_EVENT_IQ 129      /* its second line. b: capture, d: iq[1] */
 
-/* One line of the full event log of a shot: what trace_hash is made of. An instruction as executed, or one of the above. */
+/* One line of the full event log of a shot: what trace_hash is made of. An instruction as executed, or one of the above. What an
+ * instruction found in a register, slot, table or the random words stands in d (PLAY_REGISTER: in c; WEIGH: the factor's bits). */
 typedef struct {
     int64_t tick;      /* counted from the shot's start; of READ and WRITE: after waiting */
     uint8_t op;        /* qrt_op or QRT_EVENT_... */

@@ -36,7 +36,9 @@ typedef enum {
     QRT_ERR_DEADLOCK = 30,       /* sequencers wait for a sync that cannot complete */
     QRT_ERR_CLOCK = 31,          /* the operating system's clock or thread call failed */
     QRT_ERR_LATE = 32,           /* a miss whose policy is abort */
-    QRT_ERR_PORT = 33            /* the hardware failed in a way that has no other code */
+    QRT_ERR_PORT = 33,           /* the hardware failed in a way that has no other code */
+    QRT_ERR_OPERAND = 34,        /* a register's value is out of the operand's range */
+    QRT_ERR_TABLE = 35           /* a register's value points beside the table */
 } qrt_status;
 
 typedef struct {

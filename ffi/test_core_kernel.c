@@ -34,7 +34,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = count, .sequencer_count = sequencers, .frame_count = 2, .capture_count = 2,
                      .weights_count = 2 * SAMPLES_MAX, .budget = 100, .period_ticks = PERIOD},
-        .port = &b->port.port, .rows = lend_ring(qrt_row_size(2), ROW_SLOTS), .lateness = lend_ring(8, ROW_SLOTS),
+        .port = &b->port.port, .rows = lend_ring(qrt_row_size(2, 0), ROW_SLOTS), .lateness = lend_ring(8, ROW_SLOTS),
         .misses = lend_ring(sizeof(qrt_miss), 64), .shot_count = shots, .tick_ps = 1000};
 }
 
@@ -58,7 +58,7 @@ static const qrt_row *row_at(bench *b, uint32_t index)
 {
     void *first;
     CHECK(qrt_ring_peek(b->config.rows, 0, &first) > index);
-    return (const qrt_row *)(const void *)((const uint8_t *)first + index * qrt_row_size(2));
+    return (const qrt_row *)(const void *)((const uint8_t *)first + index * qrt_row_size(2, 0));
 }
 
 #define RUN(b, code, sequencers) (set_up(b, code, sizeof(code) / sizeof(code[0]), sequencers, 1), run(b))
@@ -157,11 +157,11 @@ static void test_errors(bench *b)
 static void test_arm_refuses(bench *b)
 {
     const qrt_instruction bad[] = {
-        {12, 0, 0, 0, 0}, {QRT_OP_PLAY, 2, 0, 0, 0}, {QRT_OP_PLAY, 0, 0, 65537, 0}, {QRT_OP_PLAY, 0, 0, 0, 2},
+        {21, 0, 0, 0, 0}, {QRT_OP_PLAY, 2, 0, 0, 0}, {QRT_OP_PLAY, 0, 0, 65537, 0}, {QRT_OP_PLAY, 0, 0, 0, 2},
         {QRT_OP_CAPTURE, 0, 2, 0, 0},
         {QRT_OP_WAIT, 0, 0, 0, -1}, {QRT_OP_SYNC, 0, 0, 0, 0}, {QRT_OP_SYNC, 0, 0, 0, 2}, {QRT_OP_READ, 64, 0, 0, 0},
-        {QRT_OP_READ, 0, 64, 0, 0}, {QRT_OP_ALU, 0, 9, 0, 0}, {QRT_OP_ALU, 0, 0, 64, 0}, {QRT_OP_ALU, 0, 0, -1, 0},
-        {QRT_OP_BRANCH, 0, 0, 2, 0}, {QRT_OP_BRANCH, 0, 4, 0, 0}, {QRT_OP_SET_FREQUENCY, 9, 0, 0, 0}};
+        {QRT_OP_READ, 0, 64, 0, 0}, {QRT_OP_ALU, 0, 11, 0, 0}, {QRT_OP_ALU, 0, 0, 64, 0}, {QRT_OP_ALU, 0, 0, -1, 0},
+        {QRT_OP_BRANCH, 0, 0, 2, 0}, {QRT_OP_BRANCH, 0, 5, 0, 0}, {QRT_OP_SET_FREQUENCY, 9, 0, 0, 0}};
     for (size_t j = 0; j < sizeof bad / sizeof bad[0]; j++) {
         const qrt_instruction code[] = {bad[j], {QRT_OP_END, 0, 0, 0, 0}};
         CHECK(RUN(b, code, 1) == QRT_ERR_INSTRUCTION && b->report.error_instruction == 0);
@@ -179,7 +179,7 @@ static void test_arm_refuses(bench *b)
     b->port.port.capture_samples_max = SAMPLES_MAX - 1;
     CHECK(run(b) == QRT_ERR_CAPTURE_LENGTH);
     set_up(b, end, 1, 1, 1);
-    b->config.rows = lend_ring(qrt_row_size(3), 8);
+    b->config.rows = lend_ring(qrt_row_size(3, 0), 8);
     CHECK(run(b) == QRT_ERR_ARGUMENT);
     set_up(b, end, 1, 1, 1);
     CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size() / 2, &b->config, &b->report) == QRT_ERR_MEMORY);
@@ -249,7 +249,7 @@ static void test_full_ring_under_real_pacing(bench *b)
     b->config.pacing = QRT_PACING_REAL;
     b->config.sequence.period_ticks = 1000000;
     b->config.late_tolerance_ns = 1000000000;
-    b->config.rows = lend_ring(qrt_row_size(2), 4);
+    b->config.rows = lend_ring(qrt_row_size(2, 0), 4);
     CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_ring_wait(b->config.rows, 0, 4, 1000000000) == 4);

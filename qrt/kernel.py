@@ -15,7 +15,7 @@ import mmap
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final, Self
 
@@ -64,6 +64,8 @@ class Status(IntEnum):
     CLOCK = lib.QRT_ERR_CLOCK
     LATE = lib.QRT_ERR_LATE
     PORT = lib.QRT_ERR_PORT
+    OPERAND = lib.QRT_ERR_OPERAND
+    TABLE = lib.QRT_ERR_TABLE
 
 
 class Pacing(IntEnum):
@@ -78,6 +80,20 @@ class Policy(IntEnum):
 
     SKIP = lib.QRT_POLICY_SKIP
     ABORT = lib.QRT_POLICY_ABORT
+
+
+class Order(IntEnum):
+    """How a sweep goes through its points."""
+
+    POINT = lib.QRT_ORDER_POINT  # all shots of a point together
+    SHOT = lib.QRT_ORDER_SHOT  # every shot another point
+
+
+class Rule(IntEnum):
+    """How a slot follows its axis."""
+
+    AFFINE = lib.QRT_RULE_AFFINE
+    TABLE = lib.QRT_RULE_TABLE
 
 
 class MissClass(IntEnum):
@@ -146,6 +162,7 @@ MISS_DTYPE: Final = _like(
         "cause": "<u4",
     },
 )
+SLOT_DTYPE: Final = _like("qrt_slot", {"start": "<i8", "stop": "<i8", "axis": "<u4", "rule": "<u4"})
 assert HISTOGRAM_DTYPE.itemsize == ffi.sizeof("qrt_histogram")
 assert HISTOGRAM_BUCKETS == lib.QRT_HISTOGRAM_BUCKETS
 SKIP_DTYPE: Final = _like("qrt_skip", {"shot": "<i8", "count": "<i8"})
@@ -164,29 +181,24 @@ _ROW_HEAD: Final = _like(
 )
 
 
-def row_dtype(capture_count: int) -> np.dtype[Any]:
-    """Return the dtype of a shot row: the head, uint8 outcomes[captures], int64 iq[captures, 2]. Little-endian."""
-    outcomes_size = -(-capture_count // 8) * 8
+def row_dtype(capture_count: int, emit_count: int = 0) -> np.dtype[Any]:
+    """Return the dtype of a shot row: the head, uint8 outcomes[captures], int64 iq[captures, 2], int64 emitted[columns] if any.
+
+    Little-endian; without emitted columns there is no such field.
+    """
     assert _ROW_HEAD.names is not None
     assert _ROW_HEAD.fields is not None
-    dtype = np.dtype(
-        {
-            "names": [*_ROW_HEAD.names, "outcomes", "iq"],
-            "formats": [
-                *(_ROW_HEAD[name] for name in _ROW_HEAD.names),
-                ("u1", (capture_count,)),
-                ("<i8", (capture_count, 2)),
-            ],
-            "offsets": [
-                *(_ROW_HEAD.fields[name][1] for name in _ROW_HEAD.names),
-                _ROW_HEAD.itemsize,
-                _ROW_HEAD.itemsize + outcomes_size,
-            ],
-            "itemsize": _ROW_HEAD.itemsize + outcomes_size + 16 * capture_count,
-        }
-    )
-    assert dtype.itemsize == lib.qrt_row_size(capture_count)
-    return dtype
+    iq_offset = _ROW_HEAD.itemsize + -(-capture_count // 8) * 8
+    size = int(lib.qrt_row_size(capture_count, emit_count))
+    head = _ROW_HEAD.fields
+    columns: list[tuple[str, Any, int]] = [(name, _ROW_HEAD[name], head[name][1]) for name in _ROW_HEAD.names]
+    columns.append(("outcomes", ("u1", (capture_count,)), _ROW_HEAD.itemsize))
+    columns.append(("iq", ("<i8", (capture_count, 2)), iq_offset))
+    if emit_count:
+        columns.append(("emitted", ("<i8", (emit_count,)), iq_offset + 16 * capture_count))
+    assert size == iq_offset + 16 * capture_count + 8 * emit_count
+    names, formats, offsets = zip(*columns, strict=True)
+    return np.dtype({"names": list(names), "formats": list(formats), "offsets": list(offsets), "itemsize": size})
 
 
 def raw_samples_max(sequence: Sequence) -> int:
@@ -396,6 +408,56 @@ def _mapped(address: Any, size: int) -> Any:
     return ffi.gc(address, lambda memory: lib.qrt_shared_unmap(memory, size))
 
 
+# ---- Sweeps ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What each slot is worth in each shot: a pure function of the shot's index, on the grid of the axes, the last one fastest."""
+
+    points: tuple[int, ...]  # of each axis
+    slots: NDArray[Any]  # [slots] SLOT_DTYPE; affine: start and stop; table: start is the first entry, stop 0
+    table: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    order: Order = Order.POINT
+    shots_per_point: int = 1  # of Order.POINT; after the last point comes the first again
+
+
+NO_SWEEP: Final = Sweep((), np.zeros(0, SLOT_DTYPE))
+
+
+def sweep_slots(sweep: Sweep, shots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64 [shots, slots]: what the kernel loads in these shots. BugError for a sweep that it refuses."""
+    lent: list[Any] = []
+    c_sweep = ffi.new("qrt_sweep *")
+    _fill_sweep(c_sweep, sweep, lent)
+    if lib.qrt_sweep_check(c_sweep) != Status.OK:
+        raise BugError(f"no sweep: {sweep}")
+    slots = np.zeros((len(shots), len(sweep.slots)), np.int64)
+    for row, shot in zip(slots, shots, strict=True):
+        lib.qrt_sweep_slots(_pointer(row, "int64_t[]"), c_sweep, int(shot))
+    return slots
+
+
+def _lend(lent: list[Any], array: NDArray[Any], dtype: DTypeLike, c_type: str) -> tuple[Any, int]:
+    """Return pointer and count of an array that lives as long as `lent`."""
+    kept = np.ascontiguousarray(array, dtype=dtype)
+    pointer = _pointer(kept, c_type)
+    lent += [kept, pointer]
+    return pointer, len(kept)
+
+
+def _fill_sweep(c: Any, sweep: Sweep, lent: list[Any]) -> None:
+    """Write a sweep as C reads it."""
+    if len(sweep.points) > lib.QRT_AXES_MAX:
+        raise BugError(f"a sweep of {len(sweep.points)} axes; the kernel has {lib.QRT_AXES_MAX}")
+    c.slots, c.slot_count = _lend(lent, sweep.slots, SLOT_DTYPE, "qrt_slot[]")
+    c.table, c.table_count = _lend(lent, sweep.table, np.int64, "int64_t[]")
+    c.axis_count = len(sweep.points)
+    for axis, points in enumerate(sweep.points):
+        c.points[axis] = points
+    c.order, c.shots_per_point = int(sweep.order), sweep.shots_per_point
+
+
 # ---- What a thread asks of the system ----------------------------------------------------------------------------------
 
 
@@ -457,7 +519,7 @@ def spin_ns(wake_ns: int, busy_ns: int, period_ns: int, share_permille: int) -> 
 class Rings:
     """Where a kernel writes: a row a shot, its lateness, the misses, and raw captures where the sequence has any."""
 
-    rows: Ring  # slots of row_dtype(captures).itemsize
+    rows: Ring  # slots of row_dtype(captures, emitted columns).itemsize
     lateness: Ring | None = None  # slots of 8 bytes: int64 ns of each row
     misses: Ring | None = None  # slots of MISS_DTYPE.itemsize
     raw: Ring | None = None  # slots of raw_dtype(raw_samples_max(sequence)).itemsize
@@ -472,6 +534,9 @@ class Config:
     rings: Rings
     shot_count: int
     shot_first: int = 0
+    stretched_first: int = 0  # periods by which the shots before the first were stretched
+    sweep: Sweep = NO_SWEEP
+    seed: int = 0  # of the random words that instructions draw, 0 to 2^64 - 1
     pacing: Pacing = Pacing.VIRTUAL
     late_policy: Policy = Policy.SKIP
     tick_ps: int = 1000
@@ -494,6 +559,7 @@ class Report:
     shots_executed: int
     shots_skipped: int
     instructions: int
+    stretched_periods: int
     miss_count: int
     misses_dropped: int
     sink_wait_count: int
@@ -628,24 +694,24 @@ class Kernel:
             raise BugError(f"the shot had {self._event_count[0]} events, and room for {len(self._events)}")
         return self._events[: self._event_count[0]]
 
-    def _lend(self, array: NDArray[Any], dtype: DTypeLike, c_type: str) -> tuple[Any, int]:
-        """Return pointer and count of an array that lives as long as this object."""
-        kept = np.ascontiguousarray(array, dtype=dtype)
-        pointer = _pointer(kept, c_type)
-        self._lent += [kept, pointer]
-        return pointer, len(kept)
-
     def _fill(self, c: Any) -> None:
         """Write the config as C reads it."""
         config, sequence = self.config, self.config.sequence
         c.abi, c.size = lib.QRT_CORE_ABI, ffi.sizeof("qrt_kernel_config")
         s = c.sequence
-        s.instructions, s.instruction_count = self._lend(sequence.instructions, INSTRUCTION_DTYPE, "qrt_instruction[]")
-        s.entries, s.sequencer_count = self._lend(sequence.entries, np.uint32, "uint32_t[]")
-        s.frames, s.frame_count = self._lend(sequence.frames, FRAME_DTYPE, "qrt_frame[]")
-        s.captures, s.capture_count = self._lend(sequence.captures, CAPTURE_DTYPE, "qrt_capture_spec[]")
-        s.weights, s.weights_count = self._lend(sequence.weights, np.int16, "int16_t[]")
-        s.budget, s.period_ticks = sequence.budget, sequence.period_ticks
+        s.instructions, s.instruction_count = _lend(
+            self._lent, sequence.instructions, INSTRUCTION_DTYPE, "qrt_instruction[]"
+        )
+        s.entries, s.sequencer_count = _lend(self._lent, sequence.entries, np.uint32, "uint32_t[]")
+        s.frames, s.frame_count = _lend(self._lent, sequence.frames, FRAME_DTYPE, "qrt_frame[]")
+        s.captures, s.capture_count = _lend(self._lent, sequence.captures, CAPTURE_DTYPE, "qrt_capture_spec[]")
+        s.weights, s.weights_count = _lend(self._lent, sequence.weights, np.int16, "int16_t[]")
+        s.table, s.table_count = _lend(self._lent, sequence.table, np.int64, "int64_t[]")
+        s.factors, s.factor_count = _lend(self._lent, sequence.factors, np.float64, "double[]")
+        s.slot_count, s.emit_count = len(config.sweep.slots), sequence.emit_count
+        s.budget, s.period_ticks, s.stretch_max = sequence.budget, sequence.period_ticks, sequence.stretch_max
+        _fill_sweep(c.sweep, config.sweep, self._lent)
+        c.seed, c.stretched_first = config.seed, config.stretched_first
         c.port = ffi.cast("qrt_port *", config.port)
         for name in ("rows", "lateness", "misses", "raw"):
             ring = getattr(config.rings, name)
@@ -655,7 +721,7 @@ class Kernel:
         _fill_thread(c.thread, config.thread)
         c.spin_share_permille = config.spin_share_permille
         skips = config.skips if config.skips is not None else np.zeros(0, SKIP_DTYPE)
-        c.skips, c.skip_count = self._lend(skips, SKIP_DTYPE, "qrt_skip[]")
+        c.skips, c.skip_count = _lend(self._lent, skips, SKIP_DTYPE, "qrt_skip[]")
         for name in ("pacing", "late_policy", "shot_first", "shot_count", "tick_ps", "late_tolerance_ns", "spin_ns"):
             setattr(c, name, int(getattr(config, name)))
         c.start_delay_ns = config.start_delay_ns

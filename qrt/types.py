@@ -275,6 +275,10 @@ class Sequence(msgspec.Struct, frozen=True):
     bits: tuple[str, ...]
     slots: tuple[CaptureSlot, ...]  # [captures]
     source_lines: tuple[int, ...]  # [instructions] source line, 0 for none
+    table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
+    factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
+    emit_count: int = 0  # emitted columns of a row
+    stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
 
 class PortLimits(msgspec.Struct, frozen=True):

@@ -63,6 +63,10 @@ def sequence(period=PERIOD, raw=(0, 0)):
         weights=np.ones(128, np.int16),
         budget=20,
         period_ticks=period,
+        table=np.zeros(0, np.int64),
+        factors=np.zeros(0),
+        emit_count=0,
+        stretch_max=0,
     )
 
 
@@ -85,6 +89,7 @@ def test_dtypes_are_the_structs_of_c():
         (kernel.EVENT_DTYPE, "qrt_event"),
         (kernel.MISS_DTYPE, "qrt_miss"),
         (kernel.SKIP_DTYPE, "qrt_skip"),
+        (kernel.SLOT_DTYPE, "qrt_slot"),
     ):
         assert dtype.itemsize == ffi.sizeof(name)
         named = {field for field, _ in ffi.typeof(name).fields}
@@ -92,7 +97,11 @@ def test_dtypes_are_the_structs_of_c():
         assert all(dtype.fields[field][1] == ffi.offsetof(name, field) for field in dtype.names)
     for captures in range(65):
         dtype = kernel.row_dtype(captures)
-        assert dtype.itemsize == lib.qrt_row_size(captures)
+        assert dtype.itemsize == lib.qrt_row_size(captures, 0)
+        emitting = kernel.row_dtype(captures, 3)
+        assert emitting.itemsize == dtype.itemsize + 24 == lib.qrt_row_size(captures, 3)
+        assert [emitting.fields[name] for name in dtype.names] == [dtype.fields[name] for name in dtype.names]
+        assert emitting.fields["emitted"][1] == dtype.itemsize
         assert dtype["outcomes"].shape == (captures,)
         assert dtype.fields["iq"][1] % 8 == 0
 
@@ -240,7 +249,8 @@ from qrt import kernel
 port = ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(sys.argv[1]), "port"))
 end = np.zeros(1, kernel.INSTRUCTION_DTYPE)
 sequence = SimpleNamespace(instructions=end, entries=np.zeros(1, np.uint32), frames=np.zeros(0, kernel.FRAME_DTYPE),
-    captures=np.zeros(0, kernel.CAPTURE_DTYPE), weights=np.zeros(0, np.int16), budget=1, period_ticks=100)
+    captures=np.zeros(0, kernel.CAPTURE_DTYPE), weights=np.zeros(0, np.int16), budget=1, period_ticks=100,
+    table=np.zeros(0, np.int64), factors=np.zeros(0), emit_count=0, stretch_max=0)
 rows = kernel.Ring.create(kernel.row_dtype(0).itemsize, 64, 1)
 loop = kernel.Kernel(kernel.Config(sequence, port, kernel.Rings(rows), 10**9))
 loop.arm()

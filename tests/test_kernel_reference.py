@@ -21,11 +21,31 @@ from qrt.kernel import Status
 
 PERIOD, BUDGET, FRAMES, CAPTURES, LATENCY = 1500, 100, 2, 3, 37
 END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
+LOAD, LOOKUP, DRAW, WEIGH, EMIT = range(12, 17)
+PLAY_REGISTER, WAIT_REGISTER, SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER = range(17, 21)
+DIRECT = {
+    PLAY_REGISTER: PLAY,
+    WAIT_REGISTER: WAIT,
+    SET_FREQUENCY_REGISTER: SET_FREQUENCY,
+    SHIFT_PHASE_REGISTER: SHIFT_PHASE,
+}
+TABLE, FACTORS, EMITS = (5, -3, 0, 40, 1 << 40, -(1 << 63)), (1.0, -1.25, 0.3, 1.7), 3
 MASK = (1 << 64) - 1
 
 
 def signed(value):
     return (value + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def random_word(seed, stream, shot, index):
+    """The first 64 bits of Philox 4x32-10."""
+    low = (1 << 32) - 1
+    c, k = [index, stream, shot & low, shot >> 32], [seed & low, seed >> 32]
+    for _ in range(10):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [q >> 32 ^ c[1] ^ k[0], q & low, p >> 32 ^ c[3] ^ k[1], p & low]
+        k = [(k[0] + 0x9E3779B9) & low, (k[1] + 0xBB67AE85) & low]
+    return c[0] << 32 | c[1]
 
 
 # ---- The port --------------------------------------------------------------------------------------------------------
@@ -97,6 +117,7 @@ class Sequencer:
     pc: int
     cursor: int = 0
     waits: object = None  # "end", ("sync", mask) or ("bit", b)
+    draws: int = 0
     registers: list = field(default_factory=lambda: [0] * 64)
 
 
@@ -105,10 +126,17 @@ class FaultError(Exception):
 
 
 class Reference:
-    """One shot. `events`, `calls`, `bits`, `outcomes`, `iq`; `error` is None or (status, tick, sequencer, instruction)."""
+    """One shot: what can be seen of it. `end` is the tick at which it is over.
 
-    def __init__(self, sequence, shot, levels, granularity):
-        self.s, self.base, self.levels, self.grid = sequence, shot * sequence.period_ticks, levels, granularity
+    `error` is None or (status, tick, sequencer, instruction).
+    """
+
+    def __init__(self, sequence, shot, levels, granularity, tick=None, slots=(), seed=0):
+        self.s, self.shot, self.levels, self.grid = sequence, shot, levels, granularity
+        self.slots, self.seed = slots, seed
+        self.base = shot * sequence.period_ticks if tick is None else tick
+        self.limit, self.end = sequence.period_ticks * (1 + sequence.stretch_max), 0
+        self.emitted, self.weight = [0] * sequence.emit_count, 1.0
         self.code = [tuple(map(int, one)) for one in sequence.instructions]
         self.sequencers = [Sequencer(int(entry)) for entry in sequence.entries]
         self.frames = [[int(f["frequency"]), int(f["phase"]), 0] for f in sequence.frames]  # frequency, phase, carried
@@ -145,6 +173,7 @@ class Reference:
         level = self.levels[self.ended % len(self.levels)]
         self.ended += 1
         self.calls.append(("end", slot))
+        self.end = max(self.end, tick)
         weights = self.s.weights[offset : offset + 2 * count].reshape(2, count).astype(int)
         iq = tuple(int(one.sum()) * level for one in weights)
         outcome = int(iq[0] > spec["threshold"])
@@ -162,7 +191,7 @@ class Reference:
         return any(int(self.s.captures[due[4]]["bit"]) == bit for due in self.pending)
 
     def move(self, s, tick):
-        if tick > self.s.period_ticks:
+        if tick > self.limit:
             raise FaultError(Status.OVERRUN)
         s.cursor = tick
 
@@ -177,10 +206,18 @@ class Reference:
         if self.executed == self.s.budget:
             raise FaultError(Status.BUDGET)
         self.executed += 1
+        if op >= LOAD:
+            value = self.find(s, me, op, a, b, c, d)
+            c, d = (value, d) if op == PLAY_REGISTER else (c, value)
         self.events.append((s.cursor, op, a, b, c, d, me))
         s.pc += 1
+        op = DIRECT.get(op, op)
         if op == END:
-            s.waits = "end"
+            s.waits, self.end = "end", max(self.end, s.cursor)
+        elif op in (LOAD, LOOKUP, DRAW):
+            s.registers[a] = d
+        elif op == EMIT:
+            self.emitted[b] = d
         elif op in (PLAY, CAPTURE):
             self.start(s, me, op, a, b, c, d)
         elif op == WAIT:
@@ -209,15 +246,35 @@ class Reference:
             self.bits[b], self.ready[b] = s.registers[a] & 1, s.cursor
         elif op == ALU:
             r, x = s.registers[a], s.registers[c]
-            results = (d, x, r + x + d, r - x - d, r & x, r | x, r ^ x ^ d, r == signed(x + d), r < signed(x + d))
+            compared = r == signed(x + d), r < signed(x + d)
+            results = (d, x, r + x + d, r - x - d, r & x, r | x, r ^ x ^ d, *compared, r * x + d, x >> (d & 63))
             s.registers[a] = signed(int(results[b]))
         elif op == BRANCH:
             value = s.registers[a]
-            s.pc = c if (True, value == 0, value != 0, value < 0)[b] else s.pc
+            s.pc = c if (True, value == d, value != d, value < d, value >= d)[b] else s.pc
+
+    def find(self, s, me, op, a, b, c, d):
+        """What an instruction from LOAD on takes from elsewhere."""
+        r = s.registers
+        if op in (LOOKUP, WEIGH) and not 0 <= r[b] < d:
+            raise FaultError(Status.TABLE)
+        if (op == PLAY_REGISTER and abs(r[c]) > 65536) or (op == WAIT_REGISTER and r[a] < 0):
+            raise FaultError(Status.OPERAND)
+        if op == LOAD:
+            return self.slots[b]
+        if op == LOOKUP:
+            return TABLE[c + r[b]]
+        if op == WEIGH:
+            self.weight *= FACTORS[c + r[b]]
+            return int(np.float64(FACTORS[c + r[b]]).view(np.int64))
+        if op == DRAW:
+            s.draws += 1
+            return random_word(self.seed, 0x100 + me, self.shot, s.draws - 1) >> (64 - d)
+        return r[{EMIT: a, WAIT_REGISTER: a, PLAY_REGISTER: c}.get(op, b)]
 
     def start(self, s, me, op, a, b, c, d):
         count = int(self.s.captures[b]["sample_count"]) if op == CAPTURE else 0
-        if s.cursor + count > self.s.period_ticks or (op == PLAY and s.cursor == self.s.period_ticks):
+        if s.cursor + count > self.limit or (op == PLAY and s.cursor == self.limit):
             raise FaultError(Status.OVERRUN)
         if s.cursor % self.grid:
             raise FaultError(Status.INSTRUCTION)
@@ -274,12 +331,21 @@ def instruction(place, count, sequencers):
         st.tuples(st.just(SHIFT_PHASE), FRAME, zero, zero, WORD),
         st.tuples(st.just(READ), REGISTER, BIT, zero, zero),
         st.tuples(st.just(WRITE), REGISTER, BIT, zero, zero),
-        st.tuples(st.just(ALU), REGISTER, st.integers(0, 8), REGISTER, WORD),
-        st.tuples(st.just(BRANCH), REGISTER, st.integers(0, 3), target, zero),
+        st.tuples(st.just(ALU), REGISTER, st.integers(0, 9), REGISTER, WORD),
+        st.tuples(st.just(ALU), REGISTER, st.just(10), REGISTER, st.integers(0, 63)),
+        st.tuples(st.just(BRANCH), REGISTER, st.integers(0, 4), target, st.one_of(zero, WORD)),
         st.tuples(st.just(WAIT_UNTIL), zero, zero, zero, st.integers(0, PERIOD)),
         st.tuples(st.just(END), zero, zero, zero, zero),
+        st.tuples(st.just(LOAD), REGISTER, st.integers(0, 1), zero, zero),
+        st.tuples(st.just(LOOKUP), REGISTER, REGISTER, st.integers(0, 2), st.integers(1, 4)),
+        st.tuples(st.just(DRAW), REGISTER, zero, zero, st.sampled_from([1, 2, 5, 63])),
+        st.tuples(st.just(WEIGH), zero, REGISTER, st.integers(0, 1), st.integers(1, 3)),
+        st.tuples(st.just(EMIT), REGISTER, st.integers(0, EMITS - 1), zero, zero),
+        st.tuples(st.just(PLAY_REGISTER), FRAME, st.integers(0, 9), REGISTER, st.integers(0, 1)),
+        st.tuples(st.just(WAIT_REGISTER), REGISTER, zero, zero, zero),
+        st.tuples(st.sampled_from([SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER]), FRAME, REGISTER, zero, zero),
     ]
-    weights = [10, 6, 8, 2, 5, 2, 5, 2, 4, 3, 1, 1]
+    weights = [10, 6, 8, 2, 5, 2, 5, 2, 4, 1, 3, 1, 1, 3, 2, 3, 2, 3, 3, 3, 2]
     return st.sampled_from([kind for kind, weight in zip(kinds, weights, strict=True) for _ in range(weight)]).flatmap(
         lambda kind: kind
     )
@@ -292,10 +358,11 @@ def sequences(draw):
     code = [*(draw(instruction(place, count, sequencers)) for place in range(count)), (END, 0, 0, 0, 0)]
     entries = [draw(st.integers(0, count // 2)) for _ in range(sequencers)]
     lengths = [draw(st.integers(1, 64)) for _ in range(CAPTURES)]
-    return make(code, entries, lengths, [draw(st.sampled_from([*range(4), kernel.BIT_NONE])) for _ in range(CAPTURES)])
+    bits = [draw(st.sampled_from([*range(4), kernel.BIT_NONE])) for _ in range(CAPTURES)]
+    return make(code, entries, lengths, bits, stretch=draw(st.integers(0, 2)))
 
 
-def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), period=PERIOD):
+def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), period=PERIOD, stretch=0, budget=BUDGET):
     frames = np.zeros(FRAMES, kernel.FRAME_DTYPE)
     frames["frequency"], frames["phase"], frames["line"] = [5, -(1 << 62)], [1, (1 << 64) - 1], [3, 1]
     captures = np.zeros(CAPTURES, kernel.CAPTURE_DTYPE)
@@ -306,46 +373,168 @@ def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), pe
         frames=frames,
         captures=captures,
         weights=np.arange(-20, 108, dtype=np.int16),
-        budget=BUDGET,
+        budget=budget,
         period_ticks=period,
+        table=np.array(TABLE, np.int64),
+        factors=np.array(FACTORS),
+        emit_count=EMITS,
+        stretch_max=stretch,
     )
+
+
+# Two slots: one goes -5, 0, 5, the other through a table, which is slower; and what they are worth in a shot.
+SLOTS = np.array([(-5, 5, 1, 0), (1, 0, 0, 1)], kernel.SLOT_DTYPE)
+SWEEP = kernel.Sweep((2, 3), SLOTS, np.array([9, 3, -(1 << 40)]), kernel.Order.SHOT)
+
+
+def slots_of(shot):
+    return (-5, 0, 5)[shot % 3], (3, -(1 << 40))[shot // 3 % 2]
 
 
 def play(sequence, port, shots=1, **options):
     """Return report, rows and the events of the last shot."""
-    dtype = kernel.row_dtype(len(sequence.captures))
+    dtype = kernel.row_dtype(len(sequence.captures), sequence.emit_count)
     with kernel.Ring.create(dtype.itemsize, 64, 1) as rows:
-        config = kernel.Config(sequence, port.address, kernel.Rings(rows), shots, **options)
+        config = kernel.Config(sequence, port.address, kernel.Rings(rows), shots, **{"sweep": SWEEP, **options})
         with kernel.Kernel(config) as loop:
-            loop.log_shot(config.shot_first + shots - 1, 4 * BUDGET)
+            loop.log_shot(config.shot_first + shots - 1, 4 * sequence.budget)
             loop.start()
             report = loop.join()
             return report, rows.peek(0, dtype).copy(), loop.events
 
 
-@settings(max_examples=200)
-@given(sequences(), st.lists(st.integers(-32768, 32767), min_size=1, max_size=4), st.sampled_from([1, 1, 4]))
-def test_kernel_does_what_the_reference_does(sequence, levels, granularity):
+def compare(sequence, levels, granularity, shots=1, seed=0):
+    """Run the kernel and the reference from shot 3 on, compare all that can be seen, and return the reference's last shot."""
+    port = ScriptedPort(levels, granularity)
+    report, rows, events = play(sequence, port, shots, shot_first=3, seed=seed)
+    expected, tick, period = [], 3 * sequence.period_ticks, sequence.period_ticks
+    while len(expected) < shots and not (expected and expected[-1].error):
+        shot = 3 + len(expected)
+        expected.append(Reference(sequence, shot, levels, granularity, tick, slots_of(shot), seed))
+        tick += max(1, -(-expected[-1].end // period)) * period
+    last = expected[-1]
+    if last.shot == 3 + shots - 1:
+        assert [tuple(map(int, one)) for one in events] == last.events
+    assert port.calls == [*(call for one in expected for call in one.calls), ("safe",)]
+    assert report.instructions == sum(one.executed for one in expected)
+    if last.error is not None:
+        place = (report.error_tick, report.error_sequencer, report.error_instruction)
+        assert (report.status, *place) == last.error
+        assert report.error_shot == last.shot
+        expected.pop()
+    else:
+        assert report.status == Status.OK
+        assert report.stretched_periods == tick // period - 3 - shots
+    assert len(rows) == len(expected)
+    for row, one in zip(rows, expected, strict=True):
+        assert (row["shot"], row["tick"]) == (one.shot, one.base)
+        assert row["outcomes"].tolist() == one.outcomes
+        assert [tuple(map(int, pair)) for pair in row["iq"]] == one.iq
+        assert row["emitted"].tolist() == one.emitted
+        assert row["shot_weight"] == one.weight
+        assert row["bits"] == sum(bit << k for k, bit in enumerate(one.bits))
+        assert row["trace_hash"] == trace_hash(one.events)
+    return last
+
+
+LEVELS = st.lists(st.integers(-32768, 32767), min_size=1, max_size=4)
+
+
+@settings(max_examples=250)
+@given(sequences(), LEVELS, st.sampled_from([1, 1, 4]), st.integers(0, (1 << 64) - 1))
+def test_kernel_does_what_the_reference_does(sequence, levels, granularity, seed):
     waits = np.isin(sequence.instructions["op"], [WAIT, WAIT_UNTIL])
     sequence.instructions["d"][waits] //= granularity  # on the grid, but for what captures and their latency do
     sequence.instructions["d"][waits] *= granularity
-    port = ScriptedPort(levels, granularity)
-    report, rows, events = play(sequence, port, shot_first=3)
-    expected = Reference(sequence, 3, levels, granularity)
-    event(expected.error[0].name if expected.error else "shot completed")
-    assert [tuple(map(int, one)) for one in events] == expected.events
-    assert port.calls == [*expected.calls, ("safe",)]
-    assert report.instructions == expected.executed
-    if expected.error is not None:
-        place = (report.error_tick, report.error_sequencer, report.error_instruction)
-        assert (report.status, *place) == expected.error
-        assert (report.error_shot, len(rows)) == (3, 0)
-        return
-    assert (report.status, len(rows)) == (Status.OK, 1)
-    assert rows["outcomes"][0].tolist() == expected.outcomes
-    assert [tuple(map(int, one)) for one in rows["iq"][0]] == expected.iq
-    assert rows["bits"][0] == sum(bit << k for k, bit in enumerate(expected.bits))
-    assert rows["trace_hash"][0] == trace_hash(expected.events)
+    last = compare(sequence, levels, granularity, shots=2, seed=seed)
+    event(last.error[0].name if last.error else "shots completed")
+
+
+# ---- Loops -----------------------------------------------------------------------------------------------------------
+# Targets are relative to the branch until `placed`. Registers 10, 11, 12 count the turns of the loops; 15 is zero.
+
+
+def counted(body, turns, depth):
+    counter = 10 + depth
+    code = [(ALU, counter, 0, 0, 0), *body, (ALU, counter, 2, 15, 1)]
+    return [*code, (BRANCH, counter, 3, -len(code) + 1, turns)]
+
+
+def until_success(capture, turns, depth):
+    """Capture and read until the outcome is 1, at most `turns` times."""
+    counter, bit = 10 + depth, (0, 1, 0)[capture]
+    body = [(CAPTURE, 0, capture, 0, 0), (WAIT, 0, 0, 0, 8), (READ, 1, bit, 0, 0), (ALU, counter, 2, 15, 1)]
+    return [(ALU, counter, 0, 0, 0), *body, (BRANCH, counter, 4, 2, turns), (BRANCH, 1, 1, -5, 0)]
+
+
+STEPS = st.sampled_from(
+    [
+        (PLAY, 0, 3, 900, 0),
+        (WAIT, 0, 0, 0, 7),
+        (DRAW, 2, 0, 0, 2),
+        (LOOKUP, 3, 2, 0, 4),
+        (WEIGH, 0, 2, 0, 4),
+        (EMIT, 3, 1, 0, 0),
+        (SHIFT_PHASE_REGISTER, 1, 3, 0, 0),
+        (LOAD, 4, 1, 0, 0),
+        (ALU, 5, 9, 4, 1),
+        (WAIT_REGISTER, 2, 0, 0, 0),
+        (EMIT, 5, 2, 0, 0),
+    ]
+)
+
+
+@st.composite
+def loops(draw, depth=0):
+    code = []
+    for kind in draw(st.lists(st.sampled_from(["step", "step", "loop", "until"]), min_size=1, max_size=4)):
+        if kind == "loop" and depth < 2:
+            code += counted(draw(loops(depth + 1)), draw(st.integers(1, 4)), depth)
+        elif kind == "until":
+            code += until_success(draw(st.integers(0, 1)), draw(st.integers(1, 5)), depth)
+        else:
+            code.append(draw(STEPS))
+    return code
+
+
+def placed(*programs):
+    """Return code and entries of sequencers whose branches are relative."""
+    code, entries = [], []
+    for program in programs:
+        entries.append(len(code))
+        for op, a, b, c, d in [*program, (SYNC, 0, 0, 0, (1 << len(programs)) - 1), (END, 0, 0, 0, 0)]:
+            code.append((op, a, b, c + len(code) if op == BRANCH else c, d))
+    return code, entries
+
+
+@settings(max_examples=150)
+@given(st.lists(loops(), min_size=1, max_size=3), LEVELS, st.integers(0, 4), st.integers(0, (1 << 64) - 1))
+def test_loops_in_loops_and_until_success(programs, levels, stretch, seed):
+    code, entries = placed(*programs)
+    last = compare(make(code, entries, stretch=stretch, budget=3000), levels, 1, shots=3, seed=seed)
+    event(last.error[0].name if last.error else "shots completed")
+
+
+def test_repeat_until_success_takes_its_turns():
+    code, entries = placed(until_success(0, 20, 0))
+    for failures in (0, 1, 7):
+        port = ScriptedPort([1] * failures + [-1])  # the weights' sum is negative
+        report, rows, _ = play(make(code, entries), port)
+        assert report.status == Status.OK
+        assert rows["bits"][0] == 1
+        assert sum(call[0] == "capture" for call in port.calls) == failures + 1
+    assert play(make(code, entries, budget=1000), ScriptedPort([1]))[1]["bits"][0] == 0  # the bound
+
+
+def test_a_long_shot_moves_those_after_it():
+    code, entries = placed([(LOAD, 1, 0, 0, 0), (ALU, 2, 0, 0, 480), (ALU, 1, 9, 2, 2500), (WAIT_REGISTER, 1, 0, 0, 0)])
+    # 100, 2500 and 4900 ticks by turns: 1, 2 and 4 periods of 1500.
+    for stretch, expected in ((3, [0, 1, 3, 7, 8]), (2, [0, 1])):
+        report, rows, _ = play(make(code, entries, stretch=stretch), ScriptedPort(), shots=5)
+        assert (rows["tick"] // PERIOD).tolist() == expected
+        assert (report.status, report.error_shot) == ((Status.OK, -1) if stretch == 3 else (Status.OVERRUN, 2))
+    assert report.error_tick == 0
+    assert play(make(code, entries), ScriptedPort(), shots=2)[0].status == Status.OVERRUN  # without: an error
 
 
 def test_every_word_of_an_event_moves_the_hash(rng):

@@ -4,7 +4,8 @@
  * publish the row. The two pacings are the two functions `next_virtual` and `next_real`, which decide what becomes of the
  * next shot; all else is common, so that both give the same rows.
  *
- * Real pacing releases shot s at origin + (s - first) * period, computed from s, never added up. A shot that is late by more
+ * A shot starts at a multiple of the period: the one after its predecessor, or, where that was stretched, the first at which it is
+ * over. Real pacing releases it at origin + (that multiple - the first shot's), computed, never added up. A shot that is late by more
  * than the tolerance, or that finds no place for its row, is a miss: one record for the whole stall, and, by policy, the
  * shots up to the next grid point still in the future are skipped (a row each, so that row i is shot first + i) or the run
  * ends. The cause is judged from what the system counted of the thread since its last sleep (evidence.c). How long before a
@@ -54,6 +55,10 @@ struct qrt_kernel {
     _Atomic uint32_t state;
     /* The loop's own. */
     int64_t shot_index;
+    int64_t periods_taken;  /* by the previous shot: 1, or more where it was stretched */
+    int64_t stretched;      /* periods by which the shots so far were stretched, since the run's start */
+    int64_t sweep_point;    /* whose slots these are; -1: none yet */
+    int64_t slots[QRT_SLOTS_MAX];
     int64_t origin_ns;
     int64_t lateness_ns;   /* of the shot in hand */
     int64_t busy_ns;       /* how long the previous shot took */
@@ -83,9 +88,10 @@ static uint32_t outcomes_size(uint32_t capture_count)
     return (capture_count + 7) / 8 * 8;
 }
 
-uint32_t qrt_row_size(uint32_t capture_count)
+uint32_t qrt_row_size(uint32_t capture_count, uint32_t emit_count)
 {
-    return (uint32_t)sizeof(qrt_row) + outcomes_size(capture_count) + capture_count * 2 * (uint32_t)sizeof(int64_t);
+    return (uint32_t)sizeof(qrt_row) + outcomes_size(capture_count) +
+           (capture_count * 2 + emit_count) * (uint32_t)sizeof(int64_t);
 }
 
 static qrt_status fetch_capture(qrt_kernel *k, uint16_t slot, const int16_t **samples_out)
@@ -201,15 +207,21 @@ static int64_t *row_iq(qrt_row *row)
     return (int64_t *)(void *)(row_outcomes(row) + outcomes_size(row->capture_count));
 }
 
+/* Of a shot's start, counted from the run's start. Every shot before it took its period, and some of them more. */
+static int64_t shot_tick(const qrt_kernel *k, int64_t shot_index)
+{
+    return (shot_index + k->stretched) * k->config.sequence.period_ticks;
+}
+
 static void begin_row(const qrt_kernel *k, qrt_row *row)
 {
     uint32_t capture_count = k->config.sequence.capture_count;
     *row = (qrt_row){.shot = k->shot_index,
-                     .tick = k->shot_index * k->config.sequence.period_ticks,
+                     .tick = shot_tick(k, k->shot_index),
                      .shot_weight = 1.0,
                      .capture_count = capture_count};
     memset(row_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(capture_count));
-    memset(row_iq(row), 0, capture_count * 2 * sizeof(int64_t));
+    memset(row_iq(row), 0, (capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
 }
 
 static void publish_row(qrt_kernel *k)
@@ -234,14 +246,41 @@ static void skip_shot(qrt_kernel *k, qrt_row *row)
     k->shot_index++;
 }
 
+static void take_slots(qrt_kernel *k)
+{
+    int64_t point = qrt_sweep_point(&k->config.sweep, k->shot_index);
+    if (point != k->sweep_point) {
+        qrt_sweep_slots_at(k->slots, &k->config.sweep, point);
+        k->sweep_point = point;
+    }
+}
+
+/* The shot in hand is done: the next one starts at the first multiple of the period at which nothing of it goes on. */
+static void pass_shot(qrt_kernel *k)
+{
+    int64_t period_ticks = k->config.sequence.period_ticks;
+    k->periods_taken = k->shot.end_tick > period_ticks ? (k->shot.end_tick - 1) / period_ticks + 1 : 1;
+    k->stretched += k->periods_taken - 1;
+    k->report.stretched_periods += k->periods_taken - 1;
+    k->report.shots_executed++;
+    k->shot_index++;
+}
+
 static qrt_status execute_shot(qrt_kernel *k, qrt_row *row)
 {
     begin_row(k, row);
+    if (k->config.sweep.slot_count > 0) {
+        take_slots(k);
+    }
     bool logged = k->shot_index == k->log_shot;
-    qrt_shot_begin(&k->shot, row->tick, row_outcomes(row), row_iq(row), logged ? k->log_events : NULL, k->log_count_max);
+    int64_t *iq = row_iq(row);
+    const qrt_shot_start start = {.index = k->shot_index, .tick = row->tick, .slots = k->slots, .outcomes = row_outcomes(row),
+                                  .iq = iq, .emitted = iq + 2 * row->capture_count,
+                                  .events = logged ? k->log_events : NULL, .event_count_max = k->log_count_max};
+    qrt_shot_begin(&k->shot, &start);
     qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, row->tick);
     status = status == QRT_OK ? play_shot(k) : status;
-    k->report.instructions += k->shot.instruction_count;
+    k->report.instructions += k->config.sequence.budget - k->shot.budget_left;
     if (logged) {
         *k->log_count_out = k->shot.event_count;
     }
@@ -251,9 +290,9 @@ static qrt_status execute_shot(qrt_kernel *k, qrt_row *row)
     }
     row->trace_hash = qrt_shot_trace_hash(&k->shot);
     row->bits = k->shot.bits;
+    row->shot_weight = k->shot.weight;
     publish_row(k);
-    k->report.shots_executed++;
-    k->shot_index++;
+    pass_shot(k);
     return QRT_OK;
 }
 
@@ -291,7 +330,8 @@ static qrt_status next_virtual(qrt_kernel *k)
 
 static int64_t release_ns(const qrt_kernel *k, int64_t shot_index)
 {
-    __int128 ticks = (__int128)(shot_index - k->config.shot_first) * k->config.sequence.period_ticks;
+    int64_t periods = shot_index - k->config.shot_first + k->stretched - k->config.stretched_first;
+    __int128 ticks = (__int128)periods * k->config.sequence.period_ticks;
     return k->origin_ns + (int64_t)(ticks * k->config.tick_ps / 1000);
 }
 
@@ -324,7 +364,7 @@ static qrt_cause cause_of_miss(qrt_kernel *k, bool no_place)
         return QRT_CAUSE_SINK;
     }
     qrt_evidence evidence = {
-        .lateness_ns = k->lateness_ns, .busy_ns = k->busy_ns, .period_ns = k->pace.period_ns, .came_late = k->came_late};
+        .lateness_ns = k->lateness_ns, .busy_ns = k->busy_ns, .period_ns = k->pace.period_ns * k->periods_taken, .came_late = k->came_late};
     return qrt_watch_cause(&k->watch, &evidence);
 }
 
@@ -347,7 +387,7 @@ static void record_miss(qrt_kernel *k, const qrt_miss *miss)
 static qrt_status handle_miss(qrt_kernel *k, qrt_row *row)
 {
     qrt_miss miss = {.shot = k->shot_index,
-                     .tick = k->shot_index * k->config.sequence.period_ticks,
+                     .tick = shot_tick(k, k->shot_index),
                      .lateness_ns = k->lateness_ns,
                      .miss_class = row == NULL ? QRT_MISS_SINK : QRT_MISS_RELEASE,
                      .policy = k->config.late_policy,
@@ -473,6 +513,10 @@ static bool on_lent_pages(const qrt_kernel *k, page_function function)
                 {s->frames, s->frame_count * sizeof s->frames[0]},
                 {s->captures, s->capture_count * sizeof s->captures[0]},
                 {s->weights, s->weights_count * sizeof s->weights[0]},
+                {s->table, s->table_count * sizeof s->table[0]},
+                {s->factors, s->factor_count * sizeof s->factors[0]},
+                {c->sweep.slots, c->sweep.slot_count * sizeof c->sweep.slots[0]},
+                {c->sweep.table, c->sweep.table_count * sizeof c->sweep.table[0]},
                 {c->skips, c->skip_count * sizeof c->skips[0]},
                 {c->lateness_histogram, c->lateness_histogram != NULL ? sizeof *c->lateness_histogram : 0},
                 {c->rows, qrt_ring_memory(c->rows)},
@@ -507,7 +551,7 @@ static qrt_status check_rings(const qrt_kernel_config *c)
     if (c->rows == NULL || (raw_samples > 0 && c->raw == NULL)) {
         return QRT_ERR_ARGUMENT;
     }
-    qrt_status status = check_ring(c->rows, qrt_row_size(c->sequence.capture_count));
+    qrt_status status = check_ring(c->rows, qrt_row_size(c->sequence.capture_count, c->sequence.emit_count));
     if (status == QRT_OK && c->lateness != NULL) {
         status = check_ring(c->lateness, 8);
     }
@@ -558,13 +602,23 @@ static qrt_status check_numbers(const qrt_kernel_config *c)
                    (c->late_policy == QRT_POLICY_SKIP || c->late_policy == QRT_POLICY_ABORT);
     bool times = c->tick_ps > 0 && c->tick_ps <= 1000000000 && c->late_tolerance_ns >= 0 && c->spin_ns >= 0 &&
                  c->spin_ns <= SPIN_NS_MAX && c->start_delay_ns >= 0 && c->start_delay_ns <= INT64_MAX / 8;
-    bool shots = c->shot_first >= 0 && c->shot_count >= 0 && c->shot_count <= INT64_MAX - c->shot_first;
+    bool shots = c->shot_first >= 0 && c->shot_count >= 0 && c->shot_count <= INT64_MAX - c->shot_first && c->stretched_first >= 0;
     if (!choices || !times || !shots) {
         return QRT_ERR_ARGUMENT;
     }
-    __int128 end_ticks = (__int128)(c->shot_first + c->shot_count) * c->sequence.period_ticks;
+    __int128 periods_max = (__int128)c->shot_count * ((int64_t)c->sequence.stretch_max + 1) + c->shot_first + c->stretched_first;
+    if (periods_max > INT64_MAX / 8) {
+        return QRT_ERR_ARGUMENT;
+    }
+    __int128 end_ticks = periods_max * c->sequence.period_ticks;
     bool fits = end_ticks <= INT64_MAX / 8 && end_ticks * c->tick_ps / 1000 <= INT64_MAX / 8; /* as ticks and as ns */
     return fits ? QRT_OK : QRT_ERR_ARGUMENT;
+}
+
+static qrt_status check_sweep(const qrt_kernel_config *c)
+{
+    qrt_status status = qrt_sweep_check(&c->sweep);
+    return status == QRT_OK && c->sweep.slot_count != c->sequence.slot_count ? QRT_ERR_ARGUMENT : status;
 }
 
 qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kernel_config *config, qrt_kernel_report *report_out)
@@ -583,6 +637,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     }
     qrt_status status = qrt_sequence_check(&config->sequence, config->port, &report_out->error_instruction);
     status = status == QRT_OK ? check_numbers(config) : status;
+    status = status == QRT_OK ? check_sweep(config) : status;
     status = status == QRT_OK ? check_pace(config) : status;
     status = status == QRT_OK ? check_rings(config) : status;
     status = status == QRT_OK ? check_skips(config) : status;
@@ -595,6 +650,9 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     kernel->port = *config->port;
     kernel->report = empty;
     kernel->shot_index = config->shot_first;
+    kernel->stretched = config->stretched_first;
+    kernel->periods_taken = 1;
+    kernel->sweep_point = -1;
     qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = no_shot;
     for (uint32_t capture = 0; capture < config->sequence.capture_count; capture++) {
@@ -602,7 +660,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
         const int16_t *weights = config->sequence.weights + spec->weights_offset;
         kernel->headroom[capture] = qrt_weights_headroom(weights, weights + spec->sample_count, spec->sample_count);
     }
-    qrt_shot_arm(&kernel->shot, &config->sequence, config->port);
+    qrt_shot_arm(&kernel->shot, &config->sequence, config->port, config->seed);
     kernel->report.memory_locked = report_out->memory_locked = on_lent_pages(kernel, lock_or_touch);
     atomic_store_explicit(&kernel->state, STATE_ARMED, memory_order_release);
     return QRT_OK;

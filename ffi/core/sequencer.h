@@ -38,6 +38,7 @@ typedef struct {
     int64_t cursor;
     int64_t mask; /* of the SYNC that it waits for */
     uint32_t pc;
+    uint32_t draw_count; /* in this shot */
     uint16_t state;
     uint16_t bit; /* that it waits for */
 } qrt_sequencer;
@@ -55,22 +56,36 @@ typedef struct {
     uint16_t capture_index;
 } qrt_outstanding;
 
+/* What a shot begins with. What is pointed to is lent until its end. */
+typedef struct {
+    int64_t index;
+    int64_t tick; /* of its start, counted from the run's start */
+    const int64_t *slots;
+    uint8_t *outcomes; /* [capture_count], all QRT_OUTCOME_NONE: the row's */
+    int64_t *iq;       /* [capture_count][2], zero, likewise */
+    int64_t *emitted;  /* [emit_count], zero, likewise */
+    qrt_event *events; /* the event log, or NULL */
+    uint32_t event_count_max;
+} qrt_shot_start;
+
 typedef struct {
     /* Constant while armed. */
     qrt_sequence sequence;
+    uint64_t seed;
+    int64_t limit_ticks; /* which no cursor passes */
     int64_t feedback_latency_ticks;
     int64_t granularity_ticks;
     int64_t sample_ticks;
     uint32_t register_count;
     uint32_t bit_count;
     /* Of this shot. */
-    uint8_t *outcomes; /* [capture_count], lent by begin: the row's */
-    int64_t *iq;       /* [capture_count][2], likewise */
-    int64_t tick;      /* of its start, counted from the run's start */
+    qrt_shot_start start;
     int64_t now;       /* the last tick taken from the heap */
+    int64_t end_tick;  /* the latest at which a sequencer or a capture ended */
     uint64_t hash;
     uint64_t bits;
-    uint32_t instruction_count; /* executed so far */
+    double weight;
+    uint32_t budget_left; /* instructions */
     uint32_t captures_begun;
     uint32_t slots_free; /* mask */
     uint32_t active;     /* the sequencer that is not in the heap but executing, or QRT_SEQUENCERS_MAX */
@@ -83,15 +98,12 @@ typedef struct {
     int64_t bit_ready[QRT_BITS_MAX];  /* tick */
     uint8_t bit_pending[QRT_BITS_MAX]; /* outstanding captures that will write it */
     int64_t registers[QRT_SEQUENCERS_MAX][QRT_REGISTERS];
-    /* The event log, where this shot has one. */
-    qrt_event *events;
-    uint32_t event_count_max;
     uint32_t event_count; /* what did not fit, too */
 } qrt_shot;
 
 /* The sequence has passed qrt_sequence_check with this port. */
-void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_port *port);
-void qrt_shot_begin(qrt_shot *shot, int64_t tick, uint8_t *outcomes, int64_t *iq, qrt_event *events, uint32_t event_count_max);
+void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_port *port, uint64_t seed);
+void qrt_shot_begin(qrt_shot *shot, const qrt_shot_start *start);
 qrt_effect_kind qrt_shot_next(qrt_shot *shot, qrt_effect *effect_out);
 /* Answers QRT_EFFECT_CAPTURE_ENDS, before anything else is asked. */
 void qrt_shot_outcome(qrt_shot *shot, const qrt_effect *effect, const int64_t iq[2]);
