@@ -41,6 +41,16 @@ void qrt_pace_begin(qrt_pace *pace, const qrt_kernel_config *config, int64_t per
     pace->spin_ns = config->spin_ns;
     pace->share_permille = config->spin_share_permille;
     pace->period_ns = period_ns;
+    pace->woke_ns = -1;
+}
+
+static void count_wake(qrt_pace *pace)
+{
+    if (pace->woke_ns >= 0) {
+        qrt_histogram_add(&pace->wakes, pace->woke_ns);
+        pace->woken++;
+        pace->woke_ns = -1;
+    }
 }
 
 void qrt_pace_settle(qrt_pace *pace)
@@ -52,14 +62,14 @@ void qrt_pace_settle(qrt_pace *pace)
         int64_t until_ns = qrt_clock_now_ns() + SETTLE_NS;
         qrt_clock_sleep_until(until_ns);
         qrt_pace_woke(pace, qrt_clock_now_ns() - until_ns);
+        count_wake(pace);
     }
     resize(pace);
 }
 
 void qrt_pace_woke(qrt_pace *pace, int64_t late_ns)
 {
-    qrt_histogram_add(&pace->wakes, late_ns);
-    pace->woken++;
+    pace->woke_ns = late_ns;
 }
 
 void qrt_pace_played(qrt_pace *pace, int64_t busy_ns)
@@ -69,6 +79,7 @@ void qrt_pace_played(qrt_pace *pace, int64_t busy_ns)
 
 void qrt_pace_adapt(qrt_pace *pace)
 {
+    count_wake(pace);
     if (pace->share_permille > 0 && pace->woken >= RESIZE_COUNT) {
         resize(pace);
     }
