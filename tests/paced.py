@@ -8,17 +8,17 @@ read the rows. The rows are compared with those of a replay in virtual time, wit
 import ctypes
 import json
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 
 from qrt import kernel
+from qrt.types import Sequence
 
 library, period_ns, shots, slots = sys.argv[1], *map(int, sys.argv[2:5])
 port = ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(library), "port"))
 code = np.zeros(2, kernel.INSTRUCTION_DTYPE)
 code["op"], code["c"] = (1, 0), (9, 0)  # play, end
-SEQUENCE = SimpleNamespace(
+SEQUENCE = Sequence(
     instructions=code,
     entries=np.zeros(1, np.uint32),
     frames=np.zeros(1, kernel.FRAME_DTYPE),
@@ -26,7 +26,12 @@ SEQUENCE = SimpleNamespace(
     weights=np.zeros(0, np.int16),
     budget=9,
     period_ticks=period_ns,
-    emit_count=0,
+    segments={},
+    lines=(),
+    sequencers=(),
+    bits=(),
+    slots=(),
+    source_lines=(),
 )
 ROW = kernel.row_dtype(0)
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import subprocess
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from qrt import kernel, lateness
 from qrt._core import ffi, lib
 from qrt.kernel import Rings, ThreadAsked
+from qrt.types import Sequence
 
 PORT_C = """
 #include "qrt_port.h"
@@ -37,7 +37,7 @@ def idle_port(project, tmp_path_factory):
 @pytest.fixture
 def idle_sequence():
     """A sequence that ends at once, once a millisecond."""
-    return SimpleNamespace(
+    return Sequence(
         instructions=np.zeros(1, kernel.INSTRUCTION_DTYPE),
         entries=np.zeros(1, np.uint32),
         frames=np.zeros(1, kernel.FRAME_DTYPE),
@@ -45,7 +45,12 @@ def idle_sequence():
         weights=np.zeros(0, np.int16),
         budget=1,
         period_ticks=1_000_000,
-        emit_count=0,
+        segments={},
+        lines=(),
+        sequencers=(),
+        bits=(),
+        slots=(),
+        source_lines=(),
     )
 
 
