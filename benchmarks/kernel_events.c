@@ -7,11 +7,15 @@
 #include "qrt_core.h"
 
 #define SAMPLES 64
-#define PERIOD 7000
 #define EXPORTED __attribute__((visibility("default")))
 
+typedef struct { /* the numbers of the program; kernel_events.py makes the instructions from the same */
+    int64_t period, second_pulse, second_capture, drive_frequency, tone_frequency;
+    int32_t drive_amplitude, tone_amplitude, sample_count, tone_line;
+    int32_t drive_segment, tone_segment;
+} program;
+
 static int16_t samples[SAMPLES];
-static const int16_t weights[2 * SAMPLES] = {[0 ... SAMPLES - 1] = 2, [SAMPLES ... 2 * SAMPLES - 1] = -1};
 static uint64_t plays; /* what was played is looked at, so that no compiler drops it */
 
 static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
@@ -48,53 +52,64 @@ static qrt_status safe(void *self)
     return QRT_OK;
 }
 
-EXPORTED qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 100, 1, 1, 4, 1, 64, 16};
+EXPORTED qrt_port port = {.abi = QRT_PORT_ABI, .size = sizeof(qrt_port), .begin_shot = begin_shot, .play = play,
+                          .capture_begin = capture_begin, .capture_end = capture_end, .safe = safe,
+                          .feedback_latency_ticks = 100, .granularity_ticks = 1, .sample_ticks = 1, .line_count = 4,
+                          .channel_count = 1, .capture_samples_max = SAMPLES, .outstanding_max = 16};
 
-/* One place of the row, and of the ring's memory, is enough: the kernel's ring of a few rows stays in the cache as well. */
-EXPORTED int64_t by_hand_ns(qrt_port *volatile given, qrt_ring *ring, int64_t shot_count)
+static qrt_status capture_tone(const qrt_port *p, qrt_play *tone, qrt_capture *window, int64_t tick, const int16_t *weights,
+                               uint32_t headroom, int64_t iq[2])
+{
+    const int16_t *got = NULL;
+    tone->tick = window->tick = tick;
+    if (p->capture_begin(p->self, window) != QRT_OK || p->play(p->self, tone) != QRT_OK ||
+        p->capture_end(p->self, window->slot, &got) != QRT_OK) {
+        return QRT_ERR_PORT;
+    }
+    qrt_demodulate(iq, got, weights, weights + window->sample_count, window->sample_count, headroom);
+    return QRT_OK;
+}
+
+/* -1 where something failed. weights: [2][sample_count] */
+EXPORTED int64_t by_hand_ns(qrt_port *volatile given, qrt_ring *ring, int64_t shot_count, const program *g, const int16_t *weights)
 {
     const qrt_port *p = given;
-    uint32_t headroom = qrt_weights_headroom(weights, weights + SAMPLES, SAMPLES);
-    const uint64_t frequency = 12345678901;
+    uint32_t count = (uint32_t)g->sample_count;
+    uint32_t headroom = qrt_weights_headroom(weights, weights + count, count);
     int64_t begun_ns = qrt_clock_now_ns();
     for (int64_t shot = 0; shot < shot_count; shot++) {
         qrt_row *row = qrt_ring_claim(ring);
-        int64_t tick = shot * PERIOD;
+        int64_t tick = shot * g->period;
         if (row == NULL || p->begin_shot(p->self, shot, tick) != QRT_OK) {
             return -1;
         }
-        qrt_play pulse = {.tick = tick, .frequency = (int64_t)frequency, .phase = 7, .amplitude = 30000, .line = 0, .segment = 1};
-        qrt_play tone = {.tick = tick + 100, .frequency = 5, .phase = 0, .amplitude = 20000, .line = 1, .segment = 2};
-        qrt_capture window = {.tick = tick + 100, .sample_count = SAMPLES, .channel = 0, .slot = 0};
-        const int16_t *got = NULL;
-        if (p->play(p->self, &pulse) != QRT_OK || p->play(p->self, &tone) != QRT_OK ||
-            p->capture_begin(p->self, &window) != QRT_OK || p->capture_end(p->self, 0, &got) != QRT_OK) {
+        qrt_play pulse = {.tick = tick, .frequency = g->drive_frequency, .phase = 7, .amplitude = g->drive_amplitude, .line = 0,
+                          .segment = (uint16_t)g->drive_segment};
+        qrt_play tone = {.frequency = g->tone_frequency, .phase = 0, .amplitude = g->tone_amplitude,
+                         .line = (uint16_t)g->tone_line, .segment = (uint16_t)g->tone_segment};
+        qrt_capture window = {.sample_count = count, .channel = 0, .slot = 0};
+        int64_t iq[2][2];
+        if (p->play(p->self, &pulse) != QRT_OK ||
+            capture_tone(p, &tone, &window, tick + 100, weights, headroom, iq[0]) != QRT_OK) {
             return -1;
         }
-        int64_t iq[2];
-        qrt_demodulate(iq, got, weights, weights + SAMPLES, SAMPLES, headroom);
-        int outcome = iq[0] > 0;
+        uint8_t outcome = iq[0][0] > 0;
         if (outcome) {
-            pulse.tick = tick + 300;
-            pulse.phase = 7 + frequency * 300;
+            pulse.tick = tick + g->second_pulse;
+            pulse.phase = 7 + (uint64_t)g->drive_frequency * (uint64_t)g->second_pulse;
             if (p->play(p->self, &pulse) != QRT_OK) {
                 return -1;
             }
         }
-        tone.tick = window.tick = tick + 400;
-        if (p->play(p->self, &tone) != QRT_OK || p->capture_begin(p->self, &window) != QRT_OK ||
-            p->capture_end(p->self, 0, &got) != QRT_OK) {
+        if (capture_tone(p, &tone, &window, tick + g->second_capture, weights, headroom, iq[1]) != QRT_OK) {
             return -1;
         }
-        int64_t iq_second[2];
-        qrt_demodulate(iq_second, got, weights, weights + SAMPLES, SAMPLES, headroom);
-        *row = (qrt_row){.shot = shot, .tick = tick, .shot_weight = 1.0, .capture_count = 2, .bits = (uint64_t)outcome};
+        *row = (qrt_row){.shot = shot, .tick = tick, .shot_weight = 1.0, .capture_count = 2, .bits = outcome};
         uint8_t *outcomes = (uint8_t *)row + sizeof *row;
         memset(outcomes, QRT_OUTCOME_NONE, 8);
-        outcomes[0] = (uint8_t)outcome;
-        outcomes[1] = iq_second[0] > 0;
+        outcomes[0] = outcome;
+        outcomes[1] = iq[1][0] > 0;
         memcpy(outcomes + 8, iq, sizeof iq);
-        memcpy(outcomes + 24, iq_second, sizeof iq_second);
         qrt_ring_publish(ring);
     }
     return qrt_clock_now_ns() - begun_ns;

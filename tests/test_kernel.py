@@ -130,6 +130,56 @@ def test_a_run_from_arm_to_report(port):
     assert rings.misses.closed
 
 
+def full_run(port, **options):
+    """Return the rows of 40 shots that use loops, tables, random words, a sweep, and now and then two periods."""
+    code = [
+        (12, 1, 0, 0, 0),  # load: turns 0 to 4
+        (12, 2, 1, 0, 0),  # load: an amplitude
+        (14, 3, 0, 0, 2),  # draw: two bits
+        (13, 4, 3, 0, 4),  # lookup
+        (16, 4, 0, 0, 0),  # emit
+        (15, 0, 3, 0, 4),  # weigh
+        (20, 0, 4, 0, 0),  # shift the phase by it
+        (17, 0, 0, 2, 0),  # 7: play
+        (CAPTURE, 0, 0, 0, 0),
+        (CAPTURE, 0, 1, 0, 0),
+        (3, 0, 0, 0, 30_000),  # wait
+        (8, 5, 0, 0, 0),  # read
+        (10, 1, 2, 9, -1),
+        (11, 1, 4, 7, 0),  # branch: again
+        (END, 0, 0, 0, 0),
+    ]
+    played = sequence(period=100_000)
+    played.instructions = np.array(code, kernel.INSTRUCTION_DTYPE)
+    played.table, played.factors = np.array([1 << 60, 5, -7, 1 << 40]), np.array([0.5, -1.5, 1.25, 3.0])
+    played.budget, played.emit_count, played.stretch_max = 100, 1, 1
+    slots = np.array([(0, 4, 0, 0), (-65536, 65536, 1, 0)], kernel.SLOT_DTYPE)
+    sweep = kernel.Sweep((5, 3), slots, order=kernel.Order.SHOT)
+    dtype = kernel.row_dtype(2, 1)
+    rings = Rings(Ring.create(dtype.itemsize, 64, 1))
+    with Kernel(kernel.Config(played, port, rings, 40, sweep=sweep, seed=77, **options)) as loop:
+        loop.start()
+        report = loop.join()
+    assert report.status == Status.OK
+    assert report.stretched_periods > 0
+    return drain(rings.rows, dtype)
+
+
+def test_rows_are_the_same_on_every_instruction_set_and_pacing(port):
+    selected = kernel.isa_selected()
+    rows = full_run(port)
+    assert len(np.unique(rows["trace_hash"])) > 15  # more than the sweep has points: what is drawn is in it
+    assert len(np.unique(np.diff(rows["tick"]))) == 2
+    try:
+        for name in kernel.isa_names():
+            kernel.select_isa(name)
+            assert full_run(port).tobytes() == rows.tobytes()
+    finally:
+        kernel.select_isa(selected)
+    real = full_run(port, pacing=kernel.Pacing.REAL, late_tolerance_ns=10**9)
+    assert real.tobytes() == rows.tobytes()
+
+
 def test_raw_captures_come_with_their_shot(port):
     played = sequence(raw=(1, 0))
     assert kernel.raw_samples_max(played) == 64

@@ -295,16 +295,29 @@ static __attribute__((noinline)) qrt_effect_kind step_resolved(qrt_shot *shot, u
 INLINE bool is_counted(hand *h)
 {
     h->pc++;
-    bool any = h->left > 0;
-    h->left -= any;
-    return any;
+    if (__builtin_expect(h->left == 0, 0)) {
+        return false;
+    }
+    h->left--;
+    return true;
 }
+
+/* Those that may wait for a bit, and those of step_resolved: one test an instruction for both. */
+#define APART (1u << QRT_OP_READ | 1u << QRT_OP_WRITE | ~0u << QRT_OP_LOAD)
+static_assert(QRT_OP_SHIFT_PHASE_REGISTER < 32, "a bit for each");
 
 /* Executes one instruction. `limit`: the first tick at which something else comes before this sequencer. */
 INLINE qrt_effect_kind step(qrt_shot *shot, uint32_t sequencer, hand *h, int64_t *registers, int64_t limit, qrt_effect *effect)
 {
     const qrt_instruction *i = &shot->sequence.instructions[h->pc];
-    if (i->op == QRT_OP_READ || i->op == QRT_OP_WRITE) {
+    if (APART >> i->op & 1) {
+        if (i->op >= QRT_OP_LOAD) {
+            hand copy = *h; /* whose address is known elsewhere, so that h's own need not be */
+            qrt_effect_kind kind = is_counted(&copy) ? step_resolved(shot, sequencer, &copy, i, effect)
+                                                      : fails(effect, QRT_ERR_BUDGET);
+            *h = copy;
+            return kind;
+        }
         qrt_effect_kind kind = settle_bit(shot, sequencer, h, limit, i->b, effect);
         if (kind != NO_EFFECT) {
             return kind;
@@ -312,12 +325,6 @@ INLINE qrt_effect_kind step(qrt_shot *shot, uint32_t sequencer, hand *h, int64_t
     }
     if (!is_counted(h)) {
         return fails(effect, QRT_ERR_BUDGET);
-    }
-    if (i->op >= QRT_OP_LOAD) {
-        hand copy = *h; /* whose address is known elsewhere, so that h's own need not be */
-        qrt_effect_kind kind = step_resolved(shot, sequencer, &copy, i, effect);
-        *h = copy;
-        return kind;
     }
     h->hash = traced(h->hash, shot, h->cursor, sequencer, head_of(i), i->d);
     switch ((qrt_op)i->op) {
@@ -418,7 +425,6 @@ void qrt_shot_begin(qrt_shot *shot, const qrt_shot_start *start)
     shot->budget_left = sequence->budget;
     shot->captures_begun = 0;
     shot->slots_free = (1u << QRT_OUTSTANDING_MAX) - 1;
-    shot->active = NOBODY;
     shot->bit_waiters = 0;
     shot->due_count = 0;
     shot->event_count = 0;
@@ -430,6 +436,9 @@ void qrt_shot_begin(qrt_shot *shot, const qrt_shot_start *start)
     for (uint32_t sequencer = 0; sequencer < sequence->sequencer_count; sequencer++) {
         shot->sequencers[sequencer] = (qrt_sequencer){.pc = sequence->entries[sequencer], .state = QRT_GOES_ON};
         memset(shot->registers[sequencer], 0, shot->register_count * sizeof(int64_t));
+    }
+    shot->active = 0; /* the first at tick 0; the heap has the others */
+    for (uint32_t sequencer = 1; sequencer < sequence->sequencer_count; sequencer++) {
         push_sequencer(shot, sequencer);
     }
 }
