@@ -205,6 +205,29 @@ static void test_stretched_shots(bench *b)
     CHECK(run(b) == QRT_ERR_OVERRUN && b->report.error_shot == 1);
 }
 
+/* A loop that goes on for an hour: an abort ends it, and the budget, whatever its size, counts all of it. */
+static void test_a_long_loop(bench *b)
+{
+    const qrt_instruction code[] = {{QRT_OP_ALU, 1, QRT_ALU_ADD, 0, 0}, {QRT_OP_BRANCH, 1, QRT_IF_ALWAYS, 0, 0}};
+    set_up(b, code, 2, 1);
+    b->config.sequence.budget = UINT32_MAX;
+    qrt_kernel *kernel = lend(qrt_kernel_size());
+    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
+    int64_t until_ns = qrt_clock_now_ns() + 5000000;
+    while (qrt_clock_now_ns() < until_ns) {
+    }
+    qrt_kernel_abort(kernel);
+    CHECK(qrt_kernel_join(kernel, &b->report) == QRT_OK && b->report.status == QRT_ABORTED && b->report.error_shot == 0);
+    CHECK(b->report.instructions % (1 << 20) == 0 && b->report.instructions < UINT32_MAX / 2);
+    set_up(b, code, 2, 1);
+    b->config.sequence.budget = (1 << 20) + 7;
+    CHECK(run(b) == QRT_ERR_BUDGET && b->report.instructions == (1 << 20) + 7 && b->report.error_instruction == 1);
+    set_up(b, code, 2, 1);
+    b->config.sequence.budget = 1 << 20;
+    CHECK(run(b) == QRT_ERR_BUDGET && b->report.instructions == 1 << 20 && b->report.error_instruction == 0);
+}
+
 int main(void)
 {
     static bench b;
@@ -213,6 +236,7 @@ int main(void)
     test_operands_out_of_range(&b);
     test_arm_refuses(&b);
     test_stretched_shots(&b);
+    test_a_long_loop(&b);
     take_back();
     return 0;
 }

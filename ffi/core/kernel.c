@@ -171,6 +171,8 @@ static qrt_status play_shot(qrt_kernel *k)
         case QRT_EFFECT_CAPTURE_ENDS:
             status = end_capture(k, &effect);
             break;
+        case QRT_EFFECT_PAUSE:
+            break;
         case QRT_EFFECT_ERROR:
             status = effect.status;
             break;

@@ -22,6 +22,7 @@
 #define NOBODY QRT_SEQUENCERS_MAX
 #define NO_EFFECT ((qrt_effect_kind)-1) /* go on with this sequencer */
 #define LEAVES ((qrt_effect_kind)-2)    /* it waits or has ended; go on with another */
+#define PAUSE_COUNT (1u << 20)          /* instructions, some milliseconds: how long an abort may wait for a loop */
 #define INLINE static inline __attribute__((always_inline))
 
 /* Of the sequencer that executes; `put_down` when it stops, or before anybody else looks at it. */
@@ -374,14 +375,15 @@ static qrt_effect_kind run_active(qrt_shot *shot, qrt_effect *effect)
     int64_t *registers = shot->registers[sequencer];
     qrt_due first = shot->due_count > 0 ? shot->dues[0] : (qrt_due){INT64_MAX, 0};
     int64_t limit = first.tick + (sequencer_rank(sequencer) < first.rank);
-    hand h = {.cursor = shot->sequencers[sequencer].cursor, .hash = shot->hash, .pc = shot->sequencers[sequencer].pc,
-              .left = shot->budget_left};
+    uint32_t now = shot->budget_left < PAUSE_COUNT ? shot->budget_left : PAUSE_COUNT;
+    uint32_t later = shot->budget_left - now;
+    hand h = {.cursor = shot->sequencers[sequencer].cursor, .hash = shot->hash, .pc = shot->sequencers[sequencer].pc, .left = now};
     qrt_effect_kind kind = NO_EFFECT;
     while (kind == NO_EFFECT && h.cursor < limit) {
         kind = step(shot, sequencer, &h, registers, limit, effect);
     }
     shot->hash = h.hash;
-    shot->budget_left = h.left;
+    shot->budget_left = h.left + later;
     if (kind == LEAVES) { /* and has been put down where it must be found */
         shot->active = NOBODY;
         return kind;
@@ -395,6 +397,10 @@ static qrt_effect_kind run_active(qrt_shot *shot, qrt_effect *effect)
     effect->sequencer = sequencer;
     effect->instruction = h.pc - 1;
     effect->tick = h.cursor;
+    if (kind == QRT_EFFECT_ERROR && effect->status == QRT_ERR_BUDGET && later > 0) { /* not the shot's, only this turn's */
+        shot->sequencers[sequencer].pc--;
+        return QRT_EFFECT_PAUSE;
+    }
     return kind;
 }
 

@@ -12,6 +12,7 @@ typedef enum {
     QRT_EFFECT_PLAY,         /* hand effect.play to the port */
     QRT_EFFECT_CAPTURE,      /* hand effect.capture to the port */
     QRT_EFFECT_CAPTURE_ENDS, /* fetch the samples of effect.slot, demodulate, call qrt_shot_outcome */
+    QRT_EFFECT_PAUSE,        /* nothing to do: many instructions without an effect, and the caller may have to end it */
     QRT_EFFECT_ERROR         /* effect.status says what */
 } qrt_effect_kind;
 
