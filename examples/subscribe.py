@@ -46,7 +46,8 @@ def main(address: str) -> None:
             print(f"{header['doc']}: run {header['run']}, {header['durable_shot']} shots on disk")
         sys.stdout.flush()
         if header["doc"] == "stop":
-            print(f"{document['exit_status']}: {document['reason']} (digest {document['digest'][:16]})", flush=True)
+            reason = f": {document['reason']}" if document["reason"] else ""
+            print(f"{document['exit_status']}{reason} (digest {document['digest'][:16]})", flush=True)
             return
 
 

@@ -6,14 +6,15 @@ units are those of ffi/qrt_plant.h. A plant is single-threaded: while a kernel p
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt.errors import BugError, ConfigError
+from qrt.errors import BugError, ConfigError, MachineError
 from qrt.firmware_sim._plant import ffi, lib
 from qrt.units import TURN, amplitude_word, frequency_word, phase_word
 
@@ -69,6 +70,27 @@ class AdcConfig:
     volts_per_sqrt_hz_root: float
     bits: int = 12
     input_on: bool = True
+
+
+# Magnitudes beyond which the C code's own assertions would end the process: far beyond any hardware.
+QUBIT_LARGEST = {
+    "frequency_hz": 1e13,
+    "drive_rad_per_s_per_v": 1e12,
+    "resonator_hz": 1e13,
+    "kappa_rad_per_s": 1e12,
+    "chi_rad_per_s": 1e12,
+    "readout_rad_per_s_per_v": 1e12,
+    "output_phase_rad": 1e6,
+}
+LINE_LARGEST = {
+    "source_hz": 1e13,
+    "volts_per_count_i": 1e-2,
+    "volts_per_count_q": 1e-2,
+    "offset_v_i": 1e2,
+    "offset_v_q": 1e2,
+    "gain_imbalance": 1e2,
+    "skew_rad": 1e6,
+}
 
 
 @dataclass(frozen=True)
@@ -138,21 +160,20 @@ def _problems(config: PlantConfig) -> list[str]:
         )
         check(path + "efficiency", qubit.efficiency, "in [0, 1]", holds=0 <= qubit.efficiency <= 1)
         check(path + "kappa_rad_per_s", qubit.kappa_rad_per_s, "positive", holds=0 < qubit.kappa_rad_per_s < inf)
-        for name in (
-            "frequency_hz",
-            "drive_rad_per_s_per_v",
-            "resonator_hz",
-            "chi_rad_per_s",
-            "readout_rad_per_s_per_v",
-        ):
-            check(path + name, getattr(qubit, name), "finite", holds=isfinite(getattr(qubit, name)))
+        for name, largest in QUBIT_LARGEST.items():
+            check(path + name, getattr(qubit, name), f"within +-{largest:g}", holds=abs(getattr(qubit, name)) <= largest)
     driven = [line.qubit for line in config.lines]
     for index, line in enumerate(config.lines):
         known = line.qubit is None or 0 <= line.qubit < len(config.qubits)
         check(f"lines[{index}].qubit", line.qubit, f"None or 0 to {len(config.qubits) - 1}", holds=known)
         check(f"lines[{index}].qubit", line.qubit, "on one line only", holds=driven.count(line.qubit) == 1)
+        for name, largest in LINE_LARGEST.items():
+            value = getattr(line, name)
+            check(f"lines[{index}].{name}", value, f"within +-{largest:g}", holds=abs(value) <= largest)
     check("adc.bits", config.adc.bits, "2 to 16", holds=2 <= config.adc.bits <= 16)
     check("adc.volts_per_count", config.adc.volts_per_count, "positive", holds=config.adc.volts_per_count > 0)
+    gain = config.adc.volts_per_sqrt_hz_root
+    check("adc.volts_per_sqrt_hz_root", gain, "within +-1e3", holds=abs(gain) <= 1e3)
     check("response_count_max", config.response_count_max, "17 to 64", holds=17 <= config.response_count_max <= 64)
     whole = (
         config.sample_ticks > 0 and config.granularity_ticks > 0 and config.granularity_ticks % config.sample_ticks == 0
@@ -429,3 +450,17 @@ def isa_select(name: str) -> None:
     """
     if _lib.qrt_plant_isa_select(name.encode()) != _lib.QRT_OK:
         raise ValueError(f"instruction set {name!r}: must be one of {isa_names()}")
+
+
+def _select_from_environment(name: str) -> None:
+    """Use what QRT_ISA names, as the kernel does; raises MachineError if this machine does not have it."""
+    try:
+        isa_select(name)
+    except ValueError:
+        raise MachineError(
+            f"QRT_ISA={name}: the simulated hardware has {', '.join(isa_names())} here; set one of these, or unset QRT_ISA"
+        ) from None
+
+
+if os.environ.get("QRT_ISA"):
+    _select_from_environment(os.environ["QRT_ISA"])

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.awg2 import AWG2, FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
 from qrt.firmware_sim.dig1 import DIG1
-from qrt.firmware_sim.faults import faulty_instrument
-from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, read_parameters
+from qrt.firmware_sim.faults import faulty_instrument, unknown_settings
+from qrt.firmware_sim.parameters import FEEDLINE, PATH, Faults, Parameters, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
 from qrt.firmware_sim.serial import SerialRack
@@ -216,6 +216,7 @@ class TwoTransmons:
                 )
                 continue
             faults = self.parameters.faults.get(name, Faults())
+            problems += [f"{PATH}.faults.{name}.{text}" for text in unknown_settings(model, faults)]
             serial = f"{zlib.crc32(f'{seed} {name}'.encode()) % 10**6:06d}"
             self.instruments[name] = faulty_instrument(model, serial, faults)
             kind = "serial" if instrument.address.startswith(SERIAL_PREFIX) else "visa"

@@ -2,10 +2,15 @@
 
 `run` executes a program on a lab and returns its results by name; `open` reads a run folder. Both are loaded on first use, so that
 `import qrt` stays cheaper than the libraries behind it.
+
+The function `run` lives in a module of the same name, and Python binds a module in its package when it is first imported. `_Package` keeps
+the name for the function, whoever imports the module, and whenever.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,3 +33,13 @@ def __getattr__(name: str) -> Any:
         return open_run
     message = f"module 'qrt' has no attribute {name!r}"
     raise AttributeError(message)
+
+
+class _Package(ModuleType):
+    """This package, whose name `run` is always the function."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value.run if name == "run" and isinstance(value, ModuleType) else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -19,9 +19,6 @@ as_json = click.option(
     "--json",
     "as_json",
     is_flag=True,
-    is_eager=True,
-    expose_value=True,
-    callback=lambda context, _, value: context.meta.setdefault(JSON, value) or value,
     help="Print one JSON object on the last line, and nothing for people.",
 )
 lab_option = click.option("--lab", "lab_path", required=True, type=click.Path(), help="The lab's TOML file.")
@@ -34,6 +31,11 @@ inputs_option = click.option(
 class Commands(click.Group):
     """The group of commands, which turns errors into messages and exit statuses."""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Note --json before anything can be wrong with the other arguments."""
+        context.meta[JSON] = "--json" in args
+        return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
         """Run the command; end as the module's head says."""
         from qrt.errors import WorldError
@@ -41,7 +43,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except WorldError as error:
-            _end(context, str(error), error.exit_code)
+            _end(context, "\n".join([str(error), *getattr(error, "__notes__", ())]), error.exit_code)
         except ImportError as error:
             if (error.name or "").rpartition(".")[2] not in {"_core", "_plant"}:
                 raise

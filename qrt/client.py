@@ -82,7 +82,8 @@ class Run:
     """One run folder, read. Made by `open_run`.
 
     rows: [shots] structured, as in layout.json; lateness_ns: [shots] int64; outcomes[name]: [shots] uint8, 0, 1 or 255; iq[name]:
-    [shots, 2] int64; bits[name]: [shots] uint8. `cut` is empty if nothing is missing; `complete` means that and a stop document.
+    [shots, 2] int64; bits[name]: [shots] uint8. `committed_rows` are those that commits cover,
+    whether they still match or not. `cut` is empty if nothing is missing; `complete` means that and a stop document.
     """
 
     def __init__(self, path: Path, uid: str, layout: Layout, journal: Scan) -> None:
@@ -96,6 +97,7 @@ class Run:
         self.ranges, notes = check_ranges(self.file_rows, self._commits)
         count = self.ranges[0][1] if self.ranges and self.ranges[0][0] == 0 else 0
         self.rows = self.file_rows[:count]
+        self.committed_rows = self.file_rows[: max((commit.end for commit in self._commits), default=0)]
         self.lateness_ns = lateness[:count]
         self.live = _is_live(path)
         notes += [str(damage) for damage in journal.damage]
@@ -114,7 +116,7 @@ class Run:
         )
 
     def __repr__(self) -> str:
-        return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or 'complete'}>"
+        return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"
 
     @property
     def complete(self) -> bool:
@@ -218,6 +220,12 @@ class Run:
     def _one(self, doc: str) -> dict[str, Any] | None:
         found = self.documents(doc)
         return found[-1].body if found else None
+
+
+def _ended(stop: Mapping[str, Any] | None) -> str:
+    """Return how a closed run ended, in words."""
+    status, reason = (stop or {}).get("exit_status"), (stop or {}).get("reason")
+    return "complete" if status == "success" else f"{status}: {reason}"
 
 
 def open_run(path: str | Path) -> Run:

@@ -27,6 +27,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 import uuid
 import zlib
@@ -51,6 +52,17 @@ _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC
 def new_uid(t_ns: int) -> str:
     """Return a new run's name: UTC time, so that names sort, and 32 random bits."""
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime(t_ns // 10**9)) + uuid.uuid4().hex[:8]
+
+
+def check_writable(runs: Path) -> None:
+    """Make the folder of runs if it is not there, and write a file without a name in it. MachineError if that fails."""
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=runs) as file:
+            file.write(b"\xa5" * RESERVE_BYTES)
+            file.flush()
+    except OSError as error:
+        raise MachineError(_unwritable(runs, error)) from error
 
 
 class RunFolder:

@@ -5,14 +5,12 @@ messages of each topic without gaps and says the last numbers in every heartbeat
 So the kernel and the recorder never wait for anyone. The queue holds `SEND_QUEUE_COUNT` messages per listener, some tens of megabytes if
 each is a full page; frames are shared between listeners.
 
-Only addresses of this machine are bound: messages are neither signed nor encrypted. Others come with CURVE keys in a later version, and
-are refused until then with that reason. Not here: what documents hold (documents.py), record mode (credit, resume).
+Only addresses of this machine are bound (config/address.py says which, and why). Not here: what documents hold (documents.py), record
+mode (credit, resume).
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -22,32 +20,13 @@ import msgspec
 import zmq
 
 from qrt import documents, wire
+from qrt.config.address import stream_address
 from qrt.errors import ConfigError, MachineError, RecordError
 
 SEND_QUEUE_COUNT: Final = 128
 RECEIVE_QUEUE_COUNT: Final = 1024
 LINGER_MS: Final = 500  # at the end of a run: long enough for a listener on this machine to get `stop`
 TOPIC_COUNT_MAX: Final = 4096  # that a tally remembers
-_TCP: Final = re.compile(r"tcp://(?P<host>\[[0-9a-fA-F:]+\]|[^:\[\]/]+):(?P<port>\d{1,5}|\*)")
-
-
-def checked_address(address: str) -> str:
-    """Return the address as ZeroMQ takes it; ConfigError unless it is of this machine alone."""
-    if address.startswith("ipc://") and len(address) > len("ipc://"):
-        return address
-    match = _TCP.fullmatch(address)
-    allowed = "tcp://127.0.0.1:PORT, tcp://[::1]:PORT, tcp://localhost:PORT, ipc://PATH"
-    if match is None or (match["port"] != "*" and not 0 < int(match["port"]) < 65536):
-        raise ConfigError(f"stream address {address!r}: not an address to publish on; allowed: {allowed}")
-    host = "127.0.0.1" if match["host"] == "localhost" else match["host"].strip("[]")
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False  # a name or an interface: nobody knows where that leads
-    if not loopback:
-        reason = "off this machine anyone could listen or pose as the run, and keys (CURVE) are not there yet"
-        raise ConfigError(f"stream address {address!r}: refused: {reason}; allowed: {allowed}")
-    return f"tcp://{f'[{host}]' if ':' in host else host}:{match['port']}"
 
 
 def _socket(
@@ -70,7 +49,11 @@ class Publisher:
     """The run's end: numbers documents and publishes them. Inert until `open`; a context manager. Safe from several threads."""
 
     def __init__(self, address: str, run: str) -> None:
-        self.address = checked_address(address)
+        """ConfigError for an address that is not of this machine alone."""
+        try:
+            self.address = stream_address(address)
+        except ValueError as error:
+            raise ConfigError(f"stream address {error}") from error
         self.run = run
         self.counters = {"messages": 0, "bytes": 0}
         self._last_seq: dict[str, int] = {}

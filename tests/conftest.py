@@ -6,10 +6,17 @@ examples in every run and has no deadline: a test says what is right, a benchmar
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from qrt.run import Result
+    from qrt.types import Calibration, Lab
 
 # An int16 sample that silently becomes float32, or a vector that is silently stretched, is an error. Set before any
 # test module is imported, for this process and for those that tests start.
@@ -21,6 +28,16 @@ hypothesis.settings.register_profile("qrt", derandomize=True, deadline=None, dat
 hypothesis.settings.load_profile("qrt")
 
 SEED_DEFAULT = 20250711
+CALIBRATION_SEED = 7
+FEEDBACK = """OPENQASM 3;
+include "stdgates.inc";
+qubit q;
+bit c;
+h q;
+c = measure q;
+if (c) x q;
+c = measure q;
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,3 +66,45 @@ def rng(seed: int) -> np.random.Generator:
 def project() -> Path:
     """Return the folder of the project."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def demo_lab(project: Path) -> "Lab":
+    """Return the lab of configs/demo.toml, publishing on a port that the system chooses."""
+    import msgspec
+
+    from qrt.config import load
+    from qrt.types import Stream
+
+    return msgspec.structs.replace(load(project / "configs/demo.toml"), stream=Stream("tcp://127.0.0.1:*"))
+
+
+@pytest.fixture(scope="session")
+def demo_calibration(demo_lab: "Lab") -> "Calibration":
+    """Return a calibration of that lab, taken once for all tests, with CALIBRATION_SEED."""
+    import msgspec
+
+    from qrt.calibrate import calibrate
+    from qrt.loop import Loop
+    from qrt.store import bound_hash
+
+    with Loop(demo_lab, CALIBRATION_SEED) as loop:
+        calibration = calibrate(demo_lab, loop.measure, CALIBRATION_SEED)
+    return msgspec.structs.replace(calibration, lab_hash=bound_hash(demo_lab))
+
+
+@pytest.fixture(scope="session")
+def feedback() -> str:
+    """Return a program with a branch and without estimates, so that no batch process starts."""
+    return FEEDBACK
+
+
+@pytest.fixture
+def play(tmp_path: Path, demo_lab: "Lab", demo_calibration: "Calibration") -> "Callable[..., Result]":
+    """Return `qrt.run` with everything given that a short quick run needs."""
+    from functools import partial
+
+    from qrt.run import run
+
+    given = {"lab": demo_lab, "calibration": demo_calibration, "runs": tmp_path, "shots": 500, "seed": 1, "publish": False}
+    return partial(run, FEEDBACK, **given)

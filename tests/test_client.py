@@ -37,7 +37,7 @@ def estimate(name, value):
     return documents.estimate(Estimate(name, 0.1, value, StdErr(0.1, 0.2, 0.0, 0.3), truth=0.25))
 
 
-def write(runs, *, stop=True):
+def write(runs, *, stop=True, ended=("success", "")):
     with RunFolder.create(runs, UID, Layout(ROW, ("herald", "c[0]"), ("c[0]", "flag"))) as folder:
         started = {
             "program_hash": "a",
@@ -55,9 +55,9 @@ def write(runs, *, stop=True):
             folder.document("estimate", "estimates", estimate("Z0", index / 4), t_ns=2)
             folder.document("estimate", "estimates", estimate("Z1", -index / 4), t_ns=2)
             first += count
-        ended = {"exit_status": "success", "reason": "", "shots": first, "counters": {}, "digest": folder.digest()}
+        told = {"exit_status": ended[0], "reason": ended[1], "shots": first, "counters": {}, "digest": folder.digest()}
         if stop:
-            folder.document("stop", "control", documents.stop(UID, 1e9, **ended), t_ns=3)
+            folder.document("stop", "control", documents.stop(UID, 1e9, **told), t_ns=3)
     return folder.path
 
 
@@ -205,6 +205,12 @@ def test_without_a_stop_it_is_said_that_the_run_was_cut_short(tmp_path):
     assert run.cut == "no stop document: the run was cut short"
     assert not run.complete
     assert "12 shots" in repr(run)
+
+
+def test_how_a_closed_run_ended_is_said(whole, tmp_path):
+    assert "complete" in repr(open_run(whole))
+    path = write(tmp_path, ended=("abort", "stopped as asked"))
+    assert "abort: stopped as asked" in repr(open_run(path))
 
 
 def test_a_run_without_a_shot_opens(tmp_path):

@@ -12,7 +12,7 @@ import qrt.errors
 from qrt import documents
 from qrt.__main__ import Commands, as_json, cli
 from qrt.commands import demo, watch
-from qrt.commands.interrupt import Interrupt
+from qrt.commands.interrupt import SIGNALS, Interrupt
 from qrt.commands.screen import Screen, columns, estimate_rows, printable
 from qrt.stream import Seen
 from qrt.timeline import COLUMNS
@@ -73,10 +73,20 @@ def test_a_core_that_is_not_built_names_the_fix():
     assert call("fail", group=failing(other)).exception is other
 
 
-def test_a_wrong_option_is_an_object_too():
-    answer = call("run", "program.qasm", "--lab", "lab.toml", "--shots", "0", "--json")
-    assert answer.exit_code == 2
-    assert "--shots" in json.loads(answer.stdout)["error"]["message"]
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "program.qasm", "--lab", "lab.toml", "--shots", "0"], "--shots"),
+        (["run", "program.qasm"], "--lab"),
+        (["run", "program.qasm", "--bogus"], "--bogus"),
+        (["runn"], "runn"),
+    ],
+)
+def test_a_wrong_option_is_an_object_too(arguments, said):
+    for place in (1, len(arguments)):
+        answer = call(*arguments[:place], "--json", *arguments[place:])
+        assert answer.exit_code == 2
+        assert said in json.loads(answer.stdout)["error"]["message"]
 
 
 @pytest.mark.parametrize("text", ["theta", "theta=", "=1", "theta=one", "2=1", "theta=1=2", ""])
@@ -102,18 +112,19 @@ def test_the_doctor_writes_lines_and_one_object():
     assert {"name", "status", "detail", "fix"} == set(found["checks"][0])
 
 
-def test_ctrl_c_stops_then_aborts_then_interrupts(capsys):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_ctrl_c_and_its_kin_stop_then_abort_then_interrupt(number, capsys):
+    before = signal.getsignal(number)
     with Interrupt() as interrupt:
         assert not interrupt.stop.is_set()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interrupt.stop.wait(5)
         assert not interrupt.abort.is_set()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interrupt.abort.wait(5)
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
     assert "kept" in capsys.readouterr().err
 
 
@@ -142,8 +153,8 @@ def test_plain_progress_always_says_the_end(capsys):
     assert capsys.readouterr().out == ""
 
 
-def message(doc: str, body: dict) -> Message:
-    header = Header(doc=doc, seq=0, rec=1, run="uid", tick=0, t_ns=0, durable_shot=8)
+def message(doc: str, body: dict, durable_shot: int = 8) -> Message:
+    header = Header(doc=doc, seq=0, rec=1, run="uid", tick=0, t_ns=0, durable_shot=durable_shot)
     return Message(f"run/uid/control/{doc}", header, body)
 
 
@@ -158,6 +169,8 @@ def test_documents_are_told_in_a_line_and_as_json():
     assert watch.describe(told) == "Z(c) = +0.9500 ± 0.0050, from 4096 shots"
     page = message("event_page", {"data": {"shot": np.arange(4, 8)}})
     assert watch.describe(page) == "4 shots up to 7, durable up to 7"
+    early = message("heartbeat", {"state": "running"}, durable_shot=0)
+    assert watch.describe(early) == "running, nothing durable yet"
     assert json.loads(watch.as_object(Seen(page, 2)))["body"]["data"]["shot"] == [4, 5, 6, 7]
     assert json.loads(watch.as_object(Seen(None, 0, "not a message"))) == {"refusal": "not a message"}
 

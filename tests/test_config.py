@@ -109,7 +109,8 @@ def test_demo_lab_holds(project: Path) -> None:
             ["whole multiple of 1 ns", "nearest: 7000 and 7001"],
         ),
         ("pulse_ns = 30.0", "pulse_ns = 0.4", "qubits.q0.pulse_ns", ["0.4 is not a whole multiple", "nearest: 1"]),
-        ("tcp://127.0.0.1:5557", "tcp://127.0.0.1:99999", "stream.address", ["tcp://<interface>:<port 1 to 65535>"]),
+        ("tcp://127.0.0.1:5557", "tcp://127.0.0.1:99999", "stream.address", ["not an address", "tcp://127.0.0.1:PORT"]),
+        ("tcp://127.0.0.1:5557", "tcp://0.0.0.0:5557", "stream.address", ["anyone could listen", "tcp://[::1]:PORT"]),
         (
             'readout_line = "readout"',
             'readout_line = "drive_q1"',

@@ -201,6 +201,9 @@ def test_off_that_is_ignored_is_tried_on_a_second_path(labs: Labs) -> None:
     with OpenLab(lab, twin) as opened:
         opened.outputs(True)
     assert all_off(twin)
+    counts = {name: count for name, count in opened.counters.items() if name.endswith(".safe_by_reset_count")}
+    assert counts["awg_q0.safe_by_reset_count"] == 2  # when it was opened, and when it was left
+    assert sum(counts.values()) == 2
 
 
 def test_an_output_that_stays_on_is_said_aloud(labs: Labs) -> None:

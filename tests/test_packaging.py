@@ -107,6 +107,21 @@ def test_the_wheel_loads_without_the_project(wheel: Path, tmp_path: Path) -> Non
         assert Path(file).is_relative_to(tmp_path)
 
 
+def test_run_is_the_function_whoever_imports_the_module_of_that_name(project: Path) -> None:
+    code = (
+        "import qrt\n"
+        "from qrt.run import Result, run\n"
+        "assert qrt.run is run, qrt.run\n"
+        "import qrt.run\n"
+        "from qrt import run as again\n"
+        "assert qrt.run is again is run\n"
+        "print(callable(qrt.open))"
+    )
+    assert run_python("-c", code, cwd=project).strip() == "True"
+    first = "import qrt; first = qrt.run; assert qrt.run is first; print(first.__name__)"
+    assert run_python("-c", first, cwd=project).strip() == "run"
+
+
 def test_the_arrows_hold(project: Path) -> None:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
     answer = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)

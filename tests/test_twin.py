@@ -270,3 +270,10 @@ def test_names_that_do_not_meet_are_listed(project: Path) -> None:
         "port.feedback_latency_ns: 0.5 is not a whole multiple of 1 ns", "negligible_exponent: 9 is not below",
     ):  # fmt: skip
         assert "twin.parameters." + what in text
+
+
+def test_a_fault_of_a_setting_that_is_not_there_is_named(project: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^twin\.parameters\.faults\.dig\.clamp\.range: no such setting; there are .*range_v"
+    ):
+        open_twin(read_lab(project, faults={"dig": {"clamp": {"range": 0.1, "range_v": 0.1}}}))

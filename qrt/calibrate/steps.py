@@ -11,8 +11,9 @@ fix the middle, so that phase and contrast of every delay are known by themselve
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
-from math import pi, tau
+from math import gcd, lcm, pi, tau
 from typing import Final
 
 import msgspec
@@ -31,7 +32,7 @@ from qrt.calibrate.sequences import (
 from qrt.calibrate.signals import Bench, Points, Scan, collect, each, require_change, require_fit
 from qrt.errors import CalibrationError
 from qrt.pulses import GateSet
-from qrt.types import Estimated, Op, Pulses, QubitCalibration
+from qrt.types import Estimated, Lab, Op, Pulses, QubitCalibration
 
 Found = dict[str, QubitCalibration]
 
@@ -42,6 +43,7 @@ TONE_STEP_HZ: Final = 0.5e6
 TONE_SPAN_HZ: Final = 4e6  # how far from the nominal tone is looked
 TONE_NEIGHBOURS: Final = 3
 TONE_SHOTS: Final = 800
+TONE_GRID_HZ_MAX: Final = 2e6  # a tone moves by half of it at most
 _TONE_ORDER: Final = tuple(sign * k for k in range(1, TONE_NEIGHBOURS + 1) for sign in (-1, 1))
 SEPARATION_SIGMA: Final = 8.0  # of the two mean iq, over the noise of their difference
 COARSE_DELAYS: Final = 10
@@ -122,7 +124,7 @@ def readout_tone(bench: Bench, qubits: Qubits) -> Found:
             best = _best(seen[name])
             around = [best + k for k in _TONE_ORDER if best + k not in seen[name] and abs(best + k) <= limit]
             wanted[name] = [k for k in wanted[name] if k not in seen[name]] or around[:1]
-    found: Found = {}
+    tones: dict[str, float] = {}
     for name, points in seen.items():
         best = _best(points)
         value, noise = points[best]
@@ -133,10 +135,34 @@ def readout_tone(bench: Bench, qubits: Qubits) -> Found:
                 f"{low / 1e9:.6f} to {high / 1e9:.6f} GHz, {SEPARATION_SIGMA:g} are needed. Check qubits.{name}.readout: frequency_hz "
                 "(right to about 1 MHz?) and amplitude"
             )
-        tone = qubits[name].readout_hz + _middle(points) * TONE_STEP_HZ
-        found[name] = boxcar(bench.lab, name, replaced(qubits[name], readout_hz=float(np.round(tone, -3))))
+        tones[name] = qubits[name].readout_hz + _middle(points) * TONE_STEP_HZ
+    found = {
+        name: boxcar(bench.lab, name, replaced(qubits[name], readout_hz=hz))
+        for name, hz in spaced(bench.lab, tones).items()
+    }
     bench.tell(_said("readout tone", found, lambda q: f"{q.readout_hz / 1e9:.6f} GHz"))
     return found
+
+
+def spaced(lab: Lab, tones_hz: dict[str, float]) -> dict[str, float]:
+    """Return the tones moved onto one grid per feedline, spaced by whole multiples of 1 / duration_ns of each of its qubits.
+
+    So a tone vanishes in its neighbours' boxcar weights, and matched weights lose nothing by being blind to it. The grid lies where the
+    tones move least (their mean on a circle of one step). A step so wide that it would spoil a tone, of durations that have little in
+    common, leaves the feedline as found: its weights are blind to the neighbours anyway.
+    """
+    result = {name: round(hz, -3) for name, hz in tones_hz.items()}
+    for line in {lab.qubits[name].readout_line for name in tones_hz}:
+        names = [name for name in tones_hz if lab.qubits[name].readout_line == line]
+        steps = [Fraction(10**9) / Fraction(repr(lab.qubits[name].readout.duration_ns)) for name in names]
+        step_hz = lcm(*(one.numerator for one in steps)) / gcd(*(one.denominator for one in steps))
+        if len(names) == 1 or step_hz > TONE_GRID_HZ_MAX:
+            continue
+        turns = np.array([tones_hz[name] / step_hz for name in names])
+        base_hz = round(float(np.angle(np.exp(2j * pi * turns).mean())) / tau * step_hz, -3)
+        for name in names:
+            result[name] = base_hz + round((tones_hz[name] - base_hz) / step_hz) * step_hz
+    return result
 
 
 def _middle(points: dict[int, tuple[float, float]]) -> float:

@@ -25,8 +25,9 @@ from qrt.commands.screen import (
 )
 from qrt.commands.sheet import report_data
 from qrt.errors import RunError
+from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.report import write
-from qrt.run import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, Result, RunEvent, run
+from qrt.run import Result, run
 from qrt.types import Lab, Summary
 
 

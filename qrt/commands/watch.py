@@ -117,12 +117,12 @@ def describe(message: Message) -> str:
         case "event_page":
             shots = body.get("data", {}).get("shot", ())
             last = int(shots[-1]) if len(shots) else "none"
-            return f"{len(shots)} shots up to {last}, durable up to {header.durable_shot - 1}"
+            return f"{len(shots)} shots up to {last}, {_durable(header.durable_shot)}"
         case "estimate":
             terms = [float(value) for value in body.get("stderr", {}).values()]
             return f"{body.get('name')} = {body.get('value', float('nan')):+.4f} ± {hypot(*terms):.4f}, from {body.get('shots')} shots"
         case "heartbeat":
-            return f"{body.get('state')}, durable up to {header.durable_shot - 1}"
+            return f"{body.get('state')}, {_durable(header.durable_shot)}"
         case "stop":
             said = {"shots": body.get("num_events", {}).get("primary"), "digest": str(body.get("digest"))[:12]}
             return (
@@ -132,6 +132,10 @@ def describe(message: Message) -> str:
             return _pairs(body)
         case _:
             return header.run
+
+
+def _durable(durable_shot: int) -> str:
+    return f"durable up to {durable_shot - 1}" if durable_shot else "nothing durable yet"
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

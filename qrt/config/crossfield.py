@@ -7,18 +7,17 @@ decimal that it prints as, so that 0.1 ns is a tenth, and a whole multiple is on
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import combinations
 
+from qrt.config.address import stream_address
 from qrt.config.schema import Problem, nearest
 from qrt.types import Lab, Line, Qubit
 
 NS_PER_S = 10**9
 PS_PER_NS = 1000
 PS_PER_S = 10**12
-TCP = re.compile(r"tcp://[^\s:/]+:(\d{1,5})")
 
 
 def cross_problems(lab: Lab) -> Iterator[Problem]:
@@ -185,13 +184,8 @@ def _spacing(lab: Lab) -> Iterator[Problem]:
 
 
 def _stream(lab: Lab) -> Iterator[Problem]:
-    """Yield an address that ZeroMQ could not publish on."""
-    address = lab.stream.address
-    tcp = TCP.fullmatch(address)
-    if not (tcp and 1 <= int(tcp.group(1)) <= 65535) and not (
-        address.startswith("ipc://") and len(address) > len("ipc://")
-    ):
-        yield Problem(
-            ("stream", "address"),
-            f"{address!r} is not allowed; allowed: tcp://<interface>:<port 1 to 65535>, ipc://<file>",
-        )
+    """Yield an address that results cannot be published on."""
+    try:
+        stream_address(lab.stream.address)
+    except ValueError as error:
+        yield Problem(("stream", "address"), str(error))

@@ -25,11 +25,12 @@ class Driver:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.idn = ""
+        self.safe_by_reset_count = 0  # how often the outputs went off by *RST only
 
     @property
     def counters(self) -> dict[str, int]:
         """What this instrument's session and driver have counted."""
-        return self.link.counters
+        return self.link.counters | {"safe_by_reset_count": self.safe_by_reset_count}
 
     def identify(self) -> str:
         """Ask who it is, and return it. Raises InstrumentError if it is not who the driver is for."""
@@ -52,6 +53,7 @@ class Driver:
         second = self._try("*RST")
         if second is not None:
             raise InstrumentError(f"{second}\n  the first try, switching off: {first}")
+        self.safe_by_reset_count += 1
         self.link.take_errors()
 
     def _try(self, *commands: str) -> str | None:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt.errors import CalibrationError
+from qrt.readout.discriminate import boxcar_weights
 from qrt.types import (
     NOWHERE,
     Calibration,
@@ -40,7 +41,6 @@ PS_PER_NS = 1000
 NOMINAL_SX_AMPLITUDE = (
     0.25  # of full scale, until the calibration has found the real one; leaves room to scan on both sides
 )
-WEIGHT_MAX = 4095  # of nominal weights; as calibrated ones are scaled
 QUARTER_TURN = Fraction(1, 4)
 
 
@@ -158,8 +158,8 @@ class GateSet:
     def weights(self, qubits: Iterable[str] | None = None) -> dict[str, Weights]:
         """Return the integration weights of the qubits, of all where none are named.
 
-        Nominal ones demodulate at the tone's intermediate frequency f, counted from the capture's start: w_i = cos(2 pi f t) and
-        w_q = -sin(2 pi f t), scaled, so that iq is the sum of x exp(-2 pi i f t); their threshold of 0 separates nothing yet.
+        Nominal ones demodulate at the tone's intermediate frequency, counted from the capture's start; their threshold of 0 separates
+        nothing yet.
         """
         weights: dict[str, Weights] = {}
         frames = self.frames(qubits)
@@ -169,10 +169,7 @@ class GateSet:
             if found is not None:
                 weights[f"{name}.weights"] = Weights(found.weights, found.threshold, name)
                 continue
-            phase = (
-                2 * np.pi * frames[f"{name}.readout"].frequency_hz * sample_s * np.arange(self.readout_samples(name))
-            )
-            samples = np.rint(WEIGHT_MAX * np.stack([np.cos(phase), -np.sin(phase)])).astype(np.int16)
+            samples = boxcar_weights(frames[f"{name}.readout"].frequency_hz, sample_s, self.readout_samples(name))
             weights[f"{name}.weights"] = Weights(samples, 0, name)
         return weights
 

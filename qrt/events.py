@@ -1,0 +1,51 @@
+"""What a run tells while it goes on: the values that `qrt.run(events=...)` is called with, in the order in which they come."""
+
+from __future__ import annotations
+
+import msgspec
+
+from qrt.types import Calibration, Found
+
+
+class InstrumentsFound(msgspec.Struct, frozen=True):
+    """Every instrument of the lab has answered."""
+
+    found: tuple[Found, ...]
+
+
+class CalibrationStep(msgspec.Struct, frozen=True):
+    """The calibration says what it does or has found."""
+
+    text: str
+
+
+class Calibrated(msgspec.Struct, frozen=True):
+    """The calibration that the run uses, taken now or before."""
+
+    calibration: Calibration
+    hash: str
+    path: str
+    taken_now: bool
+
+
+class Playing(msgspec.Struct, frozen=True):
+    """The first shot is about to start."""
+
+    folder: str
+    stream: str  # address, empty if nothing is published
+    shots: int
+    excluded: tuple[str, ...]  # bits without an expectation value, with the reason
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """So many shots are on disk."""
+
+    done: int
+    total: int
+
+
+RunEvent = InstrumentsFound | CalibrationStep | Calibrated | Playing | Progress
+
+
+def silent(event: RunEvent) -> None:
+    """Say nothing."""

@@ -1,0 +1,320 @@
+"""The opened lab and the loop on it: from pulses to armed hardware to rows.
+
+`Loop` opens a lab's instruments, and its twin where the lab is simulated, and sets them. `arm` compiles, uploads what changed, reads
+it back, switches the outputs on and takes the port. Calibration sees `Loop.measure`; a run takes what `arm` returns and attaches a
+recorder. Nothing is decided here about what is measured or what becomes of it.
+
+Seeds: every arm gets its own, derived from the run's seed and the number of the arm, so that one seed repeats a whole session. Time: a
+lab is idle for `IDLE_S` before each arm, on the twin too, where it relaxes the plant in closed form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from importlib.metadata import entry_points
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt import kernel
+from qrt.compile import compile_pulses
+from qrt.drivers.lab import OpenLab
+from qrt.errors import ConfigError, RunError
+from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
+
+IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
+READER: Final = 0
+POLL_S: Final = 0.02  # how often a waiting run looks at Ctrl-C
+
+
+class ArmedPort(Protocol):
+    """Hardware that is ready to be played: what a twin, or later a card's library, hands over."""
+
+    @property
+    def address(self) -> int: ...
+    @property
+    def limits(self) -> PortLimits: ...
+
+
+class SimulatedLab(Protocol):
+    """What the loop needs of a twin."""
+
+    @property
+    def limits(self) -> PortLimits: ...
+    def arm(self, seed: int, idle_s: float) -> ArmedPort: ...
+    def known(self) -> Truth: ...
+    def plant_bytes(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Stop(Protocol):
+    """What tells a run to end: threading.Event, or anything with its `is_set`."""
+
+    def is_set(self) -> bool: ...
+
+
+class Never:
+    """A stop that never comes."""
+
+    def is_set(self) -> bool:
+        """Return False."""
+        return False
+
+
+NEVER: Final = Never()
+
+
+class StoppedError(RunError):
+    """A run that ended because it was asked to."""
+
+
+class Armed(msgspec.Struct, frozen=True):
+    """A lab that waits for its kernel."""
+
+    sequence: Sequence
+    port: ArmedPort
+    seed: int
+    image: bytes  # of the twin's plant, its state included; empty on a rack
+
+
+class Loop:
+    """One lab, opened. A context manager: leaving it makes the outputs safe, whatever happened."""
+
+    def __init__(self, lab: Lab, seed: int, *, stop: Stop = NEVER, abort: Stop = NEVER) -> None:
+        self.lab = lab
+        self.seed = seed
+        self.arm_count = 0
+        self._stop, self._abort = stop, abort
+        self._on = False
+        self._stack = ExitStack()
+        self._twin: Any = None
+        self._open: OpenLab | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            if self.lab.twin is not None:
+                self._twin = load_twin(self.lab)
+                stack.callback(self._twin.close)
+            self._open = stack.enter_context(OpenLab(self.lab, self._twin))
+            self._open.configure()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def found(self) -> tuple[Found, ...]:
+        """The instruments, as they answered."""
+        return self._lab().found
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Every retry, discarded byte and the like of the control plane."""
+        return dict(self._lab().counters)
+
+    @property
+    def limits(self) -> PortLimits:
+        """What the port can do."""
+        limits: PortLimits = self._simulated().limits
+        return limits
+
+    @property
+    def truth(self) -> Truth:
+        """What the plant knows of the last arm."""
+        truth: Truth = self._simulated().known()
+        return truth
+
+    def arm(self, pulses: Pulses) -> Armed:
+        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on."""
+        sequence = compile_pulses(pulses, self.lab, self.limits)
+        lab, twin = self._lab(), self._simulated()
+        lab.upload(sequence.segments)
+        if not self._on:
+            lab.outputs(on=True)
+            self._on = True
+        seed = derived_seed(self.seed, self.arm_count)
+        self.arm_count += 1
+        port = twin.arm(seed, IDLE_S)
+        return Armed(sequence, port, seed, twin.plant_bytes())
+
+    def asked_to_end(self) -> bool:
+        """Return whether the run was told to stop or abort."""
+        return self._stop.is_set() or self._abort.is_set()
+
+    def check_asked(self) -> None:
+        """Raise StoppedError if the run was told to end; between the run's steps, while no kernel plays."""
+        if self.asked_to_end():
+            raise StoppedError("stopped as asked, before the first shot of the run: nothing is recorded")
+
+    def safe(self) -> None:
+        """Switch every output off, read back; the next arm switches them on again."""
+        self._on = False
+        self._lab().safe()
+
+    def measure(self, pulses: Pulses, shots: int) -> Measured:
+        """Run pulses for some shots and return their rows, with the captures themselves where they are `raw`: types.Measure.
+
+        On a twin always in virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError if the
+        kernel ended early.
+        """
+        self.check_asked()
+        armed = self.arm(pulses)
+        sequence = armed.sequence
+        dtype = kernel.row_dtype(len(sequence.slots))
+        raw_samples = kernel.raw_samples_max(sequence)
+        raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
+        pacing = kernel.Pacing.VIRTUAL if self._twin is not None else kernel.Pacing.REAL
+        with ExitStack() as stack:
+            rows = stack.enter_context(kernel.Ring.create(dtype.itemsize, power_of_two(shots), 1))
+            raw = None
+            if raw_samples:
+                slot_size = kernel.raw_dtype(raw_samples).itemsize
+                raw = stack.enter_context(kernel.Ring.create(slot_size, power_of_two(raw_count), 1))
+            config = kernel_config(self.lab, armed, kernel.Rings(rows=rows, raw=raw), shots, pacing)
+            report = self.play(stack.enter_context(kernel.Kernel(config)))
+            if report.status is not kernel.Status.OK:
+                self.check_asked()
+            raise_for(report, sequence)
+            captures = {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence)
+            return Measured(_drained(rows, dtype), captures)
+
+    def play(self, loop: kernel.Kernel, turn: Callable[[], None] = lambda: None) -> kernel.Report:
+        """Start the kernel and wait for its end, passing Ctrl-C on; `turn` is called every `POLL_S`."""
+        loop.start()
+        while not loop.wait(POLL_S):
+            if self._abort.is_set():
+                loop.abort()
+            elif self._stop.is_set():
+                loop.stop()
+            turn()
+        return loop.join()
+
+    def _lab(self) -> OpenLab:
+        assert self._open is not None, "entered"
+        return self._open
+
+    def _simulated(self) -> Any:
+        if self._twin is None:
+            raise _portless(self.lab)
+        return self._twin
+
+
+def load_twin(lab: Lab) -> SimulatedLab:
+    """Return the lab's twin with its instruments at their addresses. ConfigError names an unknown kind and those there are."""
+    assert lab.twin is not None
+    twin: SimulatedLab = named_entry("qrt.twins", lab.twin.kind, "twin.kind")(lab)
+    return twin
+
+
+def limits_of(lab: Lab) -> PortLimits:
+    """Return what the lab's port can do, with no instrument opened. ConfigError for a lab that has none."""
+    if lab.twin is None:
+        raise _portless(lab)
+    with closing(load_twin(lab)) as twin:
+        return twin.limits
+
+
+def _portless(lab: Lab) -> ConfigError:
+    return ConfigError(
+        f"lab {lab.name!r} has no [twin], and no port to hardware exists yet (a rack's mailbox port comes in a later version); "
+        "add a [twin] section to run it simulated"
+    )
+
+
+def named_entry(group: str, name: str, where: str) -> Any:
+    """Return what an entry point names. ConfigError if there is none of that name."""
+    known = {entry.name: entry for entry in entry_points(group=group)}
+    if name not in known:
+        raise ConfigError(
+            f"{where}: {name!r} is not one of {', '.join(sorted(known)) or 'none'} (entry points of group {group})"
+        )
+    return known[name].load()
+
+
+def kernel_config(lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacing: kernel.Pacing) -> kernel.Config:
+    """Return the kernel's configuration for an armed lab."""
+    timing = lab.timing
+    return kernel.Config(
+        sequence=armed.sequence,
+        port=armed.port.address,
+        rings=rings,
+        shot_count=shots,
+        pacing=pacing,
+        late_policy=kernel.Policy[timing.late_policy.upper()],
+        tick_ps=timing.tick_ps,
+        late_tolerance_ns=int(timing.late_tolerance_ns),
+    )
+
+
+def raise_for(report: kernel.Report, sequence: Sequence) -> None:
+    """Raise RunError, with the place in the program, unless the kernel played every shot and left the port safe."""
+    status, safe = report.status, report.safe_status
+    unsafe = "" if safe is kernel.Status.OK else f"; the port did not go safe: {safe.name}: output state UNKNOWN"
+    if status in {kernel.Status.STOPPED, kernel.Status.ABORTED}:
+        raise StoppedError(f"{status.name.lower()} as asked after {report.shots_executed} shots{unsafe}")
+    if status is not kernel.Status.OK:
+        where = place_of(report, sequence)
+        raise RunError(f"the kernel stopped{where}: {REASONS.get(status, status.name)}{unsafe}")
+    if unsafe:
+        raise RunError(f"every shot was played{unsafe}")
+
+
+def place_of(report: kernel.Report, sequence: Sequence) -> str:
+    """Return where the kernel ended inside a shot: ` in shot 3, tick 40, sequencer q0, line 7 of the program`; empty if nowhere."""
+    if report.error_shot < 0:
+        return ""
+    where = f" in shot {report.error_shot}, tick {report.error_tick}"
+    if report.error_sequencer >= 0:
+        where += f", sequencer {sequence.sequencers[report.error_sequencer]}"
+    if 0 <= report.error_instruction < len(sequence.source_lines):
+        line = sequence.source_lines[report.error_instruction]
+        where += f", line {line} of the program" if line else f", instruction {report.error_instruction}"
+    return where
+
+
+REASONS: Final = {
+    kernel.Status.WEAK_TONE: "the twin refuses this readout tone: too weak to collapse the qubit, too strong to leave it alone; "
+    "raise `readout.amplitude` or `duration_ns`",
+    kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
+    "put a barrier or delay before it",
+    kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
+    kernel.Status.LATE: "a shot missed its release and `late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
+    kernel.Status.BUDGET: "the instruction budget of a shot is used up",
+    kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
+}
+
+
+def derived_seed(seed: int, arm: int) -> int:
+    """Return the 64-bit seed of an arm: the first bytes of BLAKE2b over seed and number."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {arm}".encode(), digest_size=8).digest(), "little")
+
+
+def power_of_two(count: int) -> int:
+    """Return the smallest power of two >= count, at least 1."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def _drained(ring: kernel.Ring, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a copy of everything in a closed ring."""
+    parts = []
+    while len(part := ring.peek(READER, dtype)):
+        parts.append(part.copy())
+        ring.release(READER, len(part))
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _by_capture(records: NDArray[Any], sequence: Sequence) -> dict[int, NDArray[np.int16]]:
+    """Return the samples [shots, samples] of each raw capture."""
+    lengths = sequence.captures["sample_count"]
+    return {
+        int(index): records["samples"][records["capture"] == index][:, : lengths[index]]
+        for index in np.flatnonzero(sequence.captures["raw"])
+    }

@@ -1,0 +1,141 @@
+"""A run, from a program and a lab to a record, a stream and estimates: the function `qrt.run` and what it returns.
+
+Its steps are in session.py; here it is read what was asked for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from qrt.client import Run, open_run
+from qrt.config import lab_hash, load
+from qrt.errors import ConfigError, ProgramError
+from qrt.events import RunEvent, silent
+from qrt.loop import NEVER, Stop
+from qrt.qasm import parse_program
+from qrt.session import Session
+from qrt.store import bound_hash
+from qrt.types import Calibration, Found, Lab, Summary
+
+
+class Result:
+    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2]."""
+
+    def __init__(
+        self,
+        summary: Summary,
+        record: Run,
+        found: tuple[Found, ...],
+        calibration: Calibration,
+        counters: Mapping[str, int],
+    ) -> None:
+        self.summary = summary
+        self.record = record
+        self.found = found
+        self.calibration = calibration
+        self.counters = dict(counters)
+        self.folder = record.path
+        self.bits, self.outcomes, self.iq = record.bits, record.outcomes, record.iq
+        self.estimates = {estimate.name: estimate for estimate in summary.estimates}
+
+    def __repr__(self) -> str:
+        lines = [f"<run {self.folder}: {self.summary.shots} shots>"]
+        lines += [
+            f"  {one.name} = {one.value:+.5f} ± {sum(part**2 for part in msgspec.structs.astuple(one.stderr)) ** 0.5:.5f}"
+            for one in self.summary.estimates
+        ]
+        return "\n".join(lines)
+
+
+def run(
+    program: str | Path,
+    *,
+    lab: str | Path | Lab,
+    shots: int,
+    inputs: Mapping[str, float] | None = None,
+    seed: int | None = None,
+    calibration: str | Calibration | None = None,
+    pacing: str | None = None,
+    period_ns: float | None = None,
+    runs: str | Path | None = None,
+    publish: bool = True,
+    events: Callable[[RunEvent], None] = silent,
+    stop: Stop = NEVER,
+    abort: Stop = NEVER,
+) -> Result:
+    """Run a program on a lab and return its results.
+
+    Args:
+      program: path of an OpenQASM 3 file, or its text (anything with a newline)
+      lab: path of a lab file, or a lab
+      shots: how many, >= 1
+      inputs: values of the program's `input` variables
+      seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
+      calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
+      pacing: `virtual` or `real`, instead of the lab's
+      period_ns: shot period, instead of the lab's
+      runs: folder for the record, instead of the lab's
+      publish: whether results are streamed while they come
+      events: called on this thread with what happens
+      stop, abort: looked at all the time: end at a shot boundary, end at once
+
+    Raises ConfigError, ProgramError, InstrumentError, CalibrationError, MachineError before the first shot. After it RunError, or an
+    InstrumentError whose outputs do not go off: the record is closed and readable, and the error says where it is.
+
+    """
+    lab = load(lab) if not isinstance(lab, Lab) else lab
+    text, path = _read_program(program)
+    session = Session(
+        lab=_with_timing(lab, pacing, period_ns),
+        lab_hash=lab_hash(lab),  # of the lab itself: pacing and period may change from run to run
+        bound_hash=bound_hash(lab),
+        program=parse_program(text, path),
+        text=text,
+        inputs=dict(inputs or {}),
+        shots=shots,
+        seed=secrets.randbits(63) if seed is None else seed,
+        runs=Path(runs if runs is not None else lab.runs),
+        events=events,
+    )
+    session.prepare(calibration)
+    with ExitStack() as stack:
+        session.open(stack, publish=publish, stop=stop, abort=abort)
+        session.calibrate()
+        summary, counters = session.play()
+    return Result(summary, open_run(summary.run), session.loop.found, session.calibration, counters)
+
+
+def _with_timing(lab: Lab, pacing: str | None, period_ns: float | None) -> Lab:
+    """Return the lab with another pacing or period; the values are checked like the file's."""
+    changes: dict[str, Any] = {}
+    if pacing is not None:
+        changes["pacing"] = pacing
+    if period_ns is not None:
+        changes["shot_period_ns"] = period_ns
+    if not changes:
+        return lab
+    fields = msgspec.to_builtins(lab)
+    fields["timing"] |= changes
+    try:
+        return msgspec.convert(fields, Lab)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the run's options: {error}") from error
+
+
+def _read_program(program: str | Path) -> tuple[str, str]:
+    """Return text and name of a program."""
+    if isinstance(program, str) and "\n" in program:
+        return program, "<program>"
+    path = Path(program)
+    try:
+        return path.read_text(encoding="utf-8"), str(path)
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read: {error.strerror}; give the path of an OpenQASM 3 file") from error

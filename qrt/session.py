@@ -1,0 +1,389 @@
+"""The steps of a run, and the one way out of it.
+
+    prepare    lab, program, calibration and folder are checked as far as that goes with nothing open
+    open       publisher, instruments, batch process: what can be refused is refused before the first pulse
+    calibrate  the lab measures itself through the same loop, unless a calibration is given
+    play       compile, upload, set, read back; only now the run folder is made, and the armed image goes into it. Then
+               kernel thread -> rows ring -> recorder thread (disk, then stream); second reader: the batch process (sums -> estimates);
+               outputs off and read back, `stop` document, summary
+
+Before the folder there is nothing to close but instruments. From then on every way out, errors, bugs and Ctrl-C among them, takes the
+same steps: the kernel ends, every row that it made is on disk, outputs off, the reason in the `stop` document, the record closed. The
+error then says where the record is.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from qrt import documents, kernel
+from qrt.batch import BatchProcess, Shape
+from qrt.calibrate import calibrate
+from qrt.compile import compile_pulses
+from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
+from qrt.estimating import Estimating
+from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.image import Played, to_image
+from qrt.layout import Layout
+from qrt.loop import Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
+from qrt.observables import observables_of, with_truth
+from qrt.pulses import lower
+from qrt.qasm import Program
+from qrt.readout.estimate import tables
+from qrt.record import RunFolder, check_writable, new_uid
+from qrt.recorder import Recorder
+from qrt.store import (
+    calibration_hash,
+    check_calibration,
+    encode_calibration,
+    load_calibration,
+    save_calibration,
+)
+from qrt.stream import Publisher
+from qrt.types import Calibration, Estimate, Lab, Sequence, Summary, Truth
+from qrt.units import PS_PER_S
+
+ROWS_S: Final = 2.0  # what the rows ring holds at the least, of the run's own time
+ROWS_BYTES_MAX: Final = 1 << 28
+MISS_SLOTS: Final = 4096
+TIME_MAX: Final = (2**63 - 1) // 8  # ticks, and ns, that the kernel counts to
+
+
+class Session:
+    """The state of one run between its steps; `qrt.run` calls them in order."""
+
+    def __init__(
+        self,
+        *,
+        lab: Lab,
+        lab_hash: str,
+        bound_hash: str,
+        program: Program,
+        text: str,
+        inputs: Mapping[str, float],
+        shots: int,
+        seed: int,
+        runs: Path,
+        events: Callable[[RunEvent], None],
+    ) -> None:
+        self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
+        self.program, self.text, self.inputs = program, text, inputs
+        self.shots, self.seed, self.runs = shots, seed, runs
+        self.events = events
+        self.uid = new_uid(time.time_ns())
+        self.given: Calibration | None = None
+        self.batch: BatchProcess | None = None
+        self.publisher: Publisher | None = None
+        self.played: _Played | None = None
+
+    def prepare(self, calibration: str | Calibration | None) -> None:
+        """Check all that can be checked with nothing open."""
+        if isinstance(calibration, Calibration):
+            self.given = calibration
+            check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was given")
+        elif calibration is not None:
+            self.given = load_calibration(self.runs, calibration, self.lab, self.bound_hash)
+        self.pulses = lower(self.program, self.lab, self.given, self.inputs)
+        nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab))
+        _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
+        self.observables = observables_of(nominal)
+        check_writable(self.runs)
+
+    def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
+        """Open everything, cheapest refusal first; `stack` closes it in the opposite order, whatever happens."""
+        self.abort = abort
+        self.loop = Loop(self.lab, self.seed, stop=stop, abort=abort)
+        if publish:
+            self.publisher = stack.enter_context(Publisher(self.lab.stream.address, self.uid))
+        stack.enter_context(self.loop)
+        if self.observables.terms:
+            shape = Shape(len(self.observables.bit_names), self.observables.terms)
+            self.batch = stack.enter_context(BatchProcess(shape))  # JAX loads there while the lab is calibrated here
+        self.events(InstrumentsFound(self.loop.found))
+
+    def calibrate(self) -> None:
+        """Use the calibration that was given, or take one; store it under its hash."""
+        calibration = self.given
+        if calibration is None:
+            step = lambda text: self.events(CalibrationStep(text))  # noqa: E731 - an argument
+            calibration = calibrate(self.lab, self.loop.measure, self.seed, step)
+            calibration = msgspec.structs.replace(calibration, lab_hash=self.bound_hash, taken_ns=time.time_ns())
+            check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was taken")
+            self.pulses = lower(self.program, self.lab, calibration, self.inputs)
+        path = save_calibration(self.runs, calibration)
+        self.calibration = calibration
+        self.calibration_hash = calibration_hash(calibration)
+        self.events(Calibrated(calibration, self.calibration_hash, str(path), taken_now=self.given is None))
+
+    def play(self) -> tuple[Summary, dict[str, int]]:
+        """Arm, record, run, close: return its summary and everything that was counted."""
+        armed = self.loop.arm(self.pulses)
+        if self.batch is not None:
+            self.batch.wait_ready(self.loop.asked_to_end)
+        self.loop.check_asked()
+        sequence, tick_ps = armed.sequence, self.lab.timing.tick_ps
+        layout = Layout(kernel.row_dtype(len(sequence.slots)), capture_names(sequence), sequence.bits, tick_ps)
+        with ExitStack() as stack:
+            self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
+            rings = self._rings(stack, sequence)
+            pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
+            loop = kernel.Kernel(kernel_config(self.lab, armed, rings, self.shots, pacing))
+            started_ns = time.time_ns()
+            recorder = self._recorder(rings, loop, started_ns)
+            try:
+                self._put_files(armed)
+                self._begin(recorder, started_ns)
+                self.played = self._play(armed, rings, loop, recorder)
+                self.loop.safe()
+                return self._end(armed.sequence, self.played, recorder)
+            except BaseException as error:
+                self._end_early(recorder, error)
+                raise
+
+    def _rings(self, stack: ExitStack, sequence: Sequence) -> kernel.Rings:
+        """Make the rings: rows for two seconds of the run's own time at least, within a bound."""
+        dtype = kernel.row_dtype(len(sequence.slots))
+        period_s = sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
+        slots = power_of_two(
+            min(int(ROWS_S / period_s) + 1, ROWS_BYTES_MAX // dtype.itemsize // 2, max(self.shots, 1024))
+        )
+        readers = 1 if self.batch is None else 2
+        return kernel.Rings(
+            rows=stack.enter_context(kernel.Ring.create(dtype.itemsize, slots, readers)),
+            lateness=stack.enter_context(kernel.Ring.create(8, slots, 1)),
+            misses=stack.enter_context(kernel.Ring.create(kernel.MISS_DTYPE.itemsize, MISS_SLOTS, 1)),
+            raw=None,
+        )
+
+    def _recorder(self, rings: kernel.Rings, loop: kernel.Kernel, started_ns: int) -> Recorder:
+        """Return the recorder of these rings; it stops the kernel if the disk fails."""
+        assert rings.lateness is not None
+        return Recorder(
+            self.record,
+            rings.rows,
+            rings.lateness,
+            rings.misses,
+            miss_dtype=kernel.MISS_DTYPE,
+            sink=self.publisher,
+            time_s=started_ns / 1e9,
+            on_failure=loop.stop,
+        )
+
+    def _play(self, armed: Armed, rings: kernel.Rings, loop: kernel.Kernel, recorder: Recorder) -> _Played:
+        """Play every shot; return when the kernel has ended, every row is on disk and every batch is in."""
+        estimating, recording = None, _Recording(recorder, rings.rows)
+        with ExitStack() as stack:
+            if self.batch is not None:
+                qubits = self.calibration.qubits
+                self.batch.consume(rings.rows, len(armed.sequence.slots), tables(self.observables.bit_qubits, qubits))
+                estimating = stack.enter_context(
+                    Estimating(self.batch, self.observables, qubits, recorder.document, self.abort.is_set)
+                )
+            stack.enter_context(recording)
+            stack.enter_context(loop)
+            started_s = time.monotonic()
+            report = self.loop.play(loop, lambda: self.events(Progress(self.record.durable_shot, self.shots)))
+        truth = self.loop.truth if self.lab.twin is not None else None
+        estimates = () if estimating is None else with_truth(estimating.estimates, self.observables, truth)
+        return _Played(report, recording.ended_s - started_s, recording.failure, estimates, truth)
+
+    def _put_files(self, armed: Armed) -> None:
+        """Put what the run is made of into its folder."""
+        twin = self.lab.twin.kind if self.lab.twin is not None else ""
+        played = Played(armed.sequence, armed.image, twin, self.shots, self.lab.timing.tick_ps)
+        self.record.write_image(*to_image(played))
+        self.record.put("lab.json", msgspec.json.format(msgspec.json.encode(self.lab, order="sorted"), indent=1))
+        self.record.put("program.qasm", self.text.encode())
+        self.record.put("calibration.json", encode_calibration(self.calibration))
+
+    def _begin(self, recorder: Recorder, started_ns: int) -> None:
+        """Record and publish the documents that come before the first shot."""
+        lab, layout = self.lab, self.record.layout
+        start = documents.start(
+            self.uid,
+            started_ns / 1e9,
+            program_hash=hashlib.sha256(self.text.encode()).hexdigest(),
+            lab_hash=self.lab_hash,
+            calibration_hash=self.calibration_hash,
+            seed=self.seed,
+            clock=lab.timing.pacing,
+            versions=versions() | ({} if self.batch is None else self.batch.versions),
+            operator=_operator(),
+            simulated=lab.twin is not None,
+            lab=lab.name,
+            inputs=dict(self.inputs),
+            shots=self.shots,
+            period_ticks=self.pulses.period_ticks,
+            tick_ps=lab.timing.tick_ps,
+            instruments=msgspec.to_builtins(self.loop.found),
+            excluded=list(self.observables.excluded),
+            isa=kernel.isa_selected(),
+        )
+        recorder.document("start", start)
+        described = documents.descriptor(
+            self.uid,
+            started_ns / 1e9,
+            dtype=layout.dtype,
+            captures=layout.captures,
+            bits=layout.bits,
+            tick_ps=layout.tick_ps,
+        )
+        recorder.document("descriptor", described)
+        address = "" if self.publisher is None else self.publisher.address
+        self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded))
+
+    def _end(self, sequence: Sequence, played: _Played, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
+        """Close the record with everything counted, and return what it came to or raise what ended the run early."""
+        if played.failure is None:
+            for one in played.estimates:
+                recorder.document("estimate", documents.estimate(one))
+        early = played.failure or _early_end(played.report, sequence, self.batch)
+        if isinstance(early, RunError):
+            raise early
+        if early is not None:
+            raise RunError(str(early)) from early
+        recorder.document("stop", self._stop(recorder, "success", ""))
+        recorded, period_s = self.record.durable_shot, sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
+        summary = Summary(
+            run=str(self.record.path),
+            shots=recorded,
+            shots_per_s=recorded / played.durable_s,
+            sim_over_wall=recorded * period_s / played.durable_s,
+            misses=played.report.miss_count,
+            digest=self.record.digest(),
+            estimates=played.estimates,
+        )
+        return summary, self._counters(recorder)
+
+    def _end_early(self, recorder: Recorder, error: BaseException) -> None:
+        """Close the record of a run that `error` ended: outputs off, the reason on record, the place on the error."""
+        reason = str(error) if isinstance(error, WorldError) else f"{type(error).__name__}: {error}"
+        if not isinstance(error, InstrumentError):
+            try:
+                self.loop.safe()
+            except InstrumentError as unsafe:  # the error itself is told when the lab is left, which tries once more
+                reason += f"\nwhile going safe: {unsafe}"
+        try:
+            asked = isinstance(error, StoppedError | KeyboardInterrupt)
+            recorder.document("stop", self._stop(recorder, "abort" if asked else "fail", reason))
+        except WorldError as refused:
+            error.add_note(f"the record has no stop document: {refused}")
+        kept = self.record.durable_shot
+        where = f"{f'shots 0 to {kept - 1} are' if kept else 'no shot is'} kept in {self.record.path}"
+        if isinstance(error, RunError):
+            error.args = (f"{error}\n{where}",)
+        else:
+            error.add_note(where)
+
+    def _stop(self, recorder: Recorder, exit_status: str, reason: str) -> dict[str, Any]:
+        """Return the `stop` document."""
+        return documents.stop(
+            self.uid,
+            time.time(),
+            exit_status=exit_status,
+            reason=reason,
+            shots=self.record.durable_shot,
+            counters=self._counters(recorder),
+            digest=self.record.digest(),
+        )
+
+    def _counters(self, recorder: Recorder) -> dict[str, int]:
+        """Return everything that was counted."""
+        counters = {**self.loop.counters, **recorder.counters, **self.record.counters}
+        if self.publisher is not None:
+            counters |= {f"stream.{name}": count for name, count in self.publisher.counters.items()}
+        if self.played is not None:
+            counters |= _counters(self.played.report)
+            counters |= {} if self.played.truth is None else dict(self.played.truth.counters)
+        return counters
+
+
+class _Played(msgspec.Struct, frozen=True):
+    """What came of playing."""
+
+    report: kernel.Report
+    durable_s: float  # from the first release until every row was on disk
+    failure: WorldError | None  # of the disk
+    estimates: tuple[Estimate, ...]
+    truth: Truth | None
+
+
+class _Recording:
+    """The recorder at work: leaving closes the rings, if no kernel did, and waits until all that they held is on disk."""
+
+    def __init__(self, recorder: Recorder, rows: kernel.Ring) -> None:
+        self.failure: WorldError | None = None
+        self.ended_s = 0.0
+        self._recorder, self._rows = recorder, rows
+
+    def __enter__(self) -> None:
+        self._recorder.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.finish()
+        try:
+            self._recorder.join()
+        except WorldError as error:
+            self.failure = error
+        self.ended_s = time.monotonic()
+
+
+def _counters(report: kernel.Report) -> dict[str, int]:
+    """Return the kernel's counts for the record."""
+    names = ("shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped")
+    return {f"kernel.{name}": getattr(report, name) for name in names} | {"kernel.misses": report.miss_count}
+
+
+def _early_end(report: kernel.Report, sequence: Sequence, batch: BatchProcess | None) -> WorldError | None:
+    """Return why the run ended before its last shot or without its estimates, None if it did not."""
+    try:
+        raise_for(report, sequence)
+    except WorldError as error:
+        return error
+    if batch is not None and batch.failure is not None:
+        return RunError(f"the estimates ended early: {batch.failure}; every shot is recorded")
+    return None
+
+
+def _check_counts(shots: int, seed: int, period_ticks: int, tick_ps: int) -> None:
+    """Raise ProgramError for what the kernel or the record cannot count to."""
+    ticks_max = TIME_MAX // max(1, tick_ps // 1000)
+    if not 1 <= shots <= ticks_max // period_ticks:
+        raise ProgramError(f"shots = {shots}: 1 to {ticks_max // period_ticks} are possible")
+    if not 0 <= seed < 1 << 64:
+        raise ProgramError(f"seed = {seed}: 0 to {(1 << 64) - 1} are possible")
+
+
+def _operator() -> str:
+    """Return who runs this, as the system knows them: a name, or a number where it has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def capture_names(sequence: Sequence) -> tuple[str, ...]:
+    """Return a unique name for each capture: the bit that it writes, with a number where several write the same."""
+    names: list[str] = []
+    for index, slot in enumerate(sequence.slots):
+        name = f"capture {index}" if slot.bit is None else sequence.bits[slot.bit]
+        names.append(name if name not in names else f"{name}#{index}")
+    return tuple(names)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a record should name."""
+    from qrt import __version__
+
+    return {"qrt": __version__, "python": sys.version.split()[0], "numpy": np.__version__}
