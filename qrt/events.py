@@ -35,6 +35,7 @@ class Playing(msgspec.Struct, frozen=True):
     stream: str  # address, empty if nothing is published
     shots: int
     excluded: tuple[str, ...]  # bits without an expectation value, with the reason
+    missing: tuple[str, ...] = ()  # properties of the machine that a paced run asked for and did not get, with the cost
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
     "frames": kernel.FRAME_DTYPE,
     "captures": kernel.CAPTURE_DTYPE,
     "weights": np.dtype(np.int16),
+    "table": np.dtype(np.int64),
+    "factors": np.dtype(np.float64),
 }
 
 
@@ -37,6 +39,7 @@ class Played(msgspec.Struct, frozen=True):
     twin: str  # which entry point of group `qrt.ports` makes a port of `plant`
     shot_count: int
     tick_ps: int
+    seed: int  # of the random words that instructions draw
 
 
 def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -53,6 +56,8 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "v": VERSION,
         "budget": sequence.budget,
         "period_ticks": sequence.period_ticks,
+        "emit_count": sequence.emit_count,
+        "stretch_max": sequence.stretch_max,
         "lines": list(sequence.lines),
         "sequencers": list(sequence.sequencers),
         "bits": list(sequence.bits),
@@ -61,6 +66,7 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "twin": played.twin,
         "shot_count": played.shot_count,
         "tick_ps": played.tick_ps,
+        "seed": played.seed,
     }
     return arrays, fields
 
@@ -74,10 +80,13 @@ def from_image(image: Image) -> Played:
         for name, dtype in ARRAYS.items():
             if arrays[name].dtype != dtype or arrays[name].ndim != 1:
                 raise ValueError(f"{name} is not a vector of {dtype}")
+        vectors: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
         sequence = Sequence(
-            **{name: arrays[name] for name in ARRAYS},
+            **vectors,
             budget=int(fields["budget"]),
             period_ticks=int(fields["period_ticks"]),
+            emit_count=int(fields["emit_count"]),
+            stretch_max=int(fields["stretch_max"]),
             segments=_segments(arrays, fields["segment_counts"]),
             lines=tuple(fields["lines"]),
             sequencers=tuple(fields["sequencers"]),
@@ -89,9 +98,8 @@ def from_image(image: Image) -> Played:
         for names, array in pairs:
             if len(getattr(sequence, names)) != len(getattr(sequence, array)):
                 raise ValueError(f"{names} are not as many as {array}")
-        return Played(
-            sequence, arrays["plant"].tobytes(), fields["twin"], int(fields["shot_count"]), int(fields["tick_ps"])
-        )
+        numbers = {name: int(fields[name]) for name in ("shot_count", "tick_ps", "seed")}
+        return Played(sequence, arrays["plant"].tobytes(), fields["twin"], **numbers)
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise RecordError(f"armed image: not whole: {error!r}") from error
 

@@ -25,10 +25,12 @@ from qrt import kernel
 from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ConfigError, RunError
+from qrt.preflight import Plan
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
 IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
 READER: Final = 0
+NO_PLAN: Final = Plan(kernel.ThreadAsked(), 0, 0)  # virtual time asks nothing of the machine
 POLL_S: Final = 0.02  # how often a waiting run looks at Ctrl-C
 
 
@@ -239,8 +241,10 @@ def named_entry(group: str, name: str, where: str) -> Any:
     return known[name].load()
 
 
-def kernel_config(lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacing: kernel.Pacing) -> kernel.Config:
-    """Return the kernel's configuration for an armed lab."""
+def kernel_config(
+    lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacing: kernel.Pacing, *, plan: Plan = NO_PLAN
+) -> kernel.Config:
+    """Return the kernel's configuration for an armed lab; `plan` says what its thread asks of the machine, for real pacing."""
     timing = lab.timing
     return kernel.Config(
         sequence=armed.sequence,
@@ -251,6 +255,9 @@ def kernel_config(lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacin
         late_policy=kernel.Policy[timing.late_policy.upper()],
         tick_ps=timing.tick_ps,
         late_tolerance_ns=int(timing.late_tolerance_ns),
+        seed=armed.seed,
+        thread=plan.thread,
+        spin_share_permille=plan.spin_share_permille,
     )
 
 

@@ -89,7 +89,7 @@ def _played(run: Run) -> tuple[Played, tuple[str, ...]]:
         raise RecordError(
             f"{run.path}: a run on hardware: only its schedule can be replayed, which comes in a later version"
         )
-    if run.layout.dtype != kernel.row_dtype(len(played.sequence.slots)):
+    if run.layout.dtype != kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count):
         raise RecordError(
             f"{path}: its {len(played.sequence.slots)} captures are not those of the recorded rows: changed or damaged"
         )
@@ -100,7 +100,7 @@ def _played(run: Run) -> tuple[Played, tuple[str, ...]]:
 def _kernel(played: Played, rows: NDArray[Any], count: int) -> Iterator[tuple[kernel.Kernel, kernel.Ring]]:
     """Yield an armed kernel for the first `count` shots and the ring that it writes. RecordError if the image cannot be armed."""
     port = named_entry("qrt.ports", played.twin, "image: twin")(played.plant)  # lives as long as the kernel
-    dtype = kernel.row_dtype(len(played.sequence.slots))
+    dtype = kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count)
     with kernel.Ring.create(dtype.itemsize, min(RING_ROWS, power_of_two(count)), 1) as ring:
         config = kernel.Config(
             sequence=_without_raw(played.sequence),
@@ -108,6 +108,7 @@ def _kernel(played: Played, rows: NDArray[Any], count: int) -> Iterator[tuple[ke
             rings=kernel.Rings(rows=ring),
             shot_count=count,
             tick_ps=played.tick_ps,
+            seed=played.seed,
             skips=skips_of(rows[:count]),
         )
         with ExitStack() as stack:

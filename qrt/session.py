@@ -36,8 +36,9 @@ from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.image import Played, to_image
 from qrt.layout import Layout
-from qrt.loop import Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
+from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
 from qrt.observables import observables_of, with_truth
+from qrt.preflight import Held, hold
 from qrt.pulses import lower
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
@@ -86,6 +87,7 @@ class Session:
         self.batch: BatchProcess | None = None
         self.publisher: Publisher | None = None
         self.played: _Played | None = None
+        self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
 
     def prepare(self, calibration: str | Calibration | None) -> None:
         """Check all that can be checked with nothing open."""
@@ -138,7 +140,10 @@ class Session:
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
             rings = self._rings(stack, sequence)
             pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
-            loop = kernel.Kernel(kernel_config(self.lab, armed, rings, self.shots, pacing))
+            if pacing is kernel.Pacing.REAL:
+                self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
+            plan = NO_PLAN if self.held is None else self.held.plan
+            loop = kernel.Kernel(kernel_config(self.lab, armed, rings, self.shots, pacing, plan=plan))
             started_ns = time.time_ns()
             recorder = self._recorder(rings, loop, started_ns)
             try:
@@ -201,7 +206,7 @@ class Session:
     def _put_files(self, armed: Armed) -> None:
         """Put what the run is made of into its folder."""
         twin = self.lab.twin.kind if self.lab.twin is not None else ""
-        played = Played(armed.sequence, armed.image, twin, self.shots, self.lab.timing.tick_ps)
+        played = Played(armed.sequence, armed.image, twin, self.shots, self.lab.timing.tick_ps, armed.seed)
         self.record.write_image(*to_image(played))
         self.record.put("lab.json", msgspec.json.format(msgspec.json.encode(self.lab, order="sorted"), indent=1))
         self.record.put("program.qasm", self.text.encode())
@@ -229,6 +234,7 @@ class Session:
             instruments=msgspec.to_builtins(self.loop.found),
             excluded=list(self.observables.excluded),
             isa=kernel.isa_selected(),
+            machine=self._machine(),
         )
         recorder.document("start", start)
         described = documents.descriptor(
@@ -241,7 +247,22 @@ class Session:
         )
         recorder.document("descriptor", described)
         address = "" if self.publisher is None else self.publisher.address
-        self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded))
+        self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, self._missing()))
+
+    def _machine(self) -> dict[str, Any]:
+        """Return what a paced run asked of the machine and what was in force before it, for the record."""
+        if self.held is None:
+            return {}
+        asked = [
+            {"name": one.name, "asked": one.asked, "in_force": one.in_force, "holds": one.holds}
+            for one in self.held.before
+        ]
+        return {"properties": asked, "refusals": list(self.held.refusals)}
+
+    def _missing(self) -> tuple[str, ...]:
+        """Return what of it is not in force, with the cost."""
+        found = () if self.held is None else self.held.before
+        return tuple(f"{one.name}: {one.in_force}: {one.cost}" for one in found if not one.holds)
 
     def _end(self, sequence: Sequence, played: _Played, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
         """Close the record with everything counted, and return what it came to or raise what ended the run early."""
@@ -305,6 +326,7 @@ class Session:
             counters |= {f"stream.{name}": count for name, count in self.publisher.counters.items()}
         if self.played is not None:
             counters |= _counters(self.played.report)
+            counters |= {} if self.held is None else _lateness(self.played.report)
             counters |= {} if self.played.truth is None else dict(self.played.truth.counters)
         return counters
 
@@ -343,6 +365,18 @@ def _counters(report: kernel.Report) -> dict[str, int]:
     """Return the kernel's counts for the record."""
     names = ("shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped")
     return {f"kernel.{name}": getattr(report, name) for name in names} | {"kernel.misses": report.miss_count}
+
+
+def _lateness(report: kernel.Report) -> dict[str, int]:
+    """Return how late releases were and how the spin was sized, in ns: telemetry of a paced run."""
+    late = report.lateness
+    return {
+        "lateness.p50_ns": late.p50_ns,
+        "lateness.p99_ns": late.p99_ns,
+        "lateness.p999_ns": late.p999_ns,
+        "lateness.max_ns": late.max_ns,
+        "kernel.spin_ns": report.spin_ns,
+    }
 
 
 def _early_end(report: kernel.Report, sequence: Sequence, batch: BatchProcess | None) -> WorldError | None:

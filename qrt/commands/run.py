@@ -127,6 +127,8 @@ class Writer:
                 )
                 if event.stream:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")
+                for missing in event.missing:
+                    screen.line(f"   not in force: {missing}")
                 for reason in event.excluded:
                     screen.line(f"   no expectation value for {printable(reason)}")
             case Progress():
