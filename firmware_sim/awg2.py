@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
+from qrt.firmware_sim.trigger import TRIGGER
 from qrt.scpi import Action, Boolean, Call, Data, Instrument, Model, Number, Refusal, Setting
 
 CHANNEL_COUNT = 2
@@ -18,7 +19,6 @@ SEGMENT_COUNT_MAX = 256
 MEMORY_SAMPLES = 65536  # per channel, all segments together
 SAMPLE_BYTES = 2
 FULL_SCALE_COUNTS = 32768  # of int16: the amplitude in volts belongs to this count
-WAITING_FOR_TRIGGER = 32  # bit of the operation condition register
 
 SEGMENT = Number(0, SEGMENT_COUNT_MAX - 1, whole=True)
 
@@ -93,18 +93,6 @@ def _free(instrument: Instrument, call: Call) -> str:
     return f"{MEMORY_SAMPLES - used},{used}"
 
 
-def _initiate(instrument: Instrument, call: Call) -> None:
-    instrument.memory.running = True
-
-
-def _abort(instrument: Instrument, call: Call) -> None:
-    instrument.memory.running = False
-
-
-def _condition(instrument: Instrument, call: Call) -> str:
-    return str(WAITING_FOR_TRIGGER * instrument.memory.running)
-
-
 AWG2 = Model(
     manufacturer="Q-RT",
     name="AWG2",
@@ -125,8 +113,6 @@ AWG2 = Model(
         Action("TRACe<n>:DELete:ALL", _delete_all),
         Action("TRACe<n>:CATalog?", _catalogue),
         Action("TRACe<n>:FREE?", _free),
-        Action("INITiate[:IMMediate]", _initiate),
-        Action("ABORt", _abort),
-        Action("STATus:OPERation:CONDition?", _condition),
+        *TRIGGER,
     ),
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qrt.scpi import Action, Boolean, Call, Instrument, Model, Number, Setting
+from qrt.firmware_sim.trigger import TRIGGER
+from qrt.scpi import Boolean, Model, Number, Setting
 
 CHANNEL_COUNT = 1
 RECORD_SAMPLES_MAX = 65536
-WAITING_FOR_TRIGGER = 32  # bit of the operation condition register
 
 
 @dataclass
@@ -20,18 +20,6 @@ class DigitizerMemory:
     """What the instrument holds beside its settings."""
 
     running: bool = False
-
-
-def _initiate(instrument: Instrument, call: Call) -> None:
-    instrument.memory.running = True
-
-
-def _abort(instrument: Instrument, call: Call) -> None:
-    instrument.memory.running = False
-
-
-def _condition(instrument: Instrument, call: Call) -> str:
-    return str(WAITING_FOR_TRIGGER * instrument.memory.running)
 
 
 DIG1 = Model(
@@ -45,8 +33,6 @@ DIG1 = Model(
         Setting("[SENSe]:FREQuency:RASTer", "sample_rate_hz", Number(1e6, 4e9, 1e9, "HZ"), 1e9),
         Setting("[SENSe]:SWEep:POINts", "record_samples", Number(1, RECORD_SAMPLES_MAX, 1024, whole=True), 1024),
         Setting("INPut<n>[:STATe]", "input", Boolean(), initial=False),
-        Action("INITiate[:IMMediate]", _initiate),
-        Action("ABORt", _abort),
-        Action("STATus:OPERation:CONDition?", _condition),
+        *TRIGGER,
     ),
 )

@@ -17,12 +17,6 @@ from qrt.scpi import Action, Call, Connection, Data, Instrument, Model, Refusal,
 GARBAGE = b"\xff\x00)]qz\x80"
 
 
-def unknown_settings(model: Model, faults: Faults) -> list[str]:
-    """Return what is wrong with the names of settings in the faults: each that the model has not, with those that it has."""
-    known = sorted({entry.key for entry in model.entries if isinstance(entry, Setting)})
-    return [f"clamp.{key}: no such setting; there are {', '.join(known)}" for key in faults.clamp if key not in known]
-
-
 def faulty_instrument(model: Model, serial: str, faults: Faults) -> Instrument:
     """Return an instrument of the model with the faults of its own."""
     instrument = Instrument(

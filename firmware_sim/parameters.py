@@ -2,22 +2,26 @@
 
 Only the twin reads these: the physics of each qubit, which qubit a line drives, the converter's noise scale, what the
 port can do, and seeded faults. Names are SI with their unit at the end; rates are given divided by 2 pi, as papers
-print them, and become angular when they enter the plant. Reading collects every problem with its TOML path before it
-raises, as the host's own configuration does: nothing is opened on a lab that does not hold.
+print them, and become angular when they enter the plant.
+
+`Parameters` is an entry point of group `qrt.twin_parameters`: the host walks a lab file along these types and asks
+`problems` for the rest, so that everything that is wrong with a lab is told in one list before anything is opened. What is
+read here was checked there, or is refused as a whole.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Annotated
 
 import msgspec
 
-from qrt.errors import ConfigError
-from qrt.types import Lab
+from qrt.errors import ConfigError, Problem, nearest
+from qrt.firmware_sim.models import MODELS, settings
+from qrt.types import SOME, Lab
 
-PATH = "twin.parameters"
+PATH = ("twin", "parameters")
 FEEDLINE = "feedline"
 QUBITS_MAX = 4  # QRT_PLANT_QUBITS_MAX
 LINES_MAX = 8  # QRT_PLANT_LINES_MAX
@@ -25,7 +29,7 @@ LINES_MAX = 8  # QRT_PLANT_LINES_MAX
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Hertz = Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]
-Fraction = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 Small = Annotated[float, msgspec.Meta(ge=-0.5, le=0.5)]
 
 
@@ -40,7 +44,7 @@ class Transmon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kappa_hz: Positive  # energy decay rate / 2 pi
     chi_hz: Annotated[float, msgspec.Meta(ge=-1e8, le=1e8)]  # / 2 pi; pulled by -chi in level 0, +chi in level 1
     readout_hz_per_v: Positive  # drive of the resonator / 2 pi, for one volt on the feedline
-    efficiency: Fraction  # part of the photons' information that reaches the converter
+    efficiency: Share  # part of the photons' information that reaches the converter
     thermal_population: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
     output_phase_rad: float = 0.0
 
@@ -67,7 +71,7 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the simulated fast path can do; published latencies of real controllers can be set here."""
 
     feedback_latency_ns: NonNegative = 300.0
-    granularity_ns: Positive = 1.0
+    granularity_ns: Positive | None = None  # None: one sample
     capture_samples_max: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 8192
 
 
@@ -92,119 +96,110 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of `[twin.parameters]`."""
 
-    qubits: Mapping[str, Transmon]
-    lines: Mapping[str, Wiring]
+    qubits: Annotated[Mapping[str, Transmon], SOME]
+    lines: Annotated[Mapping[str, Wiring], SOME]
     adc: Converter
     port: Port = Port()
     projective_exponent: Positive = 8.0  # a tone that dephases by more collapses: coherence left 3e-4
     negligible_exponent: NonNegative = 0.05  # a tone that dephases by less does not; between the two it is refused
     faults: Mapping[str, Faults] = {}
 
+    def problems(self, lab: Lab) -> Iterator[Problem]:
+        """Yield what is wrong between tables: names that do not meet, physics that cannot be, durations off the port's grid."""
+        yield from self._names(lab)
+        yield from self._physics()
+        yield from self._instruments(lab)
+        yield from self._grid(lab)
 
-# Tables inside [twin.parameters]: the struct of each, and whether there is one for every name.
-TABLES: dict[str, tuple[type[msgspec.Struct], bool]] = {
-    "qubits": (Transmon, True),
-    "lines": (Wiring, True),
-    "adc": (Converter, False),
-    "port": (Port, False),
-    "faults": (Faults, True),
-}
+    def _names(self, lab: Lab) -> Iterator[Problem]:
+        """Yield qubits and lines that the lab and the twin do not share, and more of them than the plant has room for."""
+        for group, given, wanted, count_max in (
+            ("qubits", self.qubits, lab.qubits, QUBITS_MAX),
+            ("lines", self.lines, lab.lines, LINES_MAX),
+        ):
+            for name in wanted:
+                if name not in given:
+                    yield Problem((*PATH, group, name), f"missing; the lab has it in [{group}]")
+            for name in given:
+                if name not in wanted:
+                    yield Problem((*PATH, group, name), f"not in the lab's [{group}]; {nearest(name, wanted)}")
+            if len(given) > count_max:
+                yield Problem((*PATH, group), f"{len(given)} are more than the plant's {count_max}")
+        for name, wiring in self.lines.items():
+            allowed = [FEEDLINE, *self.qubits]
+            if wiring.drives not in allowed:
+                path = (*PATH, "lines", name, "drives")
+                yield Problem(path, f"{wiring.drives!r} is nothing to drive; {nearest(wiring.drives, allowed)}")
+
+    def _physics(self) -> Iterator[Problem]:
+        """Yield numbers that contradict one another."""
+        for name, qubit in self.qubits.items():
+            if qubit.t2_s > 2 * qubit.t1_s:
+                yield Problem(
+                    (*PATH, "qubits", name, "t2_s"),
+                    f"{qubit.t2_s:g} is above 2 t1_s; allowed: up to {2 * qubit.t1_s:g} s",
+                )
+        low, high = self.negligible_exponent, self.projective_exponent
+        if low >= high:
+            yield Problem(
+                (*PATH, "negligible_exponent"), f"{low:g} is not below projective_exponent, which is {high:g}"
+            )
+
+    def _instruments(self, lab: Lab) -> Iterator[Problem]:
+        """Yield instruments that have no simulated model, and faults of what is not there."""
+        for name, instrument in lab.instruments.items():
+            if instrument.driver not in MODELS:
+                text = f"{instrument.driver!r} has no simulated model; {nearest(instrument.driver, MODELS)}"
+                yield Problem(("instruments", name, "driver"), text)
+        for name, faults in self.faults.items():
+            path = (*PATH, "faults", name)
+            if name not in lab.instruments:
+                yield Problem(path, f"no such instrument; {nearest(name, lab.instruments)}")
+            elif (model := MODELS.get(lab.instruments[name].driver)) is not None:
+                known = settings(model)
+                for key in faults.clamp:
+                    if key not in known:
+                        yield Problem((*path, "clamp", key), f"no such setting; {nearest(key, known)}")
+
+    def _grid(self, lab: Lab) -> Iterator[Problem]:
+        """Yield durations of the port that are no whole ticks, or samples, and those of qubits that its granularity does not fit."""
+        tick_ns = Fraction(lab.timing.tick_ps, 1000)
+        wanted: list[tuple[tuple[str, ...], float, Fraction, str]] = [
+            ((*PATH, "port", "feedback_latency_ns"), self.port.feedback_latency_ns, tick_ns, "timing.tick_ps")
+        ]
+        if self.port.granularity_ns is not None:
+            sample_ns, words = tick_ns * lab.timing.sample_ticks, "timing.tick_ps x timing.sample_ticks"
+            wanted.append(((*PATH, "port", "granularity_ns"), self.port.granularity_ns, sample_ns, words))
+            grid_ns, words = _exact(self.port.granularity_ns), "twin.parameters.port.granularity_ns"
+            for name, qubit in lab.qubits.items():
+                path = ("qubits", name)
+                wanted += [
+                    ((*path, "pulse_ns"), qubit.pulse_ns, grid_ns, words),
+                    ((*path, "readout", "duration_ns"), qubit.readout.duration_ns, grid_ns, words),
+                    ((*path, "readout", "depletion_ns"), qubit.readout.depletion_ns, grid_ns, words),
+                ]
+        for place, value, step_ns, words in wanted:
+            below = _exact(value) // step_ns * step_ns
+            if below != _exact(value):
+                may_be_zero = place[-1] in {"depletion_ns", "feedback_latency_ns"}
+                near = [f"{float(one):.12g}" for one in (below, below + step_ns) if one or may_be_zero]
+                text = f"{value:.12g} is not a whole multiple of {float(step_ns):.12g} ns ({words})"
+                yield Problem(place, f"{text}; nearest: {' and '.join(near)}")
 
 
 def read_parameters(lab: Lab) -> Parameters:
-    """Return the twin's parameters. Raises ConfigError with every problem, one a line."""
+    """Return the twin's parameters. Raises ConfigError for a lab that was made in Python and not checked, if it does not hold."""
     assert lab.twin is not None
-    problems = _struct_problems(PATH, Parameters, lab.twin.parameters)
-    parameters = None
-    if not problems:
+    try:
         parameters = msgspec.convert(lab.twin.parameters, Parameters)
-        problems = list(_cross_problems(lab, parameters))
-    if problems or parameters is None:
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{'.'.join(PATH)}: {error}") from error
+    problems = [f"{'.'.join(one.path)}: {one.text}" for one in parameters.problems(lab)]
+    if problems:
         raise ConfigError("\n".join(problems))
     return parameters
 
 
-def _struct_problems(path: str, kind: type[msgspec.Struct], given: Any) -> list[str]:
-    """Return what is wrong with the fields of one table and of those inside it, each with its path."""
-    if not isinstance(given, dict):
-        return [f"{path}: {given!r} is not a table of {', '.join(kind.__struct_fields__)}"]
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    problems = []
-    for name in given:
-        if name not in fields:
-            near = difflib.get_close_matches(str(name), fields, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(fields)}"
-            problems.append(f"{path}.{name}: unknown key; {hint}")
-    for name, field in fields.items():
-        if name not in given:
-            if field.required:
-                problems.append(f"{path}.{name}: missing")
-            continue
-        problems += _field_problems(f"{path}.{name}", kind, field, given[name])
-    return problems
-
-
-def _field_problems(path: str, kind: type[msgspec.Struct], field: Any, value: Any) -> list[str]:
-    """Return what is wrong with one field; tables inside are looked into, so that every problem has its own path."""
-    if kind is Parameters and field.name in TABLES:
-        inner, named = TABLES[field.name]
-        if not named:
-            return _struct_problems(path, inner, value)
-        if not isinstance(value, dict):
-            return [f"{path}: {value!r} is not a table of tables"]
-        return [line for key, table in value.items() for line in _struct_problems(f"{path}.{key}", inner, table)]
-    try:
-        msgspec.convert(value, field.type)
-    except msgspec.ValidationError as error:
-        return [f"{path}: {value!r}: {error}"]
-    return []
-
-
-def _cross_problems(lab: Lab, parameters: Parameters) -> list[str]:
-    """Return what is wrong between tables: names that do not meet, and physics that cannot be."""
-    problems = []
-    groups = (("qubits", parameters.qubits, lab.qubits), ("lines", parameters.lines, lab.lines))
-    for group, given, wanted in groups:
-        problems += [
-            f"{PATH}.{group}.{name}: missing; the lab has it in [{group}]" for name in wanted if name not in given
-        ]
-        problems += [
-            f"{PATH}.{group}.{name}: not in the lab's [{group}]; there are {', '.join(wanted)}"
-            for name in given
-            if name not in wanted
-        ]
-    for name, wiring in parameters.lines.items():
-        allowed = [FEEDLINE, *parameters.qubits]
-        if wiring.drives not in allowed:
-            problems.append(f"{PATH}.lines.{name}.drives: {wiring.drives!r} is not one of {', '.join(allowed)}")
-    for name, qubit in parameters.qubits.items():
-        if qubit.t2_s > 2 * qubit.t1_s:
-            problems.append(f"{PATH}.qubits.{name}.t2_s: {qubit.t2_s:g} is above 2 t1_s = {2 * qubit.t1_s:g}")
-    if parameters.negligible_exponent >= parameters.projective_exponent:
-        problems.append(
-            f"{PATH}.negligible_exponent: {parameters.negligible_exponent:g} is not below projective_exponent"
-        )
-    problems += [
-        f"{PATH}.faults.{name}: no such instrument; there are {', '.join(lab.instruments)}"
-        for name in parameters.faults
-        if name not in lab.instruments
-    ]
-    problems += _port_problems(lab, parameters.port)
-    for group, table, count_max in (("qubits", parameters.qubits, QUBITS_MAX), ("lines", parameters.lines, LINES_MAX)):
-        if len(table) > count_max:
-            problems.append(f"{PATH}.{group}: {len(table)} are more than the plant's {count_max}")
-    return problems
-
-
-def _port_problems(lab: Lab, port: Port) -> list[str]:
-    """Return which durations of the port are no whole number of ticks, or of samples where it must be."""
-    tick_ns = lab.timing.tick_ps / 1000
-    steps = (
-        ("feedback_latency_ns", port.feedback_latency_ns, tick_ns),
-        ("granularity_ns", port.granularity_ns, tick_ns * lab.timing.sample_ticks),
-    )
-    return [
-        f"{PATH}.port.{name}: {value:g} is not a whole multiple of {step:g} ns"
-        for name, value, step in steps
-        if abs(value / step - round(value / step)) > 1e-9
-    ]
+def _exact(value: float) -> Fraction:
+    """Return a TOML number as the decimal that it prints as."""
+    return Fraction(repr(value))

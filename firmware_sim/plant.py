@@ -161,7 +161,9 @@ def _problems(config: PlantConfig) -> list[str]:
         check(path + "efficiency", qubit.efficiency, "in [0, 1]", holds=0 <= qubit.efficiency <= 1)
         check(path + "kappa_rad_per_s", qubit.kappa_rad_per_s, "positive", holds=0 < qubit.kappa_rad_per_s < inf)
         for name, largest in QUBIT_LARGEST.items():
-            check(path + name, getattr(qubit, name), f"within +-{largest:g}", holds=abs(getattr(qubit, name)) <= largest)
+            check(
+                path + name, getattr(qubit, name), f"within +-{largest:g}", holds=abs(getattr(qubit, name)) <= largest
+            )
     driven = [line.qubit for line in config.lines]
     for index, line in enumerate(config.lines):
         known = line.qubit is None or 0 <= line.qubit < len(config.qubits)

@@ -24,19 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt.errors import ConfigError, InstrumentError, RecordError
-from qrt.firmware_sim.awg2 import AWG2, FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
-from qrt.firmware_sim.dig1 import DIG1
-from qrt.firmware_sim.faults import faulty_instrument, unknown_settings
-from qrt.firmware_sim.parameters import FEEDLINE, PATH, Faults, Parameters, read_parameters
+from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
+from qrt.firmware_sim.faults import faulty_instrument
+from qrt.firmware_sim.models import MODELS
+from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
 from qrt.firmware_sim.serial import SerialRack
-from qrt.firmware_sim.source1 import SRC1
 from qrt.firmware_sim.visa import visa_rack
 from qrt.scpi import Instrument
-from qrt.types import Lab, Line, PortLimits, Truth
+from qrt.types import Lab, Line, PortLimits, Timing, Truth
 
-MODELS = {"qrt_awg2": AWG2, "qrt_dig1": DIG1, "qrt_source1": SRC1}
 SERIAL_PREFIX = "serial:"
 REFERENCE_DBM = 10.0  # the level at which a line's volts are those of its generator
 IMAGE_VERSION = 1
@@ -175,7 +173,7 @@ class TwoTransmons:
         port, timing = self.parameters.port, self.lab.timing
         return PortLimits(
             feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
-            granularity_ticks=_ticks(port.granularity_ns, timing.tick_ps),
+            granularity_ticks=_granularity_ticks(port, timing),
             sample_ticks=timing.sample_ticks,
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
@@ -205,25 +203,14 @@ class TwoTransmons:
         return msgspec.msgpack.encode(self._armed.image)
 
     def _build(self, seed: int) -> None:
-        """Make the models. Raises ConfigError for instruments that the twin has no model of."""
-        problems = []
+        """Make the models; the parameters' reader has seen that there is one for each instrument."""
         for name, instrument in self.lab.instruments.items():
-            model = MODELS.get(instrument.driver)
-            if model is None:
-                allowed = ", ".join(MODELS)
-                problems.append(
-                    f"instruments.{name}.driver: {instrument.driver!r} has no simulated model; there are {allowed}"
-                )
-                continue
             faults = self.parameters.faults.get(name, Faults())
-            problems += [f"{PATH}.faults.{name}.{text}" for text in unknown_settings(model, faults)]
             serial = f"{zlib.crc32(f'{seed} {name}'.encode()) % 10**6:06d}"
-            self.instruments[name] = faulty_instrument(model, serial, faults)
+            self.instruments[name] = faulty_instrument(MODELS[instrument.driver], serial, faults)
             kind = "serial" if instrument.address.startswith(SERIAL_PREFIX) else "visa"
             if not faults.absent:
                 self._places[kind][instrument.address] = (self.instruments[name], faults)
-        if problems:
-            raise ConfigError("\n".join(problems))
 
     def _plant_config(self) -> PlantConfig:
         parameters, timing = self.parameters, self.lab.timing
@@ -244,7 +231,7 @@ class TwoTransmons:
             tick_ps=timing.tick_ps,
             sample_ticks=timing.sample_ticks,
             feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
-            granularity_ticks=_ticks(port.granularity_ns, timing.tick_ps),
+            granularity_ticks=_granularity_ticks(port, timing),
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
             segment_samples_max=MEMORY_SAMPLES,
@@ -266,7 +253,7 @@ class TwoTransmons:
             gain * generator.value("offset_v", channel) * is_on
             for channel, is_on in zip((line.i_channel, line.q_channel), on, strict=True)
         ]
-        if wiring.swap_iq:
+        if wiring.swap_iq:  # behind the cables: the mixer's port for I has the scale of the channel that plays Q
             volts.reverse()
             offsets.reverse()
         return LineConfig(
@@ -279,16 +266,15 @@ class TwoTransmons:
             offset_v_q=offsets[1] + wiring.leakage_v_q,
             gain_imbalance=wiring.gain_imbalance,
             skew_rad=wiring.skew_rad,
+            swap_iq=wiring.swap_iq,
         )
 
     def _segments(self) -> list[Segments]:
         """Return what is in the generators' memories; a channel without a segment plays zeros, a shorter one ends in zeros."""
         found = []
-        for place, (name, line) in enumerate(self.lab.lines.items()):
+        for place, line in enumerate(self.lab.lines.values()):
             memory: Mapping[int, dict[int, bytes]] = self.instruments[line.awg].memory.segments
             first, second = memory[line.i_channel], memory[line.q_channel]
-            if self.parameters.lines[name].swap_iq:
-                first, second = second, first
             for index in sorted({*first, *second}):
                 i, q = first.get(index, b""), second.get(index, b"")
                 size = max(len(i), len(q))
@@ -321,6 +307,10 @@ def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:
         efficiency=qubit.efficiency,
         output_phase_rad=qubit.output_phase_rad,
     )
+
+
+def _granularity_ticks(port: Port, timing: Timing) -> int:
+    return timing.sample_ticks if port.granularity_ns is None else _ticks(port.granularity_ns, timing.tick_ps)
 
 
 def _ticks(duration_ns: float, tick_ps: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 JSON = f"{__package__}.json"  # where a context keeps that --json was given
 
 as_json = click.option(
@@ -43,7 +44,9 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except WorldError as error:
-            _end(context, "\n".join([str(error), *getattr(error, "__notes__", ())]), error.exit_code)
+            _end(context, _told(str(error), error), error.exit_code)
+        except KeyboardInterrupt as error:
+            _end(context, _told("interrupted", error), INTERRUPTED)
         except ImportError as error:
             if (error.name or "").rpartition(".")[2] not in {"_core", "_plant"}:
                 raise
@@ -56,6 +59,11 @@ class Commands(click.Group):
             if not context.meta.get(JSON):
                 raise
             _end(context, error.format_message(), error.exit_code)
+
+
+def _told(message: str, error: BaseException) -> str:
+    """Return the message with what was noted on the error on its way: where things are kept, what is not safe."""
+    return "\n".join([message, *getattr(error, "__notes__", ())])
 
 
 def _end(context: click.Context, message: str, status: int) -> None:

@@ -242,19 +242,16 @@ def _pump(channel: socket.socket, ring: Ring, consume: Consume, shape: Shape, fu
     valid = np.zeros(BATCH_SHOTS, dtype=bool)
     index, filled = 0, 0
     while True:
-        closed = ring.closed
-        available = ring.wait(BATCH_READER, BATCH_SHOTS - filled, 0.05)
-        if not available and not closed and _run_is_gone(channel):
+        closed = ring.closed  # read first: what was published before the close is taken below
+        if not ring.wait(BATCH_READER, BATCH_SHOTS - filled, 0.05) and not closed and _run_is_gone(channel):
             return
-        while available and filled < BATCH_SHOTS:
-            rows = ring.peek(BATCH_READER, dtype)[: BATCH_SHOTS - filled]
+        while filled < BATCH_SHOTS and len(rows := ring.peek(BATCH_READER, dtype)[: BATCH_SHOTS - filled]):
             part = slice(filled, filled + len(rows))
             bits[part] = (rows["bits"][:, None] >> columns) & np.uint64(1)
             valid[part] = rows["flags"] == 0
             ring.release(BATCH_READER, len(rows))
             filled += len(rows)
-            available -= len(rows)
-        drained = closed and not available
+        drained = closed and filled < BATCH_SHOTS
         if filled == BATCH_SHOTS or (drained and filled):
             valid[filled:] = False
             started_ns = time.monotonic_ns()

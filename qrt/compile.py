@@ -12,8 +12,8 @@ the bit that was read last, 2 the constant that it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,13 +102,40 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits) -> Sequence:
 
 def _check_counts(pulses: Pulses) -> None:
     """Raise ProgramError for more sequencers, frames or bits than the kernel has."""
-    for names, count_max, noun in (
-        (pulses.blocks, SEQUENCERS_MAX, "sequencers"),
-        (pulses.frames, FRAMES_MAX, "frames"),
-        (pulses.bits, BITS_MAX, "bits"),
+    for names, count_max, noun, advice in (
+        (tuple(pulses.blocks), SEQUENCERS_MAX, "sequencers", "use fewer qubits, each needs one"),
+        (tuple(pulses.frames), FRAMES_MAX, "frames", "use fewer qubits, each needs two"),
+        (pulses.bits, BITS_MAX, "bits", "use fewer; a qubit that is reset needs one more"),
     ):
         if len(names) > count_max:
-            raise ProgramError(f"{len(names)} {noun}; the kernel has {count_max}: {', '.join(names)}")
+            beyond = set(range(count_max, len(names)) if names is pulses.bits else names[count_max:])
+            raise ProgramError(
+                f"{_first_use(pulses, beyond)}{len(names)} {noun}; the kernel has {count_max}: {advice}. There are {', '.join(names)}"
+            )
+
+
+def _first_use(pulses: Pulses, beyond: set[Any]) -> str:
+    """Return where the program first uses one of these names or bits; its beginning if it does not, nothing for pulses of no program."""
+    named = [
+        (op.source, uses) for name, ops in pulses.blocks.items() for op, uses in _uses(name, ops) if op.source.line
+    ]
+    at = next((source.where for source, uses in named if beyond & uses), "")
+    return at or (f"{named[0][0].path}:1:1: " if named else "")
+
+
+def _uses(name: str, ops: Iterable[Op]) -> Iterator[tuple[Op, set[Any]]]:
+    """Yield a sequencer's operations and those inside them, each with the sequencer, the frame and the bits that it uses."""
+    for op in ops:
+        match op:
+            case Play(frame=frame) | ShiftPhase(frame=frame) | SetFrequency(frame=frame):
+                yield op, {name, frame}
+            case Capture(bit=bit) | WriteBit(bit=bit):
+                yield op, {name, bit}
+            case If(bits=bits):
+                yield op, {name, *bits}
+                yield from _uses(name, (*op.then, *op.otherwise))
+            case _:
+                yield op, {name}
 
 
 def _frequency_word(frequency_hz: float, frame: str, lab: Lab, source: Source) -> int:

@@ -4,9 +4,31 @@ Ours are bugs: an `assert`, or a status code from the C core that only our own m
 The world's are a user's, an instrument's, a file's: `WorldError` and its kin, one class per side of the world, each with a
 message that says what happened, where, the value, the allowed set, and what to do next. The command prints those without a
 traceback and exits with the class's `exit_code`.
+
+What does not hold in a lab is a list of `Problem`s before it is one ConfigError; `nearest` is how every list of allowed names is told.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """Something that does not hold in a lab's configuration: where in the document, and what about it."""
+
+    path: tuple[str, ...]  # of TOML keys
+    text: str  # value, allowed set, nearest
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return the clause that names the nearest of the allowed names, and all of them."""
+    import difflib  # here, since every start of the command imports this module, and few need it
+
+    names = list(allowed)
+    near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
+    listed = ", ".join(names) if names else "none"
+    return f"did you mean {near[0]}? Allowed: {listed}" if near else f"allowed: {listed}"
 
 
 class QrtError(Exception):

@@ -269,7 +269,8 @@ def raise_for(report: kernel.Report, sequence: Sequence) -> None:
         raise StoppedError(f"{status.name.lower()} as asked after {report.shots_executed} shots{unsafe}")
     if status is not kernel.Status.OK:
         where = place_of(report, sequence)
-        raise RunError(f"the kernel stopped{where}: {REASONS.get(status, status.name)}{unsafe}")
+        reason = REASONS.get(status, status.name).format(qubit=qubit_of(report, sequence))
+        raise RunError(f"the kernel stopped{where}: {reason}{unsafe}")
     if unsafe:
         raise RunError(f"every shot was played{unsafe}")
 
@@ -287,13 +288,18 @@ def place_of(report: kernel.Report, sequence: Sequence) -> str:
     return where
 
 
+def qubit_of(report: kernel.Report, sequence: Sequence) -> str:
+    """Return the qubit whose operation the kernel ended at, as a TOML key names it: every qubit has the sequencer of its name."""
+    return sequence.sequencers[report.error_sequencer] if report.error_sequencer >= 0 else "<name>"
+
+
 REASONS: Final = {
-    kernel.Status.WEAK_TONE: "the twin refuses this readout tone: too weak to collapse the qubit, too strong to leave it alone; "
-    "raise `readout.amplitude` or `duration_ns`",
+    kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
+    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`",
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
-    kernel.Status.LATE: "a shot missed its release and `late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
+    kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
 }

@@ -14,11 +14,10 @@ from typing import Any
 import msgspec
 
 from qrt.client import Run, open_run
-from qrt.config import lab_hash, load
-from qrt.errors import ConfigError, ProgramError
+from qrt.config import checked, lab_hash, load
 from qrt.events import RunEvent, silent
 from qrt.loop import NEVER, Stop
-from qrt.qasm import parse_program
+from qrt.qasm import parse_program, read_program
 from qrt.session import Session
 from qrt.store import bound_hash
 from qrt.types import Calibration, Found, Lab, Summary
@@ -112,30 +111,20 @@ def run(
 
 
 def _with_timing(lab: Lab, pacing: str | None, period_ns: float | None) -> Lab:
-    """Return the lab with another pacing or period; the values are checked like the file's."""
+    """Return the lab, with another pacing or period where one is given, checked as a file's is: it may have been made in Python."""
     changes: dict[str, Any] = {}
     if pacing is not None:
         changes["pacing"] = pacing
     if period_ns is not None:
         changes["shot_period_ns"] = period_ns
     if not changes:
-        return lab
-    fields = msgspec.to_builtins(lab)
-    fields["timing"] |= changes
-    try:
-        return msgspec.convert(fields, Lab)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"the run's options: {error}") from error
+        return checked(lab, f"lab {lab.name!r}")
+    changed = msgspec.structs.replace(lab, timing=msgspec.structs.replace(lab.timing, **changes))
+    return checked(changed, f"lab {lab.name!r} with the run's options")
 
 
 def _read_program(program: str | Path) -> tuple[str, str]:
     """Return text and name of a program."""
     if isinstance(program, str) and "\n" in program:
         return program, "<program>"
-    path = Path(program)
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except UnicodeDecodeError as error:
-        raise ProgramError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except OSError as error:
-        raise ProgramError(f"{path}: cannot be read: {error.strerror}; give the path of an OpenQASM 3 file") from error
+    return read_program(program), str(program)

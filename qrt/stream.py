@@ -185,21 +185,29 @@ class Seen(msgspec.Struct, frozen=True):
 def watch(
     address: str, prefixes: tuple[str, ...] = ("run/",), *, silence_s: float | None = None, tally: Tally | None = None
 ) -> Iterator[Seen]:
-    """Yield what a publisher at `address` says, until nothing came for `silence_s` or the caller closes.
+    """Connect, and return what a publisher at `address` says, until nothing came for `silence_s` or the caller closes.
 
     prefixes: of topics. A message that cannot be read is yielded as a refusal and counted nowhere else; the watch goes on.
     MachineError if the address cannot be connected to at all (an absent publisher is waited for: ZeroMQ connects when it appears).
     """
-    tally = Tally(prefixes) if tally is None else tally
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = _socket(context, zmq.SUB, address, queue_count=RECEIVE_QUEUE_COUNT, linger_ms=0)
+    for prefix in prefixes:
+        socket.setsockopt_string(zmq.SUBSCRIBE, prefix)
     try:
-        for prefix in prefixes:
-            socket.setsockopt_string(zmq.SUBSCRIBE, prefix)
-        try:
-            socket.connect(address)
-        except zmq.ZMQError as error:
-            raise MachineError(f"{address}: cannot be connected to: {error.strerror}; give tcp://HOST:PORT") from error
+        socket.connect(address)
+    except zmq.ZMQError as error:
+        socket.close()
+        context.term()
+        raise MachineError(f"{address}: cannot be connected to: {error.strerror}; give tcp://HOST:PORT") from error
+    return _heard(context, socket, silence_s, Tally(prefixes) if tally is None else tally)
+
+
+def _heard(
+    context: zmq.Context[zmq.Socket[bytes]], socket: zmq.Socket[bytes], silence_s: float | None, tally: Tally
+) -> Iterator[Seen]:
+    """Yield what comes, and close in the end."""
+    try:
         while socket.poll(None if silence_s is None else round(silence_s * 1000)):
             try:
                 message = wire.decode(socket.recv_multipart())

@@ -6,6 +6,9 @@ system says (`TransportError`); what it means for the session is decided in `scp
 
 Addresses: a VISA resource name, or `serial:<device>`. A simulated lab hands in its `library`, which has the VISA library to
 open with and knows the device file behind a serial address.
+
+A serial line whose device file lies in /dev/pts is called "serial (pty)": on Linux a pseudo-terminal is there and nowhere else. A link
+to one from elsewhere is called "serial". The name is for people; nothing depends on it.
 """
 
 from __future__ import annotations

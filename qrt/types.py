@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+SOME = msgspec.Meta(min_length=1)  # of a table of names: it must not be empty
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +90,11 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The simulated counterpart: an entry point of group `qrt.twins` and its own parameters, which only the twin reads."""
+    """The simulated counterpart: an entry point of group `qrt.twins`, and its own parameters.
+
+    The entry point of the same name in group `qrt.twin_parameters` is their type: a msgspec Struct, along which they are checked with the
+    rest of the lab, and whose method `problems(lab)` yields an errors.Problem for whatever does not fit between them and the lab.
+    """
 
     kind: str
     parameters: dict[str, Any] = {}
@@ -99,10 +104,10 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A configured set of instruments, lines and qubits. Without `twin` it is a real rack."""
 
     name: str
-    instruments: dict[str, Instrument]
-    lines: dict[str, Line]
+    instruments: Annotated[dict[str, Instrument], SOME]
+    lines: Annotated[dict[str, Line], SOME]
     digitizer: Digitizer
-    qubits: dict[str, Qubit]
+    qubits: Annotated[dict[str, Qubit], SOME]
     timing: Timing = Timing()
     stream: Stream = Stream()
     runs: str = "runs"  # folder, relative to where the command is called
@@ -308,7 +313,7 @@ class QubitCalibration(msgspec.Struct, frozen=True):
 
     frequency_hz: Estimated  # of the qubit
     sx_amplitude: Estimated  # of full scale, for a rotation by pi/2
-    x_error: Estimated  # probability that x fails
+    x_error: Estimated  # probability that x fails; as estimated, so by chance it may lie below 0
     readout_hz: float  # of the tone
     readout_amplitude: float
     weights: NDArray[np.int16]  # [2, samples]
@@ -371,7 +376,9 @@ class Estimate(msgspec.Struct, frozen=True):
     truth: float | None = None
     raw_stderr: float = 0.0
     shots: int = 0
-    effective_shots: float = 0.0  # (sum w)^2 / sum w^2
+    effective_shots: float = (
+        0.0  # independent shots of a perfect readout with the same shot error; 0 where it or 1 - value^2 is 0
+    )
     method: str = "exact product weights"
 
 

@@ -106,5 +106,12 @@ def play(tmp_path: Path, demo_lab: "Lab", demo_calibration: "Calibration") -> "C
 
     from qrt.run import run
 
-    given = {"lab": demo_lab, "calibration": demo_calibration, "runs": tmp_path, "shots": 500, "seed": 1, "publish": False}
+    given = {
+        "lab": demo_lab,
+        "calibration": demo_calibration,
+        "runs": tmp_path,
+        "shots": 500,
+        "seed": 1,
+        "publish": False,
+    }
     return partial(run, FEEDBACK, **given)

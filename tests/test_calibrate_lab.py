@@ -15,7 +15,20 @@ import pytest
 from qrt.calibrate import calibrate, order, references, sequences, steps
 from qrt.errors import CalibrationError
 from qrt.readout import estimate
-from qrt.types import Capture, Digitizer, Instrument, Lab, Line, Measured, Play, Qubit, Readout, ShiftPhase, Wait
+from qrt.types import (
+    Capture,
+    Digitizer,
+    Estimated,
+    Instrument,
+    Lab,
+    Line,
+    Measured,
+    Play,
+    Qubit,
+    Readout,
+    ShiftPhase,
+    Wait,
+)
 
 TAU = 2 * np.pi
 SAMPLE_S = 1e-9
@@ -431,9 +444,94 @@ def test_sign_of_a_detuning_is_found(sign):
     assert found["q"].frequency_hz.value == pytest.approx(truths["q"].frequency_hz, abs=20e3)
 
 
+@pytest.mark.parametrize("megahertz", [-30.0, -10.0, 5.5, 10.0, 20.0])
+def test_a_nominal_frequency_too_far_off_is_refused_with_the_place_of_the_qubit(megahertz):
+    # 12.5 MHz turn once in a step of 80 ns: with such steps alone most of these look like other, smaller detunings.
+    truths = {"q": TRUTHS["q0"]}
+    lab = lab_of(truths, [(megahertz * 1e6, 0.0)])
+    world = World(lab, truths, 3)
+    side = "below" if megahertz > 0 else "above"
+    wanted = (
+        rf"q: Ramsey: the qubit is at 4\.95(10|09)\d+ GHz, .* MHz {side} qubits\.q\.frequency_hz .* up to 5 MHz off\. "
+        r"Set qubits\.q\.frequency_hz to 4\.9510e9"
+    )
+    with pytest.raises(CalibrationError, match=wanted) as caught:
+        calibrate(lab, world.measure, 3)
+    print(caught.value)
+    assert world.arms < 110
+
+
+@pytest.mark.parametrize("megahertz", [-60.0, -40.0, -25.0, -12.5, -7.0, 7.0, 12.5, 25.0, 40.0, 60.0])
+def test_no_nominal_frequency_too_far_off_is_taken_for_another(megahertz):
+    # Where x hardly works any more a scan before the Ramsey may end first; it names the frequency, too.
+    truths = {"q": TRUTHS["q0"]}
+    lab = lab_of(truths, [(megahertz * 1e6, 0.0)])
+    with pytest.raises(CalibrationError, match=r"qubits\.q\.frequency_hz .*5 MHz") as caught:
+        calibrate(lab, World(lab, truths, 3).measure, 3)
+    print(caught.value)
+
+
+@pytest.mark.parametrize("megahertz", [-4.5, 4.5])
+def test_a_nominal_frequency_within_the_range_is_mended(megahertz):
+    truths = {"q": TRUTHS["q0"]}
+    lab = lab_of(truths, [(megahertz * 1e6, 0.0)])
+    found = calibrate(lab, World(lab, truths, 3).measure, 3).qubits["q"]
+    assert abs(found.frequency_hz.value - truths["q"].frequency_hz) < 5 * found.frequency_hz.stderr
+    assert abs(found.sx_amplitude.value - 0.25 / (0.5 * 30e-9 * 65e6)) < 5 * found.sx_amplitude.stderr
+
+
+@pytest.mark.parametrize(("pulse_ns", "tick_ps", "ticks"), [(30.0, 1000, 10), (32.0, 1000, 12), (30.0, 500, 20)])
+def test_durations_are_of_time_and_suit_the_port(pulse_ns, tick_ps, ticks):
+    lab = lab_of({"q": TRUTHS["q0"]}, [(0.0, 0.0)])
+    qubit = msgspec.structs.replace(lab.qubits["q"], pulse_ns=pulse_ns)
+    timing = msgspec.structs.replace(lab.timing, tick_ps=tick_ps)
+    lab = msgspec.structs.replace(lab, qubits={"q": qubit}, timing=timing)
+    assert sequences.short_delay_ticks(lab) == ticks
+    assert sequences.whole_ticks(lab, sequences.DELAY_GRID_NS) == 80_000 // tick_ps
+    gates = sequences.gate_set(lab, order.nominal(lab))
+    pulses = steps.single(bench(lab, None), order.nominal(lab), gates, {"q": gates.x("q")})
+    assert pulses.period_ticks % (1_000_000 // tick_ps) == 0
+
+
+def flawless(seed):
+    """Return (lab, world, what is known of the qubit) of a qubit whose x has next to no error."""
+    truths = {"q": TRUTHS["q0"]._replace(t1_s=50e-3, t2_s=50e-3)}
+    lab = lab_of(truths, [(0.0, 0.0)])
+    known = msgspec.structs.replace(order.nominal(lab)["q"], sx_amplitude=Estimated(0.25 / (0.5 * 30e-9 * 65e6), 0.0))
+    return lab, World(lab, truths, seed), {"q": known}
+
+
+def test_an_error_of_x_is_not_clamped_at_0():
+    errors = []
+    for seed in range(12):
+        lab, world, known = flawless(seed)
+        errors.append(steps.x_errors(bench(lab, world), known)["q"].x_error)
+    away = np.array([error.value / error.stderr for error in errors])
+    print(away)
+    assert away.min() < 0.0 < away.max()
+    assert abs(away.mean()) < 4 / 12**0.5
+
+
+def test_a_contrast_that_grows_with_the_number_of_x_is_refused():
+    lab, world, known = flawless(1)
+    seen = []
+
+    def measure(pulses, shots):
+        measured = world.measure(pulses, shots)
+        iq = measured.rows["iq"][:, 0].astype(float)
+        seen.append(iq.mean(axis=0))
+        if len(seen) > 2:  # the first two are the levels without any gain
+            middle, count = (seen[0] + seen[1]) / 2, steps.FLIP_COUNTS[len(seen) - 1]
+            measured.rows["iq"][:, 0] = np.rint(middle + (iq - middle) * 1.004**count)
+        return measured
+
+    with pytest.raises(CalibrationError, match=r"q: train of x: the contrast grows .* is allowed"):
+        steps.x_errors(order.Bench(lab, measure, lambda _: None), known)
+
+
 def bench(lab, world):
     """Return a bench that tells nobody."""
-    return order.Bench(lab, world.measure, lambda _: None)
+    return order.Bench(lab, world.measure if world else None, lambda _: None)
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d")])

@@ -13,7 +13,7 @@ from qrt import documents
 from qrt.__main__ import Commands, as_json, cli
 from qrt.commands import demo, watch
 from qrt.commands.interrupt import SIGNALS, Interrupt
-from qrt.commands.screen import Screen, columns, estimate_rows, printable
+from qrt.commands.screen import Screen, columns, estimate_rows, misses_line, printable
 from qrt.stream import Seen
 from qrt.timeline import COLUMNS
 from qrt.types import Estimate, StdErr
@@ -56,6 +56,14 @@ def test_an_error_of_the_world_is_a_message_and_a_status(kind):
     answer = call("fail", "--json", group=failing(kind("é")))
     assert answer.exit_code == kind.exit_code
     assert json.loads(answer.stdout) == {"error": {"message": "é", "exit_status": kind.exit_code}}
+
+
+def test_an_interruption_says_where_things_are():
+    stopped = KeyboardInterrupt()
+    stopped.add_note("shots 0 to 7 are kept in runs/x")
+    answer = call("fail", group=failing(stopped))
+    assert answer.exit_code == 130
+    assert answer.stderr == "error: interrupted\nshots 0 to 7 are kept in runs/x\n"
 
 
 def test_our_own_error_keeps_its_traceback():
@@ -112,20 +120,32 @@ def test_the_doctor_writes_lines_and_one_object():
     assert {"name", "status", "detail", "fix"} == set(found["checks"][0])
 
 
+def test_watch_does_not_say_that_it_listens_where_it_cannot():
+    answer = call("watch", "nowhere")
+    assert answer.exit_code == qrt.errors.MachineError.exit_code
+    assert answer.stdout == ""
+    assert "nowhere: cannot be connected to" in answer.stderr
+
+
 @pytest.mark.parametrize("number", SIGNALS)
-def test_ctrl_c_and_its_kin_stop_then_abort_then_interrupt(number, capsys):
+def test_ctrl_c_and_its_kin_stop_then_abort_then_interrupt(number, capfd):
     before = signal.getsignal(number)
     with Interrupt() as interrupt:
         assert not interrupt.stop.is_set()
         signal.raise_signal(number)
-        assert interrupt.stop.wait(5)
+        assert interrupt.stop.is_set()
         assert not interrupt.abort.is_set()
         signal.raise_signal(number)
-        assert interrupt.abort.wait(5)
+        assert interrupt.abort.is_set()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert signal.getsignal(number) is before
-    assert "kept" in capsys.readouterr().err
+    assert "kept" in capfd.readouterr().err
+
+
+def test_misses_in_real_pacing_name_the_doctor():
+    assert "`qrt doctor`" in misses_line(3, "real")
+    assert misses_line(0, "real") == misses_line(3, "virtual") == ""
 
 
 def test_columns_are_aligned_and_cells_are_kept():

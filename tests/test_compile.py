@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -242,11 +241,8 @@ PLAYED = [
 ]
 
 
-def test_the_kernel_plays_what_the_schedule_says(project: Path) -> None:
-    fields = msgspec.to_builtins(LONG)
-    parameters = tomli.loads((project / "tests" / "twin_parameters.toml").read_text(encoding="utf-8"))
-    fields["twin"] = {"kind": "two_transmons", "parameters": parameters}
-    lab = config.checked(fields, "lab")
+def test_the_kernel_plays_what_the_schedule_says() -> None:
+    lab = config.checked(LONG, "lab")
     with closing(open_twin(lab)) as twin, OpenLab(lab, twin) as opened:
         opened.configure()
         for body, seed in itertools.product(PLAYED, range(3)):
@@ -417,7 +413,7 @@ def test_what_a_port_cannot_take_is_refused(changes: dict[str, int], wanted: str
 def test_what_the_kernel_cannot_take_is_refused() -> None:
     with pytest.raises(ProgramError, match=r"p.qasm:2:\d+: more than 64 captures in one shot"):
         compiled("measure q[0]; " * 65, LONG)
-    with pytest.raises(ProgramError, match="66 bits; the kernel has 64: "):
+    with pytest.raises(ProgramError, match=r"^p:1:1: 66 bits; the kernel has 64: use fewer"):
         compile_pulses(lower(parse_program("qubit q; bit[60] a; bit[6] b; x q;", "p"), LAB, None, {}), LAB, LIMITS)
     with pytest.raises(ProgramError, match=r"p:1:1: frame a.drive: frequency 600000000.0 Hz is outside"):
         hand(SetFrequency("a.drive", 6e8, Source(1, 1, "", "p")))

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt import config
+from qrt.config import installed
 from qrt.config.schema import schema_problems
 from qrt.errors import ConfigError
 from qrt.types import Lab
@@ -119,6 +120,90 @@ def test_demo_lab_holds(project: Path) -> None:
         ),
         ("[lines.readout]", '[lines."read out"]', "lines.read out", ["'read out' is no name"]),
         ('[twin]\nkind = "two_transmons"', "twin = 3", "qubits.q1.readout.twin", ["unknown key"]),
+        (
+            'kind = "two_transmons"',
+            'kind = "two_transmon"',
+            "twin.kind",
+            ["'two_transmon' is not installed", "did you mean two_transmons?", "qrt.twins"],
+        ),
+        (
+            'driver = "qrt_dig1"',
+            'driver = "qrt_dgi1"',
+            "instruments.dig.driver",
+            ["is not installed; did you mean qrt_dig1? Allowed: qrt_awg2, qrt_dig1, qrt_source1"],
+        ),
+        (
+            'driver = "qrt_dig1"',
+            'driver = ""',
+            "instruments.dig.driver",
+            ["'' is not a text of at least one character"],
+        ),
+        (
+            "kappa_hz = 2.0e6",
+            "kapa_hz = 2.0e6",
+            "twin.parameters.qubits.q0.kapa_hz",
+            ["unknown key; did you mean kappa_hz?"],
+        ),
+        (
+            "kappa_hz = 2.0e6",
+            "",
+            "twin.parameters.qubits.q0.kappa_hz",
+            ["missing; a number in Hz, above 0"],
+        ),
+        (
+            "rabi_hz_per_v = 65e6",
+            "rabi_hz_per_v = -65e6",
+            "twin.parameters.qubits.q0.rabi_hz_per_v",
+            ["-6.5e+07 is out of range; a number in Hz/V, above 0"],
+        ),
+        (
+            'drives = "q0"',
+            'drives = "q0"\nleakage_v_i = 0.6\nswap_iq = 1',
+            "twin.parameters.lines.drive_q0.leakage_v_i",
+            ["0.6 is out of range; a number in V, at least -0.5 and at most 0.5"],
+        ),
+        (
+            'drives = "q0"',
+            'drives = "q0"\nswap_iq = 1',
+            "twin.parameters.lines.drive_q0.swap_iq",
+            ["1 is not true or false"],
+        ),
+        (
+            'drives = "q0"',
+            'drives = "q7"',
+            "twin.parameters.lines.drive_q0.drives",
+            ["'q7' is nothing to drive; did you mean q1? Allowed: feedline, q0, q1"],
+        ),
+        (
+            "t2_s = 25e-6",
+            "t2_s = 50e-6",
+            "twin.parameters.qubits.q0.t2_s",
+            ["5e-05 is above 2 t1_s; allowed: up to 4e-05 s"],
+        ),
+        (
+            "[twin.parameters.qubits.q1]",
+            "[twin.parameters.qubits.q2]",
+            "twin.parameters.qubits.q2",
+            ["not in the lab's [qubits]; did you mean q"],
+        ),
+        (
+            "[twin.parameters.adc]",
+            "[twin.parameters.faults.digg]\nabsent = true\n[twin.parameters.adc]",
+            "twin.parameters.faults.digg",
+            ["no such instrument; did you mean dig?"],
+        ),
+        (
+            "[twin.parameters.adc]",
+            "[twin.parameters.faults.dig.clamp]\nrange = 0.1\n[twin.parameters.adc]",
+            "twin.parameters.faults.dig.clamp.range",
+            ["no such setting; did you mean range_v?"],
+        ),
+        (
+            "feedback_latency_ns = 300.0",
+            "granularity_ns = 16.0",
+            "qubits.q0.pulse_ns",
+            ["30 is not a whole multiple of 16 ns (twin.parameters.port.granularity_ns); nearest: 16 and 32"],
+        ),
     ],
 )
 def test_each_problem_is_named_with_path_value_and_allowed_set(
@@ -141,6 +226,39 @@ def test_all_problems_come_in_one_list_in_the_order_of_the_file() -> None:
     assert lines[0] == "lab.toml: 3 problems; nothing was opened"
     places = [f"lab.toml:{line_of(text, fragment)}:" for fragment in ("tick_ps = 0", "port = 1", "range_v = 99")]
     assert [line.split()[0] for line in lines[1:]] == places
+
+
+def test_the_twin_and_the_lab_are_checked_together() -> None:
+    text = replaced("pulse_ns = 30.0", "pulse_ns = 30.5").replace("bits = 14", "bits = 40").replace("_dig1", "_dig2")
+    head, *lines = refusal(text).splitlines()
+    assert head == "lab.toml: 3 problems; nothing was opened"
+    places = [f"lab.toml:{line_of(text, fragment)}:" for fragment in ("_dig2", "pulse_ns = 30.5", "bits = 40")]
+    assert [line.split()[0] for line in lines] == places
+    text = replaced("pulse_ns = 30.0", "pulse_ns = 30.5").replace("t2_s = 25e-6", "t2_s = 50e-6")
+    assert refusal(text).startswith("lab.toml: 2 problems")
+
+
+def test_a_lab_made_in_python_is_checked_as_a_file_is() -> None:
+    lab = config.parse(TEXT, "lab.toml")
+    assert config.checked(lab, "lab") == lab
+    assert config.checked(msgspec.structs.replace(lab, twin=None), "rack").twin is None
+    qubit = msgspec.structs.replace(lab.qubits["q0"], pulse_ns=30.25)
+    changed = msgspec.structs.replace(lab, qubits=lab.qubits | {"q0": qubit})
+    with pytest.raises(ConfigError, match=r"lab: qubits\.q0\.pulse_ns: 30\.25 is not a whole multiple of 1 ns"):
+        config.checked(changed, "lab")
+    with pytest.raises(ConfigError, match=r"^lab: holds a value that no lab file could: .*object"):
+        config.checked(msgspec.structs.replace(lab, name=object()), "lab")
+
+
+def test_a_twin_that_does_not_tell_the_type_of_its_parameters_reads_them_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = installed._installed
+    monkeypatch.setattr(
+        installed, "_installed", lambda group: {} if group == installed.TWIN_PARAMETERS else known(group)
+    )
+    text = replaced("kappa_hz = 2.0e6", "kapa_hz = 2.0e6")
+    assert config.parse(text, "lab.toml").twin is not None
 
 
 def test_frequency_in_gigahertz_is_told() -> None:

@@ -48,7 +48,9 @@ def test_one_seed_one_digest_and_another_seed_another(play):
 
 
 @pytest.mark.parametrize("isa", kernel.isa_names())
-def test_every_instruction_set_in_a_process_of_its_own_gives_the_same_digest(play, tmp_path, project, demo_calibration, isa):
+def test_every_instruction_set_in_a_process_of_its_own_gives_the_same_digest(
+    play, tmp_path, project, demo_calibration, isa
+):
     here = play()
     (tmp_path / "program.qasm").write_text(here.record.file("program.qasm").decode())
     answer = command(
@@ -66,7 +68,9 @@ def test_every_instruction_set_in_a_process_of_its_own_gives_the_same_digest(pla
 def test_the_simulated_hardware_has_the_kernels_instruction_sets_and_takes_the_same_choice():
     assert plant.isa_names() == kernel.isa_names()
     choice = kernel.isa_names()[-1]
-    text = "from qrt import kernel; from qrt.firmware_sim import plant; print(kernel.isa_selected(), plant.isa_selected())"
+    text = (
+        "from qrt import kernel; from qrt.firmware_sim import plant; print(kernel.isa_selected(), plant.isa_selected())"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", text],
         capture_output=True,
@@ -201,4 +205,3 @@ def test_every_arm_has_a_seed_of_its_own():
     seeds = {derived_seed(seed, arm) for seed in range(50) for arm in range(50)}
     assert len(seeds) == 2500
     assert all(0 <= seed < 1 << 64 for seed in seeds)
-

@@ -220,6 +220,24 @@ def test_variance_formula_of_one_qubit(rng):
     assert result.stderr.preparation == 0.0
     assert result.stderr.drift == 0.0
     assert result.shots == shots
+    assert result.effective_shots == pytest.approx(shots * eta**2 * (1 - z**2) / (1 - mean**2), rel=3e-2)
+
+
+@pytest.mark.parametrize(
+    ("value", "variance", "shots"),
+    [(0.0, 1e-4, 1e4), (0.6, 1e-4, 6400.0), (-1.0, 1e-4, 0.0), (1.2, 1e-4, 0.0), (0.5, 0.0, 0.0)],
+)
+def test_effective_shots_are_those_of_a_perfect_readout(value, variance, shots):
+    assert estimate.effective_shots(value, variance) == pytest.approx(shots)
+
+
+def test_a_mean_near_0_has_nearly_all_its_shots(rng):
+    bits = rng.integers(0, 2, size=(200_000, 1)).astype(np.uint8)
+    one = qubit(0.01, 0.03)
+    (result,) = estimate.combine(
+        sums_of(bits, ((0,),), estimate.tables(("q",), {"q": one})), ((0,),), ("c",), ("q",), {"q": one}
+    )
+    assert result.effective_shots == pytest.approx(200_000 * 0.96**2, rel=2e-2)
 
 
 def test_bits_of_one_qubit_share_its_errors():

@@ -248,7 +248,10 @@ def test_everything_else_is_refused_with_its_place(body: str, column: int, wante
     [
         ("", "p.qasm:1:1: not OpenQASM 3: there is no statement"),
         ("// nothing\n", "there is no statement"),
-        ("OPENQASM 2.0; qreg q[1];", "this is OpenQASM 2.0; supported: OPENQASM 3"),
+        (
+            "// old\nOPENQASM 2.0;\nqreg q[1];",
+            "p.qasm:2:1: this is OpenQASM 2.0; supported: OPENQASM 3\n    OPENQASM 2.0;",
+        ),
         ("OPENQASM 3; bit c;", "the program has no qubit; declare one: qubit q;"),
         ("qubit q; rz(" + "(" * 5000 + "1" + ")" * 5000 + ") q;", "nested too deeply"),
         ("barrier;", "name the qubits"),

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -204,7 +203,7 @@ def test_an_unwritable_folder_says_so_and_names_the_fix(tmp_path):
         RunFolder.create(Path("/proc/runs"), UID, LAYOUT)
 
 
-def child(code, *arguments, **options):
+def child(code, *arguments):
     """Run code in a fresh interpreter that has this module imported as `t`."""
     head = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_record as t\n"
     return subprocess.run(
@@ -212,7 +211,6 @@ def child(code, *arguments, **options):
         capture_output=True,
         text=True,
         check=False,
-        **options,
     )
 
 
@@ -249,12 +247,9 @@ def check_filled(answer, path):
 
 def test_a_file_that_may_not_grow_closes_the_record(tmp_path):
     limit = 960_500  # in the middle of a row
-
-    def limited():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    check_filled(child(FILL, tmp_path, preexec_fn=limited), tmp_path / UID)
+    limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limited += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+    check_filled(child(limited + FILL, tmp_path), tmp_path / UID)
     assert (tmp_path / UID / "shots.bin").stat().st_size == 960_000
 
 

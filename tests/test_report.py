@@ -329,8 +329,26 @@ def test_the_demo_program_has_bars_a_decision_and_a_reset(project):
 def test_a_reset_statement_decides_on_its_own_bit(project):
     _, pulses, timeline = scheduled("OPENQASM 3;\nqubit q;\nbit c;\nreset q;\nc = measure q;\n", project)
     (decision,) = collect.decisions(timeline, pulses)
-    assert decision.capture.operands.endswith("-> q0.reset")
-    assert decision.following.operands.endswith("-> c")
+    assert decision.capture.bit == "q0.reset"
+    assert decision.following.bit == "c"
+
+
+def test_the_words_of_a_timeline_are_not_read(project):
+    text = (project / "examples/active_reset.qasm").read_text()
+    _, pulses, timeline = scheduled(text, project)
+    events = tuple(structs.replace(event, operands="other words", condition="other words") for event in timeline.events)
+    reworded = structs.replace(timeline, events=events)
+    assert collect.bars(reworded, pulses, 1.0) == collect.bars(timeline, pulses, 1.0)
+    assert len(collect.decisions(reworded, pulses)) == len(collect.decisions(timeline, pulses)) == 1
+
+
+def test_two_branches_on_one_bit_have_each_its_own_slack(project):
+    text = "OPENQASM 3;\nqubit q;\nbit c;\nc = measure q;\nif (c) { x q; }\ndelay[100ns] q;\nif (c) { x q; }\n"
+    _, pulses, timeline = scheduled(text, project)
+    slacks = [event.slack_ticks for event in timeline.events if event.kind == "if"]
+    drives = [bar.slack_ns for bar in collect.bars(timeline, pulses, 1.0) if bar.kind == "drive"]
+    assert len(set(slacks)) == 2
+    assert drives == slacks
 
 
 def test_a_pulse_on_an_outcome_of_0_is_no_reset(project):

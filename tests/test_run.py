@@ -1,5 +1,7 @@
 """A run as its user sees it: what it returns, what it tells on the way, what it refuses before anything is opened."""
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -31,7 +33,8 @@ def two(demo_lab, demo_calibration, tmp_path_factory):
     """Return a run of two qubits with estimates, and what it told."""
     told = []
     runs = tmp_path_factory.mktemp("two")
-    result = run(EXCITED, lab=demo_lab, shots=3000, seed=1, calibration=demo_calibration, runs=runs, events=told.append)
+    given = {"calibration": demo_calibration, "runs": runs, "events": told.append, "period_ns": 300_000.0}
+    result = run(EXCITED, lab=demo_lab, shots=3000, seed=1, **given)
     return result, told
 
 
@@ -133,15 +136,15 @@ def test_where_results_go_and_when_shots_start_is_not_what_a_calibration_belongs
     ids=str,
 )
 def test_what_is_wrong_is_refused_before_anything_is_opened(wrong, error, said, play, tmp_path, demo_lab):
-    with Publisher("tcp://127.0.0.1:*", "another") as other:  # a port that is taken would be the first thing to be opened
+    with Publisher(
+        "tcp://127.0.0.1:*", "another"
+    ) as other:  # a port that is taken would be the first thing to be opened
         lab = msgspec.structs.replace(demo_lab, stream=Stream(other.address))
         told = []
         given = {"lab": lab, "publish": True, "events": told.append} | wrong
+        program = given.pop("program", play.args[0])
         with pytest.raises(error, match=said):
-            if "program" in given:
-                run(given.pop("program"), **(play.keywords | given))
-            else:
-                play(**given)
+            run(program, **(play.keywords | given))
     assert told == []
     assert tree(tmp_path) == []
 
@@ -214,7 +217,7 @@ def test_memory_stays_flat(play):
 
     def look(event):
         if isinstance(event, Progress):
-            with open("/proc/self/status", encoding="ascii") as status:
+            with Path("/proc/self/status").open(encoding="ascii") as status:
                 kib = next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
             resident.append((event.done, kib))
 

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt.scpi import BlockReply, Clear, Done, Failed, LineReply, Receive, Request, Send, Session, State, write_block
-from qrt.scpi.session import TOKEN_COUNT, TRANSITIONS, Event, fence_message, fence_pattern, token_digits
+from qrt.scpi.session import (
+    FIX_LATE,
+    FIX_SILENT,
+    TOKEN_COUNT,
+    TRANSITIONS,
+    Event,
+    fence_message,
+    fence_pattern,
+    token_digits,
+)
 
 IDN = Request(b"*IDN?", LineReply(), repeatable=True)
 
@@ -106,7 +115,7 @@ def test_a_late_reply_never_answers_the_next_query() -> None:
     late = {b"SLOW?": 1.2}
     wire, session = Wire(echo, lambda message: late.get(message, 0.0)), Session()
     ending = wire.run(session, Request(b"SLOW?", LineReply(), repeatable=True))
-    assert ending == Failed("no reply by the deadline")
+    assert ending == Failed("no reply by the deadline", FIX_LATE)
     assert session.state is State.POISONED
     assert wire.run(session, Request(b"NEXT?", LineReply())) == Done(b"NEXT?")
     assert session.counters.discarded_bytes == len(b"SLOW?\n")
@@ -190,7 +199,7 @@ def test_a_malformed_block_poisons(reply: bytes) -> None:
 def test_half_a_block_says_how_much_came() -> None:
     wire, session = Wire(lambda _: (write_block(bytes(1000)) + b"\n")[:505]), Session()
     ending = wire.run(session, Request(b"DATA?", BlockReply(1000)))
-    assert ending == Failed("expected 1000 bytes of block data, got 499 by the deadline")
+    assert ending == Failed("expected 1000 bytes of block data, got 499 by the deadline", FIX_LATE)
 
 
 def test_a_malformed_reply_is_asked_for_again_if_that_does_no_harm() -> None:
@@ -213,7 +222,7 @@ def test_a_dead_instrument_ends_at_the_deadline() -> None:
     wire, session = Wire(lambda _: b"", lambda _: 1e9), Session()
     ending = wire.run(session, IDN, timeout_s=2.0)
     assert isinstance(ending, Failed)
-    assert ending.reason == "the session could not be fenced: no reply at all"
+    assert ending == Failed("the session could not be fenced: no reply at all", FIX_SILENT)
     assert wire.now_s == pytest.approx(2.0)
     assert session.counters.fence_count == 3
 

@@ -210,7 +210,7 @@ def test_ticks_off_the_grid_are_told_with_the_nearest_two() -> None:
 def test_captures_longer_than_the_ports_memory() -> None:
     message = refusal("x q[0];\nmeasure q[0];", capture_samples_max=999)
     assert message.startswith(
-        "p.qasm:3:1: a capture of 1000 samples for q0; the port takes 1 to 999: change readout.duration_ns"
+        "p.qasm:3:1: a capture of 1000 samples for q0; the port takes 1 to 999: change qubits.q0.readout.duration_ns"
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from qrt.config import checked
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.twin import ArmedPort, TwoTransmons, open_twin, plant_from_bytes
@@ -19,10 +20,9 @@ SAMPLES = 400
 
 
 def read_lab(project: Path, **changes: Any) -> Lab:
-    """Return the demo lab with the parameters for tests, some of them changed."""
+    """Return the lab of the tests, some parameters of its twin changed."""
     raw = tomllib.loads((project / "tests" / "lab.toml").read_text())
-    parameters = tomllib.loads((project / "tests" / "twin_parameters.toml").read_text())
-    raw["twin"] = {"kind": "two_transmons", "parameters": parameters | changes}
+    raw["twin"]["parameters"] |= changes
     return msgspec.convert(raw, Lab)
 
 
@@ -195,9 +195,7 @@ def test_truth_by_name(bench: Bench, rng: np.random.Generator) -> None:
     assert known.counters["plant.dac_clip_count"] == known.counters["plant.adc_clip_count"] == 0
 
 
-def test_a_swapped_pair_of_cables_reaches_the_samples(
-    project: Path, ending: ExitStack, rng: np.random.Generator
-) -> None:
+def test_cables_are_swapped_behind_the_instrument(project: Path, ending: ExitStack, rng: np.random.Generator) -> None:
     wiring = {
         "drive_q0": {"drives": "q0"},
         "drive_q1": {"drives": "q1"},
@@ -210,7 +208,8 @@ def test_a_swapped_pair_of_cables_reaches_the_samples(
         bench.opened.outputs(True)
         images.append(bench.twin.arm(1, 0.0).image)
         samples.append(capture(bench.twin.arm(1, 0.0)))
-    assert (images[1].segments[0].i, images[1].segments[0].q) == (images[0].segments[0].q, images[0].segments[0].i)
+    assert images[1].segments == images[0].segments  # memory is what was uploaded; the sideband is what is wrong
+    assert [line.swap_iq for line in images[1].config.lines] == [False, False, True]
     assert not np.array_equal(*samples)
 
 
@@ -231,7 +230,7 @@ def test_an_instrument_without_a_model(project: Path) -> None:
     lab = read_lab(project)
     other = msgspec.structs.replace(lab.instruments["dig"], driver="acme")
     with pytest.raises(
-        ConfigError, match=r"instruments\.dig\.driver: 'acme' has no simulated model; there are qrt_awg2"
+        ConfigError, match=r"instruments\.dig\.driver: 'acme' has no simulated model; allowed: qrt_awg2"
     ):
         open_twin(msgspec.structs.replace(lab, instruments=lab.instruments | {"dig": other}))
 
@@ -246,15 +245,23 @@ def test_every_problem_of_the_parameters_is_listed(project: Path) -> None:
     given["lines"]["readout"]["drives"] = 4
     given["adc"]["bits"] = 40
     given["colour"] = "red"
+    changed = msgspec.structs.replace(lab, twin=msgspec.structs.replace(lab.twin, parameters=given))
     with pytest.raises(ConfigError) as caught:
-        open_twin(msgspec.structs.replace(lab, twin=msgspec.structs.replace(lab.twin, parameters=given)))
-    lines = str(caught.value).splitlines()
+        checked(changed, "lab")
+    head, *lines = str(caught.value).splitlines()
     for path, what in (
-        ("qubits.q0.kapa_hz", "did you mean 'kappa_hz'"), ("qubits.q0.kappa_hz", "missing"), ("qubits.q0.t1_s", "-1.0"),
-        ("qubits.q1", "not a table"), ("lines.readout.drives", "4"), ("adc.bits", "40"), ("colour", "unknown key"),
+        ("qubits.q0.kapa_hz", "did you mean kappa_hz"), ("qubits.q0.kappa_hz", "missing; a number in Hz"),
+        ("qubits.q0.t1_s", "-1 is out of range; a number in s, above 0"), ("qubits.q1", "not a table"),
+        ("lines.readout.drives", "4 is not a text"), ("adc.bits", "40 is out of range; a whole number, at least 2"),
+        ("colour", "unknown key"),
     ):  # fmt: skip
-        assert any(line.startswith(f"twin.parameters.{path}: ") and what in line for line in lines), (path, lines)
-    assert len(lines) == 7
+        assert any(line.startswith(f"  lab: twin.parameters.{path}: ") and what in line for line in lines), (
+            path,
+            lines,
+        )
+    assert (head, len(lines)) == ("lab: 7 problems; nothing was opened", 7)
+    with pytest.raises(ConfigError, match=r"^twin\.parameters: "):
+        open_twin(changed)  # what nobody checked is refused, too
 
 
 def test_names_that_do_not_meet_are_listed(project: Path) -> None:
@@ -266,7 +273,8 @@ def test_names_that_do_not_meet_are_listed(project: Path) -> None:
     text = str(caught.value)
     for what in (
         "lines.readout: missing; the lab has it in [lines]", "lines.spare: not in the lab's [lines]",
-        "lines.drive_q0.drives: 'q9' is not one of feedline, q0, q1", "faults.nobody: no such instrument",
+        "lines.drive_q0.drives: 'q9' is nothing to drive; did you mean q1? Allowed: feedline, q0, q1",
+        "faults.nobody: no such instrument",
         "port.feedback_latency_ns: 0.5 is not a whole multiple of 1 ns", "negligible_exponent: 9 is not below",
     ):  # fmt: skip
         assert "twin.parameters." + what in text
@@ -274,6 +282,15 @@ def test_names_that_do_not_meet_are_listed(project: Path) -> None:
 
 def test_a_fault_of_a_setting_that_is_not_there_is_named(project: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"^twin\.parameters\.faults\.dig\.clamp\.range: no such setting; there are .*range_v"
+        ConfigError, match=r"^twin\.parameters\.faults\.dig\.clamp\.range: no such setting; did you mean range_v"
     ):
         open_twin(read_lab(project, faults={"dig": {"clamp": {"range": 0.1, "range_v": 0.1}}}))
+
+
+def test_a_port_starts_on_every_sample_unless_it_says_otherwise(project: Path, ending: ExitStack) -> None:
+    for sample_ticks, port, ticks in ((1, {}, 1), (2, {}, 2), (2, {"granularity_ns": 10.0}, 10)):
+        lab = read_lab(project, port=port)
+        lab = msgspec.structs.replace(lab, timing=msgspec.structs.replace(lab.timing, sample_ticks=sample_ticks))
+        twin = open_twin(lab)
+        ending.callback(twin.close)
+        assert twin.limits.granularity_ticks == ticks

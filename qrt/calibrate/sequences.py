@@ -11,6 +11,8 @@ boxcar weights. Each step replaces what it found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import ceil, gcd
 from typing import Final
 
 import msgspec
@@ -24,8 +26,10 @@ Qubits = Mapping[str, QubitCalibration]
 Stage = Mapping[str, tuple[Op, ...]]
 
 PERIOD_T1: Final = 6.0  # a shot's end to the next one's start: e^-6 = 2.5e-3 of a level 1 is left
-PERIOD_GRID_TICKS: Final = 1000
-DELAY_GRID_TICKS: Final = 80  # delays are whole multiples, so that they suit every port's granularity up to it
+PERIOD_GRID_NS: Final = 1000.0
+DELAY_GRID_NS: Final = 80.0  # delays are whole multiples, so that they suit every port's granularity that divides it
+SHORT_DELAY_NS: Final = 10.0  # at least
+PS_PER_NS: Final = 1000
 _NOTHING: Final = Estimated(0.0, 0.0)
 
 
@@ -59,6 +63,21 @@ def nominal(lab: Lab) -> dict[str, QubitCalibration]:
 def sample_s(lab: Lab) -> float:
     """Return the sample period."""
     return lab.timing.tick_ps * lab.timing.sample_ticks * 1e-12
+
+
+def whole_ticks(lab: Lab, duration_ns: float) -> int:
+    """Return a duration in ticks, rounded up."""
+    return ceil(Fraction(repr(duration_ns)) * PS_PER_NS / lab.timing.tick_ps)
+
+
+def short_delay_ticks(lab: Lab) -> int:
+    """Return the shortest delay from `SHORT_DELAY_NS` on that suits the port, whatever its granularity.
+
+    The lab's own durations are whole multiples of the granularity, so each multiple of their common divisor is one, too.
+    """
+    own_ns = [ns for q in lab.qubits.values() for ns in (q.pulse_ns, q.readout.duration_ns, q.readout.depletion_ns)]
+    common = gcd(*(whole_ticks(lab, ns) for ns in own_ns))
+    return ceil(Fraction(whole_ticks(lab, SHORT_DELAY_NS), common)) * common
 
 
 def tone_hz(lab: Lab, name: str, found: QubitCalibration) -> float:
@@ -119,12 +138,13 @@ def shot(stages: Sequence[Stage], gates: GateSet, lab: Lab, qubits: Qubits) -> P
     ticks = max(duration_ticks(ops, gates, lab) for ops in blocks.values())
     relax_s = PERIOD_T1 * max(max(qubits[name].t1_s.value, lab.qubits[name].t1_ns * 1e-9) for name in names)
     period_ticks = ticks + relax_s / (lab.timing.tick_ps * 1e-12)
+    grid_ticks = whole_ticks(lab, PERIOD_GRID_NS)
     return Pulses(
         blocks=blocks,
         frames=gates.frames(names),
         envelopes=gates.envelopes(names),
         weights=gates.weights(names),
-        period_ticks=int(np.ceil(period_ticks / PERIOD_GRID_TICKS)) * PERIOD_GRID_TICKS,
+        period_ticks=int(np.ceil(period_ticks / grid_ticks)) * grid_ticks,
     )
 
 

@@ -21,13 +21,15 @@ import numpy as np
 
 from qrt.calibrate.fit import Array, decay, flips, rabi, ramsey, scan, train
 from qrt.calibrate.sequences import (
-    DELAY_GRID_TICKS,
+    DELAY_GRID_NS,
     Qubits,
     boxcar,
     ending_together,
     gate_set,
     readouts,
+    short_delay_ticks,
     shot,
+    whole_ticks,
 )
 from qrt.calibrate.signals import Bench, Points, Scan, collect, each, require_change, require_fit
 from qrt.errors import CalibrationError
@@ -48,6 +50,9 @@ _TONE_ORDER: Final = tuple(sign * k for k in range(1, TONE_NEIGHBOURS + 1) for s
 SEPARATION_SIGMA: Final = 8.0  # of the two mean iq, over the noise of their difference
 COARSE_DELAYS: Final = 10
 COARSE_SHOTS: Final = 250
+DETUNING_HZ_MAX: Final = (
+    5e6  # of the nominal frequency: up to here Rabi scan and readout tone are right enough for what follows
+)
 FINE_DELAYS: Final = 14
 FINE_SHOTS: Final = 400
 # Odd counts show an error of the angle, with alternating sign for 1 and 3 modulo 4, so that no offset looks like one; even counts show
@@ -56,6 +61,7 @@ TRAIN_COUNTS: Final = (0, 1, 2, 3, 4, 5, 7, 9, 11, 13, 16, 17, 19, 25, 27, 30, 3
 TRAIN_SHOTS: Final = 600
 FLIP_COUNTS: Final = (0, 1, 2, 3, 12, 13, 24, 25, 40, 41, 60, 61, 80, 81)
 FLIP_SHOTS: Final = 1200
+X_ERROR_SIGMA: Final = 5.0  # how far below 0 chance may take the error of x
 DECAY_POINTS: Final = 14
 DECAY_SHOTS: Final = 800
 
@@ -80,7 +86,8 @@ def rabi_amplitude(bench: Bench, qubits: Qubits) -> Found:
         of = Scan(
             name,
             "Rabi scan of the drive amplitude",
-            f"Check the drive line {line!r}, its source, qubits.{name}.frequency_hz (right to about 1 MHz?) and the readout tone",
+            f"Check the drive line {line!r}, its source, qubits.{name}.frequency_hz (right to {DETUNING_HZ_MAX / 1e6:g} MHz?) and the "
+            "readout tone",
         )
         require_change(of, seen)
         start, _ = scan(partial(_turning_by, amplitudes), seen.values, seen.sigma, np.linspace(1.0, 61.0, 601))
@@ -133,7 +140,7 @@ def readout_tone(bench: Bench, qubits: Qubits) -> Found:
             raise CalibrationError(
                 f"{name}: readout tone: level 0 and 1 are {value / noise:.1f} sigma apart at the best of {len(points)} tones from "
                 f"{low / 1e9:.6f} to {high / 1e9:.6f} GHz, {SEPARATION_SIGMA:g} are needed. Check qubits.{name}.readout: frequency_hz "
-                "(right to about 1 MHz?) and amplitude"
+                f"(right to about 1 MHz?) and amplitude, and qubits.{name}.frequency_hz (right to {DETUNING_HZ_MAX / 1e6:g} MHz?)"
             )
         tones[name] = qubits[name].readout_hz + _middle(points) * TONE_STEP_HZ
     found = {
@@ -224,29 +231,46 @@ def ramsey_scan(bench: Bench, qubits: Qubits, ticks: Sequence[int], shot_count: 
 
 
 def frequency(bench: Bench, qubits: Qubits) -> Found:
-    """Find the qubit's frequency to about 10 kHz, sign included, from short delays: up to half a turn per step counts, +-6 MHz."""
-    return _ramsey(bench, qubits, [DELAY_GRID_TICKS * k for k in range(COARSE_DELAYS)], COARSE_SHOTS, "Ramsey")
+    """Find the qubit's frequency to about 10 kHz, sign included, from short delays.
+
+    With equal steps of 80 ns alone, frequencies that are 12.5 MHz apart would look the same. One delay of about 10 ns tells them apart, up
+    to half a turn of it, +-48 MHz. So a nominal frequency that is too far off is recognised, and refused with the place of the qubit.
+    """
+    grid = whole_ticks(bench.lab, DELAY_GRID_NS)
+    ticks = sorted({grid * k for k in range(COARSE_DELAYS)} | {short_delay_ticks(bench.lab)})
+    found = _ramsey(bench, qubits, ticks, COARSE_SHOTS, "Ramsey")
+    for name, qubit in found.items():
+        seen_hz, nominal_hz = qubit.frequency_hz.value, qubits[name].frequency_hz.value
+        if abs(seen_hz - nominal_hz) > DETUNING_HZ_MAX:
+            away = f"{abs(seen_hz - nominal_hz) / 1e6:.2f} MHz {'above' if seen_hz > nominal_hz else 'below'}"
+            raise CalibrationError(
+                f"{name}: Ramsey: the qubit is at {seen_hz / 1e9:.6f} GHz, {away} qubits.{name}.frequency_hz ({nominal_hz / 1e9:.6f} GHz); "
+                f"a calibration can start from up to {DETUNING_HZ_MAX / 1e6:g} MHz off. Set qubits.{name}.frequency_hz to "
+                f"{seen_hz / 1e9:.4f}e9 and calibrate again"
+            )
+    return found
 
 
 def fine_frequency(bench: Bench, qubits: Qubits) -> Found:
     """Find the qubit's frequency to some 100 Hz, and T2, from delays up to T1."""
     longest_s = max(q.t1_s.value for q in qubits.values())
-    step = round(longest_s / (bench.lab.timing.tick_ps * 1e-12) / (FINE_DELAYS - 1) / DELAY_GRID_TICKS) or 1
-    return _ramsey(bench, qubits, [DELAY_GRID_TICKS * step * k for k in range(FINE_DELAYS)], FINE_SHOTS, "fine Ramsey")
+    grid = whole_ticks(bench.lab, DELAY_GRID_NS)
+    step = round(longest_s / (bench.lab.timing.tick_ps * 1e-12) / (FINE_DELAYS - 1) / grid) or 1
+    return _ramsey(bench, qubits, [grid * step * k for k in range(FINE_DELAYS)], FINE_SHOTS, "fine Ramsey")
 
 
 def _ramsey(bench: Bench, qubits: Qubits, ticks: Sequence[int], shot_count: int, what: str) -> Found:
     points, seen = ramsey_scan(bench, qubits, ticks, shot_count)
-    step_s = points[0][1] - points[0][0]
+    step_s = points[0][1] - points[0][0]  # the shortest
     longest_s = float(points[0].max())
-    grid = np.linspace(-0.48, 0.48, 193) / step_s
+    grid = np.linspace(-0.48, 0.48, 1 + 2 * round(8 * longest_s / step_s)) / step_s
     found: Found = {}
     for name, one in each(seen):
         of = Scan(
             name,
             what,
             f"Its frequency must lie within +-{grid[-1] / 1e6:.3g} MHz of {qubits[name].frequency_hz.value / 1e9:.6f} GHz, and T2 must be "
-            f"longer than {step_s * 1e9:.0f} ns",
+            f"longer than {longest_s / (COARSE_DELAYS - 1) * 1e9:.0f} ns",
         )
         require_change(of, one)
         detuning, linear = scan(partial(_precessing, points), one.values, one.sigma, grid)
@@ -307,6 +331,9 @@ def x_errors(bench: Bench, qubits: Qubits) -> Found:
 
     The train turns twice one way and twice the other, x x -x -x. An angle that is a little off adds up over a turn and comes back, and so
     does the pull of the decay towards level 0, which changes its side with every x; what is left is the loss.
+
+    The estimate is kept as it is, below 0 by chance, too: clamped, its mean over calibrations would be too large. A contrast that certainly
+    grows is no chance, and is refused.
     """
     gates = gate_set(bench.lab, qubits)
     shots = [
@@ -318,7 +345,13 @@ def x_errors(bench: Bench, qubits: Qubits) -> Found:
         require_change(of, seen)
         start = (float(np.mean(seen.values)), 0.5 if seen.values[0] < seen.values[1] else -0.5, 0.998)
         keep = require_fit(of, flips, np.array(FLIP_COUNTS, float), seen, start).estimated(2)
-        found[name] = replaced(qubits[name], x_error=Estimated(max((1.0 - keep.value) / 2.0, 0.0), keep.stderr / 2.0))
+        error = Estimated((1.0 - keep.value) / 2.0, keep.stderr / 2.0)
+        if error.value < -X_ERROR_SIGMA * error.stderr:
+            raise CalibrationError(
+                f"{name}: {of.what}: the contrast grows with the number of x, as if x failed with {error.value:.1e} +- {error.stderr:.0e}; "
+                f"from -{X_ERROR_SIGMA:g} sigma on is allowed. {of.advice}"
+            )
+        found[name] = replaced(qubits[name], x_error=error)
     bench.tell(_said("train of x", found, lambda q: f"x fails with {q.x_error.value:.1e} +- {q.x_error.stderr:.0e}"))
     return found
 
@@ -334,8 +367,9 @@ def relaxation(bench: Bench, qubits: Qubits) -> Found:
     """Find T1: x, then delays up to four times the expected T1."""
     gates = gate_set(bench.lab, qubits)
     longest_ticks = 4.0 * max(q.t1_s.value for q in qubits.values()) / (bench.lab.timing.tick_ps * 1e-12)
-    step = max(round(longest_ticks / (DECAY_POINTS - 1) / DELAY_GRID_TICKS), 1)
-    ticks = [DELAY_GRID_TICKS * step * k for k in range(DECAY_POINTS)]
+    grid = whole_ticks(bench.lab, DELAY_GRID_NS)
+    step = max(round(longest_ticks / (DECAY_POINTS - 1) / grid), 1)
+    ticks = [grid * step * k for k in range(DECAY_POINTS)]
     time = np.array(ticks) * (bench.lab.timing.tick_ps * 1e-12)
     shots = [single(bench, qubits, gates, {n: (*gates.x(n), *gates.delay(n, t)) for n in qubits}) for t in ticks]
     found: Found = {}

@@ -12,10 +12,9 @@ from typing import Any
 
 from qrt import config
 from qrt.commands.screen import Screen
-from qrt.errors import ProgramError
 from qrt.loop import limits_of
 from qrt.pulses import lower
-from qrt.qasm import parse_program
+from qrt.qasm import parse_program, read_program
 from qrt.timeline import COLUMNS, Timeline, format_timeline, schedule
 from qrt.types import Lab
 
@@ -59,16 +58,6 @@ def timeline_of(program_path: str, lab: Lab, inputs: Mapping[str, float]) -> Tim
     """Return the timeline of a program's shot on a lab, with nominal pulses."""
     program = parse_program(read_program(program_path), program_path)
     return schedule(lower(program, lab, None, inputs), limits_of(lab))
-
-
-def read_program(path: str) -> str:
-    """Return a program's text; ProgramError if it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ProgramError(f"{path}: cannot be read: {error.strerror}; give the path of an OpenQASM 3 file") from error
-    except UnicodeDecodeError as error:
-        raise ProgramError(f"{path}: not text in UTF-8 (byte {error.start}); give an OpenQASM 3 file") from error
 
 
 def without_comment(text: str) -> str:

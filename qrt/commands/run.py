@@ -20,6 +20,7 @@ from qrt.commands.screen import (
     calibration_rows,
     estimate_rows,
     found_rows,
+    misses_line,
     printable,
     summary_line,
 )
@@ -51,6 +52,8 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
     lab = config.load(request.lab)
     result = play(request, lab, Writer(screen, lab))
     screen.line(f"   {summary_line(result.summary)}")
+    if missed := misses_line(result.summary.misses, request.pacing or lab.timing.pacing):
+        screen.line(f"   {missed}")
     screen.step(
         "Estimates",
         "Raw: as read. Mitigated: what a perfect readout would have averaged. Truth: what the simulation knows.",

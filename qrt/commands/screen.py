@@ -137,6 +137,13 @@ def summary_line(summary: Summary) -> str:
     )
 
 
+def misses_line(misses: int, pacing: str) -> str:
+    """Return what to do about misses in real pacing; nothing without any, or where the clock is virtual."""
+    if misses == 0 or pacing != "real":
+        return ""
+    return "the journal has every miss with its cause; `qrt doctor` says what this machine allows, and the fix where it does not"
+
+
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return lines with aligned columns; an empty head writes none."""
     table = [tuple(head), *map(tuple, rows)] if any(head) else list(map(tuple, rows))

@@ -56,11 +56,12 @@ class Sparing:
 def watch(address: str, *, as_json: bool) -> None:
     """Write what comes from `address`; returns at Ctrl-C, with the counts of what came and what did not."""
     tally = Tally()
+    coming = listen(address, tally=tally)  # refuses a bad address
     if not as_json:
         click.echo(f"listening on {address}; Ctrl-C ends")
     sparing = Sparing()
     try:
-        for seen in listen(address, tally=tally):
+        for seen in coming:
             if as_json:
                 click.echo(as_object(seen))
             else:

@@ -3,8 +3,8 @@
 Nothing is opened here and nothing is guessed: a file either becomes a complete, checked `Lab`, or a ConfigError with each
 problem on a line of its own (line of the file, TOML path, value, what is allowed, nearest name). `schema` walks the declared types,
 `crossfield` checks what no single field can know (names that must meet, channels in use twice, intermediate frequencies,
-durations on the grid of ticks), `places` finds the line of a path. Whether a driver of that name is installed is known later, to
-whoever opens the instruments; `[twin.parameters]` are read by the twin alone, and here only searched for numbers that are none.
+durations on the grid of ticks), `installed` looks names of drivers and twins up, and finds the type that a twin declares for its own
+`[twin.parameters]`, `places` finds the line of a path. A lab that was made in Python is checked by the same function.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import msgspec
 import tomli
 
 from qrt.config.crossfield import cross_problems
+from qrt.config.installed import TwinParameters, name_problems, parameters_type
 from qrt.config.places import Places
-from qrt.config.schema import Problem, schema_problems
-from qrt.errors import ConfigError
+from qrt.config.schema import schema_problems
+from qrt.errors import ConfigError, Problem
 from qrt.types import Lab
 
 SIZE_MAX = 1 << 20  # bytes; a lab file beyond this is some other file, named by mistake
@@ -45,19 +46,42 @@ def parse(text: str, name: str) -> Lab:
     return checked(data, name, text)
 
 
-def checked(data: dict[str, Any], name: str, text: str = "") -> Lab:
-    """Return the lab that plain tables describe, as a TOML file's would. Raises ConfigError with every problem in one list.
+def checked(given: Lab | dict[str, Any], name: str, text: str = "") -> Lab:
+    """Return the lab that a Lab or plain tables describe, checked as a TOML file's. Raises ConfigError with every problem in one list.
 
-    `text` is what the tables were read from, if anything: problems are then given its lines.
+    `name` is what errors call it; `text` is what the tables were read from, if anything: problems are then given its lines.
     """
-    problems = schema_problems(data, Lab)
-    if problems:
-        raise _refusal(name, text, problems)
-    lab = msgspec.convert(data, Lab)
-    problems = list(cross_problems(lab))
-    if problems:
+    data = given if isinstance(given, dict) else _tables(given, name)
+    lab, problems = None, schema_problems(data, Lab)
+    if not problems:
+        lab = msgspec.convert(data, Lab)
+        problems += cross_problems(lab)
+    problems += name_problems(data)
+    if (kind := parameters_type(data)) is not None:
+        problems += _parameter_problems(data, kind, lab, {one.path for one in problems})
+    if lab is None or problems:
         raise _refusal(name, text, problems)
     return lab
+
+
+def _parameter_problems(
+    data: dict[str, Any], kind: type[TwinParameters], lab: Lab | None, named: set[tuple[str, ...]]
+) -> list[Problem]:
+    """Return what is wrong with a twin's parameters; against the lab only where that can be read, and no path of `named` again."""
+    parameters = data["twin"].get("parameters", {})
+    problems = [one for one in schema_problems(parameters, kind, ("twin", "parameters")) if one.path not in named]
+    if problems or lab is None:
+        return problems
+    return [one for one in msgspec.convert(parameters, kind).problems(lab) if one.path not in named]
+
+
+def _tables(lab: Lab, name: str) -> dict[str, Any]:
+    """Return a lab as plain tables. Raises ConfigError for values that no lab file could hold."""
+    try:
+        tables: dict[str, Any] = msgspec.to_builtins(lab)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{name}: holds a value that no lab file could: {error}; nothing was opened") from error
+    return tables
 
 
 def encode_lab(lab: Lab) -> bytes:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import combinations
 
 from qrt.config.address import stream_address
-from qrt.config.schema import Problem, nearest
+from qrt.errors import Problem, nearest
 from qrt.types import Lab, Line, Qubit
 
 NS_PER_S = 10**9

@@ -2,41 +2,29 @@
 
 msgspec converts quickly and stops at the first error; a person who writes a lab file wants all of them. So the declared
 types are read by introspection (`msgspec.inspect`), and the document is walked beside them. Types and bounds live in types.py
-alone: a field added there is checked here without a change. The unit in a message is the one that the key's name ends with.
+alone: a field added there is checked here without a change. The unit in a message is the one that the key's name ends with. A twin's
+own parameters are walked along the types that the twin declares.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import NODEFAULT, inspect
+
+from qrt.errors import Problem, nearest
 
 UNITS = {"hz": "Hz", "dbm": "dBm", "v": "V", "s": "s", "ns": "ns", "ps": "ps", "ticks": "ticks", "rad": "rad"}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9}  # what people have in mind who write a number too small, in Hz
 
 
-class Problem(NamedTuple):
-    """Something that does not hold: where in the document, and what about it."""
-
-    path: tuple[str, ...]
-    text: str
-
-
-def schema_problems(data: Any, kind: type) -> list[Problem]:
-    """Return every departure of `data` (as TOML gives it) from the type, in document order."""
-    return list(_walk((), data, inspect.type_info(kind)))
-
-
-def nearest(name: str, allowed: list[str]) -> str:
-    """Return the clause that names the nearest of the allowed names, and all of them."""
-    near = difflib.get_close_matches(name, allowed, 1, cutoff=0.5)
-    listed = ", ".join(allowed) if allowed else "none"
-    return f"did you mean {near[0]}? Allowed: {listed}" if near else f"allowed: {listed}"
+def schema_problems(data: Any, kind: type, path: tuple[str, ...] = ()) -> list[Problem]:
+    """Return every departure of `data`, as TOML gives it at that path, from the type, in document order."""
+    return list(_walk(path, data, inspect.type_info(kind)))
 
 
 def show(value: Any) -> str:
@@ -61,8 +49,12 @@ def _walk(path: tuple[str, ...], value: Any, kind: inspect.Type) -> Iterator[Pro
             if value not in kind.values or not isinstance(value, str):
                 allowed = sorted(str(choice) for choice in kind.values)
                 yield Problem(path, f"{show(value)} is not allowed; {nearest(str(value), allowed)}")
-        case inspect.UnionType():  # only `Struct | None`: TOML has no null, so what is written is the struct
-            yield from _walk(path, value, kind.types[0])
+        case inspect.BoolType():
+            if not isinstance(value, bool):
+                yield Problem(path, f"{show(value)} is not {_expected(path, kind)}")
+        case inspect.UnionType():  # only `something | None`: TOML has no null, so None is what a lab made in Python left out
+            if value is not None:
+                yield from _walk(path, value, _written(kind))
         case inspect.AnyType():
             yield from _finite(path, value)
         case _:
@@ -83,7 +75,7 @@ def _struct(path: tuple[str, ...], value: Any, kind: inspect.StructType) -> Iter
             yield Problem((*path, key), f"unknown key; {nearest(key, list(fields))}")
     for name, field in fields.items():
         if name not in value and field.default is NODEFAULT and field.default_factory is NODEFAULT:
-            yield Problem((*path, name), f"missing; {_expected(name, field.type)}")
+            yield Problem((*path, name), f"missing; {_expected((*path, name), field.type)}")
 
 
 def _names(path: tuple[str, ...], value: Any, kind: inspect.DictType) -> Iterator[Problem]:
@@ -93,8 +85,8 @@ def _names(path: tuple[str, ...], value: Any, kind: inspect.DictType) -> Iterato
             yield Problem(path, f"{show(value)} is not a table")
         yield from _finite(path, value)
         return
-    if not isinstance(value, dict) or not value:
-        yield Problem(path, f"{show(value)} is not a table of at least one [{'.'.join(path)}.<name>]")
+    if not isinstance(value, dict) or len(value) < (kind.min_length or 0):
+        yield Problem(path, f"{show(value)} is not {_expected(path, kind)}")
         return
     for name, inner in value.items():
         if not NAME.fullmatch(name):
@@ -104,7 +96,7 @@ def _names(path: tuple[str, ...], value: Any, kind: inspect.DictType) -> Iterato
 
 def _number(path: tuple[str, ...], value: Any, kind: inspect.FloatType | inspect.IntType) -> Iterator[Problem]:
     """Yield what is wrong with a number: its type, that it is none, its range."""
-    expected = _expected(path[-1], kind)
+    expected = _expected(path, kind)
     types = (int,) if isinstance(kind, inspect.IntType) else (int, float)
     if isinstance(value, bool) or not isinstance(value, types):
         yield Problem(path, f"{show(value)} is not {expected}")
@@ -140,20 +132,40 @@ def _hint(key: str, value: float, kind: inspect.FloatType | inspect.IntType) -> 
     return f"; for {value:g} GHz write {value * 1e9:g}" if f"{value * 1e9:g}" in fits else ""
 
 
-def _expected(key: str, kind: inspect.Type) -> str:
-    """Return what a key's value must be, with its unit and range, in words."""
+def _written(kind: inspect.UnionType) -> inspect.Type:
+    """Return the part of `something | None` that can be written."""
+    (part,) = (one for one in kind.types if not isinstance(one, inspect.NoneType))
+    return part
+
+
+def _unit(key: str) -> str:
+    """Return the unit that a key ends with, as ` in Hz` or ` in Hz/V`; nothing where it ends with none. A channel may follow: `_v_i`."""
+    head, _, per = key.rpartition("_per_")
+    if head:
+        units = [UNITS.get(head.rpartition("_")[2]), UNITS.get(per)]
+    else:
+        units = [UNITS.get(key.removesuffix("_i").removesuffix("_q").rpartition("_")[2])]
+    known = [one for one in units if one is not None]
+    return f" in {'/'.join(known)}" if len(known) == len(units) else ""
+
+
+def _expected(path: tuple[str, ...], kind: inspect.Type) -> str:
+    """Return what the value of the key at a path must be, with its unit and range, in words."""
     match kind:
         case inspect.FloatType() | inspect.IntType():
             noun = "a whole number" if isinstance(kind, inspect.IntType) else "a number"
-            suffix = key.rpartition("_")[2]
-            unit = f" in {UNITS[suffix]}" if suffix in UNITS else ""
             bounds = ((kind.gt, "above"), (kind.ge, "at least"), (kind.lt, "below"), (kind.le, "at most"))
             ranges = [f"{word} {bound:g}" for bound, word in bounds if bound is not None]
-            return f"{noun}{unit}{', ' if ranges else ''}{' and '.join(ranges)}"
+            return f"{noun}{_unit(path[-1])}{', ' if ranges else ''}{' and '.join(ranges)}"
         case inspect.StructType():
             return f"a table with the keys {', '.join(field.encode_name for field in kind.fields)}"
         case inspect.DictType():
-            return f"a table of at least one [{key}.<name>]"
+            least = "at least one " if kind.min_length else ""
+            return f"a table of {least}[{'.'.join(path)}.<name>]"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.UnionType():
+            return _expected(path, _written(kind))
         case _:
             return "a text"
 

@@ -2,6 +2,7 @@
 
     link     one instrument's session on its transport: commands, queries, set-then-verify
     switch   what every driver does: identify, go safe
+    trigger  what every driver of an instrument with a trigger does: wait for triggers, abort
     awg2     Q-RT,AWG2      dig1  Q-RT,DIG1      source1  Q-RT,SRC1
     lab      every instrument of a lab, opened, configured, uploaded to, and safe at the end
 

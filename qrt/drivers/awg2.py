@@ -10,12 +10,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
+from qrt.drivers import trigger
 from qrt.drivers.link import Link
 from qrt.drivers.switch import Driver
 from qrt.scpi import ReplyError, read_integer
 
 SAMPLE_BYTES = 2
-WAITING_FOR_TRIGGER = 32  # bit of the operation condition register
 CHANNELS = (1, 2)
 
 
@@ -58,12 +58,7 @@ class Awg2(Driver):
 
     def run(self, on: bool) -> None:  # noqa: FBT001 - the value itself
         """Wait for triggers (segments can be played), or abort (they can be written); read back."""
-        self.link.command("INITiate" if on else "ABORt")
-        if self._running() is not on:
-            raise self.link.error(
-                "INITiate" if on else "ABORt",
-                f"operation condition does not show {'' if on else 'no '}waiting for trigger",
-            )
+        trigger.run(self.link, on=on)
 
     def upload(self, channel: int, segments: Sequence[bytes]) -> None:
         """Make a channel's memory hold exactly these segments, by index. Little-endian int16 each."""
@@ -79,7 +74,7 @@ class Awg2(Driver):
         self.kept_count += len(segments) - len(changed)
         if not changed and not surplus:
             return
-        was_running = self._running()
+        was_running = trigger.is_running(self.link)
         if was_running:
             self.run(on=False)
         for index in surplus + [index for index in changed if index in stored]:
@@ -108,9 +103,6 @@ class Awg2(Driver):
             raise self.link.error(
                 message, f"segment read back differs at sample {at // SAMPLE_BYTES} of {len(data) // SAMPLE_BYTES}"
             )
-
-    def _running(self) -> bool:
-        return bool(int(self.link.query_number("STATus:OPERation:CONDition?")) & WAITING_FOR_TRIGGER)
 
     def _catalogue(self, channel: int) -> dict[int, tuple[int, int]]:
         """Return samples and CRC-32 of each segment in memory."""

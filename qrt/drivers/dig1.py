@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from qrt.drivers import trigger
 from qrt.drivers.switch import Driver
-
-WAITING_FOR_TRIGGER = 32  # bit of the operation condition register
 
 
 class Dig1(Driver):
@@ -26,9 +25,4 @@ class Dig1(Driver):
 
     def run(self, on: bool) -> None:  # noqa: FBT001 - the value itself
         """Wait for triggers, or abort; read back."""
-        message = "INITiate" if on else "ABORt"
-        self.link.command(message)
-        if bool(int(self.link.query_number("STATus:OPERation:CONDition?")) & WAITING_FOR_TRIGGER) is not on:
-            raise self.link.error(
-                message, f"operation condition does not show {'' if on else 'no '}waiting for trigger"
-            )
+        trigger.run(self.link, on=on)

@@ -126,15 +126,15 @@ class Link:
         self._session.close()
         self._transport.close()
 
-    def error(self, command: str, reason: str) -> InstrumentError:
-        """Return an error that names the instrument, the command, the reason, the elapsed time and the last messages."""
+    def error(self, command: str, reason: str, fix: str = "") -> InstrumentError:
+        """Return an error that names the instrument, the command, the reason, the elapsed time, the fix and the last messages."""
         newest_s = self._session.messages[-1][0] if self._session.messages else 0.0
         lines = [
             f"    {direction} {data!r} ({at_s - newest_s:+.3f} s)" for at_s, direction, data in self._session.messages
         ]
         last = "\n  last messages (> sent, < received):\n" + "\n".join(lines) if lines else ""
         return InstrumentError(
-            f"{self.name} at {self.address}: `{command}`: {reason} (after {self._elapsed_s:.3f} s){last}"
+            f"{self.name} at {self.address}: `{command}`: {reason} (after {self._elapsed_s:.3f} s){'; ' if fix else ''}{fix}{last}"
         )
 
     def _complaint(self) -> str:
@@ -152,8 +152,8 @@ class Link:
                 match step:
                     case Done(reply):
                         return reply
-                    case Failed(reason):
-                        raise self.error(what, reason)
+                    case Failed(reason, fix):
+                        raise self.error(what, reason, fix)
                     case _:
                         self._do(step)
         finally:
@@ -180,7 +180,7 @@ def open_link(name: str, address: str, timeout_s: float, library: Library | None
     try:
         transport = open_transport(address, library, timeout_s)
     except TransportError as error:
-        took = f"after {time.monotonic() - started_s:.2f} s"
+        said, took = str(error).rstrip(". "), f"(after {time.monotonic() - started_s:.2f} s)"
         fix = f"check that it is switched on and connected, and `instruments.{name}.address`"
-        raise InstrumentError(f"{name} at {address}: open: {error} {took}; {fix}") from error
+        raise InstrumentError(f"{name} at {address}: open: {said} {took}; {fix}") from error
     return Link(name, address, timeout_s, transport)

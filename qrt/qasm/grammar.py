@@ -6,6 +6,7 @@ listener of ours, which raises at the first error with line, column and ANTLR's 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NoReturn
 
 import openqasm3.parser
@@ -35,6 +36,21 @@ class _Listener(ErrorListener):  # type: ignore[misc]  # antlr4 has no types
         self, recognizer: Any, offendingSymbol: Any, line: int, column: int, msg: str, e: Any
     ) -> NoReturn:
         raise _Refusal(line, column, msg)
+
+
+def read_program(path: str | Path) -> str:
+    """Return the text of a program's file. Raises ProgramError if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProgramError(f"{path}: cannot be read: {error.strerror}; give the path of an OpenQASM 3 file") from error
+    except UnicodeDecodeError as error:
+        data = error.object
+        line, column = data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start)
+        where = Source(line, column, path=str(path)).where
+        raise ProgramError(
+            f"{where}not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start}; give the path of an OpenQASM 3 file"
+        ) from error
 
 
 def syntax_tree(text: str, path: str) -> ast.Program:

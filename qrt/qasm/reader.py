@@ -76,9 +76,7 @@ def parse_program(text: str, path: str) -> Program:
     tree = syntax_tree(text, path)
     reader = Reader(text, path)
     if tree.version is not None and tree.version.split(".")[0] != "3":
-        raise reader.refuse(
-            tree.statements[0] if tree.statements else tree, f"this is OpenQASM {tree.version}; supported: OPENQASM 3"
-        )
+        raise reader.refuse_version(tree.version)
     statements = reader.block(tree.statements)
     if not reader.qubit_names:
         raise ProgramError(f"{path}:1:1: the program has no qubit; declare one: qubit q;")
@@ -110,6 +108,14 @@ class Reader:
         """Return the error that `message` is about a node."""
         source = self.source(node)
         return ProgramError(f"{source.where}{message}\n    {source.text}")
+
+    def refuse_version(self, version: str) -> ProgramError:
+        """Return the error that the program is of another OpenQASM; the parser keeps no place of that statement, so it is looked for."""
+        begins = (k for k, line in enumerate(self._lines, 1) if line.lstrip().startswith("OPENQASM"))
+        line = next(begins, 1)
+        column = self._lines[line - 1].find("OPENQASM") + 1 or 1
+        source = Source(line, column, self._lines[line - 1].strip(), self._path)
+        return ProgramError(f"{source.where}this is OpenQASM {version}; supported: OPENQASM 3\n    {source.text}")
 
     def unsupported(self, node: ast.QASMNode, construct: str) -> ProgramError:
         """Return the error that a construct of the language is beyond this lab."""

@@ -115,6 +115,15 @@ def _errors(qubit: QubitCalibration) -> tuple[float, float, float]:
     return error0, error1, 1.0 - error0 - error1
 
 
+def effective_shots(value: float, variance: float) -> float:
+    """Return how many independent shots with a perfect readout would give the same shot error: (1 - value^2) / variance.
+
+    variance: of `value`, from shot noise alone. 0 where nothing can be said: where the variance is 0, since all shots agreed, and where
+    |value| >= 1, since a perfect readout of such a mean has no spread.
+    """
+    return (1.0 - min(value**2, 1.0)) / variance if variance > 0.0 else 0.0
+
+
 def combine(
     sums: Sums,
     observables: Sequence[Observable],
@@ -145,7 +154,7 @@ def combine(
                 ),
                 raw_stderr=float(raw_variance**0.5),
                 shots=sums.shots,
-                effective_shots=float(sums.weight[index]) ** 2 / square if square > 0.0 else 0.0,
+                effective_shots=effective_shots(means[bits], shot),
             )
         )
     return tuple(estimates)

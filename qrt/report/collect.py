@@ -48,12 +48,12 @@ def bars(timeline: Timeline, pulses: Pulses, tick_ns: float) -> tuple[Bar, ...]:
     readouts = {
         play.envelope for block in pulses.blocks.values() for play in _plays(block) if play.frame.endswith(".readout")
     }
-    slack = {(event.sequencer, event.operands): event.slack_ticks for event in timeline.events if event.kind == "if"}
+    slack = {(event.sequencer, event.decides): event.slack_ticks for event in timeline.events if event.kind == "if"}
     found: list[Bar] = []
     for events in _statements(timeline, readouts):
         first, last = events[0], events[-1]
-        kind = "capture" if first.kind == "capture" else "readout" if _envelope(first) in readouts else "drive"
-        spare = slack.get((first.sequencer, first.condition.rpartition(", ")[2]))
+        kind = "capture" if first.kind == "capture" else "readout" if first.envelope in readouts else "drive"
+        spare = slack.get((first.sequencer, first.branches[-1].number)) if first.branches else None
         found.append(
             Bar(
                 row=f"{first.sequencer} {kind}",
@@ -62,7 +62,7 @@ def bars(timeline: Timeline, pulses: Pulses, tick_ns: float) -> tuple[Bar, ...]:
                 start_ns=first.tick * tick_ns,
                 duration_ns=(last.tick + last.duration_ticks - first.tick) * tick_ns,
                 slack_ns=None if spare is None else spare * tick_ns,
-                conditional=bool(first.condition),
+                conditional=bool(first.branches),
                 line=first.source.line,
                 source=first.source.text.partition("//")[0].strip(),
             )
@@ -81,11 +81,11 @@ def decisions(timeline: Timeline, pulses: Pulses) -> tuple[Deciding, ...]:
     found = []
     for events in _statements(timeline, readouts):
         first, last = events[0], events[-1]
-        bit = first.condition.removesuffix(" is 1")
-        if first.kind != "play" or _envelope(first) in readouts or bit == first.condition:
+        if first.kind != "play" or first.envelope in readouts or [side.outcome for side in first.branches] != [1]:
             continue
+        (bit,) = first.branches[0].bits
         own = [event for event in captures if event.sequencer == first.sequencer]
-        before = [event for event in own if event.operands.endswith(f" -> {bit}") and _end(event) <= first.tick]
+        before = [event for event in own if event.bit == bit and _end(event) <= first.tick]
         after = [event for event in own if event.tick >= _end(last)]
         if before:
             found.append(Deciding(first.sequencer, before[-1], first, last, after[0] if after else None))
@@ -104,8 +104,8 @@ def reset(
     by_name = {estimate.name: estimate for estimate in estimates}
     tick_ns = lab.timing.tick_ps / 1000
     for one in found:
-        before = by_name.get(f"Z({_bit(one.capture)})")
-        after = by_name.get(f"Z({_bit(one.following)})") if one.following is not None else None
+        before = by_name.get(f"Z({one.capture.bit})")
+        after = by_name.get(f"Z({one.following.bit})") if one.following is not None else None
         if before is None or after is None or one.following is None or one.qubit not in calibration.qubits:
             continue
         qubit = calibration.qubits[one.qubit]
@@ -186,14 +186,14 @@ def limits(*, simulated: bool) -> tuple[str, ...]:
 def _statements(timeline: Timeline, readouts: set[str]) -> Iterator[list[Event]]:
     """Yield plays and captures, those drive plays together that belong to one statement and follow one another without a gap."""
     chosen = [event for event in timeline.events if event.kind in {"play", "capture"}]
-    chosen.sort(key=lambda event: (event.sequencer, event.kind, event.condition, event.tick))
+    chosen.sort(key=lambda event: (event.sequencer, event.kind, event.branches, event.tick))
     group: list[Event] = chosen[:1]
     for before, event in pairwise(chosen):
         together = (
             event.kind == "play"
-            and _envelope(event) not in readouts
-            and _envelope(before) not in readouts
-            and (before.sequencer, before.kind, before.condition) == (event.sequencer, event.kind, event.condition)
+            and event.envelope not in readouts
+            and before.envelope not in readouts
+            and (before.sequencer, before.kind, before.branches) == (event.sequencer, event.kind, event.branches)
             and (before.source.line, before.source.column) == (event.source.line, event.source.column)
             and _end(before) == event.tick
         )
@@ -218,16 +218,8 @@ def _label(event: Event, kind: str) -> str:
     if kind == "readout":
         return ""
     statement = event.source.text[max(event.source.column - 1, 0) :].partition("//")[0].partition(";")[0].strip()
-    text = f"→ {_bit(event)}" if kind == "capture" and " -> " in event.operands else statement or _envelope(event)
+    text = f"→ {event.bit}" if kind == "capture" and event.bit else statement or event.envelope
     return text if len(text) <= LABEL_SIZE_MAX else text[: LABEL_SIZE_MAX - 1] + "…"
-
-
-def _envelope(event: Event) -> str:
-    return event.operands.partition(" x ")[0]
-
-
-def _bit(event: Event) -> str:
-    return event.operands.rpartition(" -> ")[2]
 
 
 def _end(event: Event) -> int:

@@ -38,6 +38,15 @@ BYTES_SHOWN = 96
 FENCE_ATTEMPTS = 3
 TOKEN_BASE = 156  # digits of the token: 100..255, so that all tokens have the same length
 TOKEN_COUNT = TOKEN_BASE**3
+FIX_SILENT = (
+    "check that it is switched on and connected and that its `address` is right; end other programs that talk to it; if it hangs, "
+    "switch it off and on"
+)
+FIX_STRAY = (
+    "end other programs that talk to it, check that an instrument that speaks SCPI is at its `address` (on a serial line: the speed, too); "
+    "if it babbles on, switch it off and on"
+)
+FIX_LATE = "if it only needs longer, raise its `timeout_s` in the lab file; if it hangs, switch it off and on"
 
 
 class State(Enum):
@@ -131,9 +140,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Step: the request failed; the reason is one sentence."""
+    """Step: the request failed: the reason, and what to do next where there is more than to read it."""
 
     reason: str
+    fix: str = ""
 
 
 Step = Clear | Send | Receive | Done | Failed
@@ -233,7 +243,7 @@ class Session:
             return
         if not data:
             self.counters.timeout_count += 1
-            self._break(work, self._what_is_missing(work))
+            self._break(work, self._what_is_missing(work), fix=FIX_LATE)
             return
         try:
             reply = self._read_block(work, data) if work.block is not None else self._read_line(work, data)
@@ -270,7 +280,7 @@ class Session:
             work.ending = None
             self._work = None
             came = f"{work.stray_bytes} bytes came, but not the token" if work.stray_bytes else "no reply at all"
-            return Failed(f"the session could not be fenced: {came}")
+            return Failed(f"the session could not be fenced: {came}", FIX_STRAY if work.stray_bytes else FIX_SILENT)
         work.fence_deadline_s = now_s + (work.deadline_s - now_s) / work.fences_left
         work.fences_left -= 1
         work.fence_buffer.clear()
@@ -315,7 +325,7 @@ class Session:
                 work.block = BlockReader(size_max, size_expected)
         return self._hand_out(Send(request.message + b"\n", work.deadline_s), now_s)
 
-    def _break(self, work: _Work, reason: str, *, repeat: bool = False) -> None:
+    def _break(self, work: _Work, reason: str, *, repeat: bool = False, fix: str = "") -> None:
         """Poison the session; ask again if the request allows it and time is left, else end with the reason."""
         if self.state is not State.POISONED:
             self._move(Event.BREAK)
@@ -323,7 +333,7 @@ class Session:
             work.retries_left -= 1
             self.counters.retry_count += 1
             return
-        work.ending = Failed(reason)
+        work.ending = Failed(reason, fix)
 
     def _read_line(self, work: _Work, data: bytes) -> bytes | None:
         """Return the line if `data` ends it. Raises ReplyError."""

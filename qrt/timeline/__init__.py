@@ -6,7 +6,8 @@ between sequencers that share bits. The result also carries what the compiler ne
 decides and the tick at which its two sides join again.
 """
 
+from qrt.timeline.events import COLUMNS, Branch, Event, Step, Timeline, format_timeline
 from qrt.timeline.order import Order
-from qrt.timeline.walk import COLUMNS, Event, Step, Timeline, format_timeline, schedule
+from qrt.timeline.walk import schedule
 
-__all__ = ["COLUMNS", "Event", "Order", "Step", "Timeline", "format_timeline", "schedule"]
+__all__ = ["COLUMNS", "Branch", "Event", "Order", "Step", "Timeline", "format_timeline", "schedule"]

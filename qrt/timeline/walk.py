@@ -12,12 +12,11 @@ without moving anything. A branch that had to wait for its outcome has slack 0, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from qrt.errors import ProgramError
+from qrt.timeline.events import Branch, Event, Path, Step, Timeline
 from qrt.timeline.limits import Interval, check_grid, check_intervals
 from qrt.timeline.order import Order
 from qrt.types import (
@@ -35,51 +34,12 @@ from qrt.types import (
     WriteBit,
 )
 
-COLUMNS = ("tick", "duration", "slack", "sequencer", "event", "operands", "condition", "line", "source")
-
-# Where an operation stands in its sequencer's block: index, then for each branch around it the side (0 then, 1 otherwise) and
-# the index inside.
-Path = tuple[int, ...]
-
-
-class Step(NamedTuple):
-    """One operation of one sequencer."""
-
-    sequencer: str
-    path: Path
-
-
-class Event(msgspec.Struct, frozen=True):
-    """Something that a sequencer does at a tick of the shot, if the condition holds."""
-
-    sequencer: str
-    tick: int
-    duration_ticks: int
-    kind: str  # play, capture, wait, phase, frequency, sync, if, pad, write
-    operands: str
-    slack_ticks: int | None  # of branches: due tick - tick at which the outcomes are ready
-    condition: str  # "" always, else such as "c[0] is 1"
-    source: Source
-
-
-class Timeline(msgspec.Struct, frozen=True):
-    """A shot as it will run. Ticks count from the shot's start."""
-
-    events: tuple[Event, ...]  # by tick
-    shot_ticks: int  # until the last cursor and the last capture have ended
-    period_ticks: int
-    branch_ticks: Mapping[Step, int]  # at which a branch decides
-    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet
-    tone_indices: Mapping[
-        Step, int | None
-    ]  # of captures: the how-manieth readout tone of the qubit they see, if static
-
 
 def schedule(pulses: Pulses, limits: PortLimits) -> Timeline:
     """Return the timeline of a shot. Raises ProgramError where the shot cannot run as it stands, or is not static."""
     walk = _Walk(pulses, limits)
     state = _State(pulses.blocks)
-    walk.block(state, pulses.blocks, dict.fromkeys(pulses.blocks, ()), ())
+    walk.block(state, pulses.blocks, dict.fromkeys(pulses.blocks, ()))
     check_intervals(walk.captures, walk.plays, limits)
     rank = {name: index for index, name in enumerate(pulses.blocks)}
     events = sorted(walk.events, key=lambda event: (event.tick, rank[event.sequencer]))
@@ -94,24 +54,6 @@ def schedule(pulses: Pulses, limits: PortLimits) -> Timeline:
             f"{late.tick + late.duration_ticks}"
         )
     return Timeline(tuple(events), shot_ticks, period, walk.branch_ticks, walk.join_ticks, walk.tone_indices)
-
-
-def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
-    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, an empty slack is no branch."""
-    return [
-        (
-            str(event.tick),
-            str(event.duration_ticks),
-            "" if event.slack_ticks is None else str(event.slack_ticks),
-            event.sequencer,
-            event.kind,
-            event.operands,
-            event.condition,
-            str(event.source.line or ""),
-            event.source.text,
-        )
-        for event in timeline.events
-    ]
 
 
 class _State:
@@ -152,12 +94,10 @@ class _Walk:
         self.join_ticks: dict[Step, int] = {}
         self.tone_indices: dict[Step, int | None] = {}
         self._peaks = {name: float(np.abs(samples).max(initial=0.0)) for name, samples in pulses.envelopes.items()}
-        self._sides: tuple[tuple[int, int, str], ...] = ()  # branches around the walk: number, side, words
+        self._sides: tuple[Branch, ...] = ()  # around the walk
         self._branch_count = 0
 
-    def block(
-        self, state: _State, blocks: Mapping[str, tuple[Op, ...]], paths: Mapping[str, Path], around: tuple[str, ...]
-    ) -> None:
+    def block(self, state: _State, blocks: Mapping[str, tuple[Op, ...]], paths: Mapping[str, Path]) -> None:
         """Advance the sequencers through their blocks, side by side, to the ends."""
         index = dict.fromkeys(blocks, 0)
         parked: dict[str, Sync | If] = {}
@@ -171,7 +111,7 @@ class _Walk:
                 if isinstance(op, Sync):
                     self._sync(state, group, op)
                 elif group:
-                    ends = not around and all(index[member] == len(blocks[member]) - 1 for member in group)
+                    ends = not self._sides and all(index[member] == len(blocks[member]) - 1 for member in group)
                     self._branch(state, {member: parked[member] for member in group}, steps, ends=ends)  # type: ignore[misc]
                 for member in group:
                     del parked[member]
@@ -209,7 +149,13 @@ class _Walk:
                 self._access(state, name, op.bit, op.source, write=True)
                 settled = max(tick, state.ready.get(op.bit, 0))
                 self._event(
-                    name, tick, settled - tick, "write", op.source, operands=f"{self._bit(op.bit)} = {op.value}"
+                    name,
+                    tick,
+                    settled - tick,
+                    "write",
+                    op.source,
+                    operands=f"{self._bit(op.bit)} = {op.value}",
+                    bit=self._bit(op.bit),
                 )
                 state.cursors[name] = state.ready[op.bit] = settled
 
@@ -218,7 +164,8 @@ class _Walk:
         tick = state.cursors[name]
         check_grid(tick, f"the play of {op.envelope}", op.source, self.limits)
         duration = len(self.pulses.envelopes[op.envelope]) * self.limits.sample_ticks
-        self._event(name, tick, duration, "play", op.source, operands=f"{op.envelope} x {op.amplitude:.6g}")
+        words = f"{op.envelope} x {op.amplitude:.6g}"
+        self._event(name, tick, duration, "play", op.source, operands=words, envelope=op.envelope)
         line = self.pulses.frames[op.frame].line
         peak = abs(op.amplitude) * self._peaks[op.envelope]
         self.plays.setdefault(line, []).append(Interval(tick, tick + duration, self._branches(), peak, op.source))
@@ -237,11 +184,12 @@ class _Walk:
         if not 1 <= samples <= self.limits.capture_samples_max:
             raise ProgramError(
                 f"{op.source.where}a capture of {samples} samples for {weights.qubit}; the port takes 1 to "
-                f"{self.limits.capture_samples_max}: change readout.duration_ns"
+                f"{self.limits.capture_samples_max}: change qubits.{weights.qubit}.readout.duration_ns"
             )
         end = tick + samples * self.limits.sample_ticks
-        target = "" if op.bit is None else f" -> {self._bit(op.bit)}"
-        self._event(name, tick, end - tick, "capture", op.source, operands=f"{op.weights}{target}")
+        bit = "" if op.bit is None else self._bit(op.bit)
+        words = f"{op.weights} -> {bit}" if bit else op.weights
+        self._event(name, tick, end - tick, "capture", op.source, operands=words, bit=bit)
         self.captures.append(Interval(tick, end, self._branches(), 0.0, op.source))
         frame = f"{weights.qubit}.readout"
         sees = any(isinstance(after, Play) and after.frame == frame for after in following)
@@ -267,16 +215,17 @@ class _Walk:
     def _branch(self, state: _State, group: Mapping[str, If], steps: Mapping[str, Step], *, ends: bool) -> None:
         """Walk both sides of a branch and join them."""
         first = next(iter(group.values()))
-        for name, op in group.items():
-            self._decide(state, steps[name], op)
         number = self._branch_count = self._branch_count + 1
+        names = tuple(self._bit(bit) for bit in first.bits)
+        sides = [Branch(number, otherwise, names, first.value) for otherwise in (False, True)]
+        for name, op in group.items():
+            self._decide(state, steps[name], op, sides[0])
         around, states = self._sides, (state.copy(), state.copy())
-        words = self._words(first)
         for side, chosen in enumerate(states):
-            self._sides = (*around, (number, side, words[side]))
+            self._sides = (*around, sides[side])
             blocks = {name: op.otherwise if side else op.then for name, op in group.items()}
             paths = {name: (*steps[name].path, side) for name in group}
-            self.block(chosen, blocks, paths, (*(words for _, _, words in around), words[side]))
+            self.block(chosen, blocks, paths)
         for name, op in group.items():
             cursors = [chosen.cursors[name] for chosen in states]
             join = max(cursors)
@@ -287,13 +236,13 @@ class _Walk:
                     f"{op.source.where}a branch of variable duration ({cursors[0]} or {cursors[1]} ticks): what follows has no static tick"
                 )
             for side, cursor in enumerate(cursors):
-                self._sides = (*around, (number, side, words[side]))
+                self._sides = (*around, sides[side])
                 if op.pad and cursor < join:
                     self._event(name, cursor, join - cursor, "pad", op.source)
         self._sides = around
         state.join(*states)
 
-    def _decide(self, state: _State, step: Step, op: If) -> None:
+    def _decide(self, state: _State, step: Step, op: If, side: Branch) -> None:
         """Move the cursor to the tick at which the branch can decide."""
         name = step.sequencer
         for bit in op.bits:
@@ -301,7 +250,8 @@ class _Walk:
         cursor = state.cursors[name]
         ready = max((state.ready.get(bit, 0) for bit in op.bits), default=0)
         due = max(cursor, ready)
-        self._event(name, cursor, due - cursor, "if", op.source, operands=self._words(op)[0], slack=due - ready)
+        slack = due - ready
+        self._event(name, cursor, due - cursor, "if", op.source, operands=side.words, slack=slack, decides=side.number)
         state.cursors[name] = self.branch_ticks[step] = due
 
     def _on_grid(self, tick: int) -> int:
@@ -331,23 +281,33 @@ class _Walk:
         *,
         operands: str = "",
         slack: int | None = None,
+        envelope: str = "",
+        bit: str = "",
+        decides: int | None = None,
     ) -> None:
         """Note an event under the conditions of the branches around it."""
-        condition = ", ".join(words for _, _, words in self._sides)
-        self.events.append(Event(name, tick, duration, kind, operands, slack, condition, source))
+        self.events.append(
+            Event(
+                sequencer=name,
+                tick=tick,
+                duration_ticks=duration,
+                kind=kind,
+                operands=operands,
+                slack_ticks=slack,
+                condition=", ".join(side.words for side in self._sides),
+                source=source,
+                branches=self._sides,
+                envelope=envelope,
+                bit=bit,
+                decides=decides,
+            )
+        )
 
     def _branches(self) -> tuple[tuple[int, int], ...]:
-        return tuple((number, side) for number, side, _ in self._sides)
+        return tuple((side.number, int(side.otherwise)) for side in self._sides)
 
     def _bit(self, bit: int) -> str:
         return self.pulses.bits[bit] if bit < len(self.pulses.bits) else f"bit {bit}"
-
-    def _words(self, op: If) -> tuple[str, str]:
-        names = " ".join(self._bit(bit) for bit in reversed(op.bits))
-        if len(op.bits) == 1 and op.value in {0, 1}:
-            return f"{names} is {op.value}", f"{names} is {1 - op.value}"
-        value = f"{op.value:0{max(len(op.bits), 1)}b}"
-        return f"{names} is {value}", f"{names} is not {value}"
 
 
 def _meeting(name: str, parked: Mapping[str, Sync | If]) -> list[str]:
