@@ -199,6 +199,7 @@ class Session:
             stack.enter_context(loop)
             started_s = time.monotonic()
             report = self.loop.play(loop, lambda: self.events(Progress(self.record.durable_shot, self.shots)))
+        self.events(Progress(self.record.durable_shot, self.shots))
         truth = self.loop.truth if self.lab.twin is not None else None
         estimates = () if estimating is None else with_truth(estimating.estimates, self.observables, truth)
         return _Played(report, recording.ended_s - started_s, recording.failure, estimates, truth)

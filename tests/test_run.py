@@ -73,6 +73,7 @@ def test_events_come_in_order(two):
     assert told[2].folder == str(result.folder)
     assert told[2].stream.startswith("tcp://127.0.0.1:")
     done = [event.done for event in told if isinstance(event, Progress)]
+    assert done[-1] == result.summary.shots
     assert done == sorted(done)
 
 
