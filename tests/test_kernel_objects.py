@@ -1,4 +1,4 @@
-"""What the core's objects ask of the C library: no heap and no text."""
+"""What the objects of both C halves ask of the C library: no heap and no text."""
 
 import importlib.util
 import subprocess
@@ -14,7 +14,7 @@ def test_objects_import_neither_heap_nor_text(project, tmp_path):
     spec = importlib.util.spec_from_file_location("ffi_build", project / "ffi/build.py")
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
-    sources = [str(path) for path in sorted((project / "ffi/core").glob("*.c"))]
+    sources = [str(path) for half in ("core", "plant") for path in sorted((project / "ffi" / half).glob("*.c"))]
     flags = [*build.FLAGS, "-O1", f"-I{project / 'ffi'}"]
     subprocess.run(["gcc", *flags, "-c", *sources], cwd=tmp_path, check=True)
     objects = sorted(map(str, tmp_path.glob("*.o")))
