@@ -61,6 +61,7 @@ class Image(msgspec.Struct, frozen=True):
     segments: tuple[Segments, ...]
     seed: int
     idle_s: float
+    state_crc: int = 0  # CRC-32 of `state`: it is trusted bit by bit once it is restored
 
 
 class ArmedPort:
@@ -105,6 +106,10 @@ def plant_from_bytes(data: bytes) -> ArmedPort:
         raise RecordError(f"these {len(data)} bytes are no armed plant: {error}") from error
     if image.version != IMAGE_VERSION:
         raise RecordError(f"an armed plant of version {image.version}; this program reads version {IMAGE_VERSION}")
+    if zlib.crc32(image.state or b"") != image.state_crc:
+        raise RecordError(
+            "an armed plant whose saved state does not match its CRC-32: changed or damaged; replay a whole copy"
+        )
     try:
         return ArmedPort(image)
     except (ValueError, ConfigError) as error:
@@ -159,7 +164,7 @@ class TwoTransmons:
         if previous is not None:
             previous.plant.start(0, 0.0)  # ends what an aborted run may have left under way
             state = previous.plant.save()
-        image = Image(IMAGE_VERSION, config, state, segments, seed, idle_s)
+        image = Image(IMAGE_VERSION, config, state, segments, seed, idle_s, zlib.crc32(state or b""))
         plant = None
         if previous is not None and (previous.image.config, previous.image.segments) == (config, segments):
             plant = previous.plant  # its cached responses stay

@@ -141,7 +141,7 @@ def test_the_same_bytes_make_the_same_samples(bench: Bench, rng: np.random.Gener
     assert np.array_equal(capture(replayed), samples)
     assert np.array_equal(replayed.truth().population_sum, again.truth().population_sum)
     assert samples.std() > 0
-    for change in ({"seed": 5}, {"state": None}, {"idle_s": 1e-3}):
+    for change in ({"seed": 5}, {"state": None, "state_crc": 0}, {"idle_s": 1e-3}):
         other = msgspec.msgpack.encode(msgspec.structs.replace(again.image, **change))
         assert not np.array_equal(capture(plant_from_bytes(other)), samples)
 
@@ -218,6 +218,17 @@ def test_bytes_that_are_no_plant(bench: Bench, cut: int) -> None:
     bench.twin.arm(1, 0.0)
     with pytest.raises(RecordError, match="armed plant"):
         plant_from_bytes(bench.twin.plant_bytes()[:cut])
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_flipped_bit_of_the_saved_state_is_refused_before_anything_runs_on_it(bench: Bench, place: int) -> None:
+    bench.twin.arm(1, 0.0)
+    image = bench.twin.arm(1, 0.0).image  # the second arm goes on from a saved state
+    assert image.state is not None
+    state = bytearray(image.state)
+    state[place] ^= 1
+    with pytest.raises(RecordError, match="CRC-32"):
+        plant_from_bytes(msgspec.msgpack.encode(msgspec.structs.replace(image, state=bytes(state))))
 
 
 def test_another_version_is_named(bench: Bench) -> None:
