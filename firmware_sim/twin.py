@@ -15,6 +15,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from fractions import Fraction
 from math import tau
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +28,7 @@ from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
 from qrt.firmware_sim.faults import faulty_instrument
 from qrt.firmware_sim.models import MODELS
-from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, read_parameters
+from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, Trigger, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
 from qrt.firmware_sim.serial import SerialRack
@@ -37,6 +38,7 @@ from qrt.types import Lab, Line, PortLimits, Timing, Truth
 
 SERIAL_PREFIX = "serial:"
 REFERENCE_DBM = 10.0  # the level at which a line's volts are those of its generator
+FS_PER_NS = 10**6
 IMAGE_VERSION = 1
 OUTSTANDING_MAX = 16  # captures at once, as qrt_port.h allows
 
@@ -237,6 +239,8 @@ class TwoTransmons:
             sample_ticks=timing.sample_ticks,
             feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
             granularity_ticks=_granularity_ticks(port, timing),
+            trigger_period_fs=_trigger_period_fs(parameters.trigger, timing),
+            trigger_jitter_ns=0 if parameters.trigger is None else int(parameters.trigger.jitter_ns),
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
             segment_samples_max=MEMORY_SAMPLES,
@@ -316,6 +320,13 @@ def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:
 
 def _granularity_ticks(port: Port, timing: Timing) -> int:
     return timing.sample_ticks if port.granularity_ns is None else _ticks(port.granularity_ns, timing.tick_ps)
+
+
+def _trigger_period_fs(trigger: Trigger | None, timing: Timing) -> int:
+    """Return how often the hardware starts a shot, by the host's clock; 0 where it does not."""
+    if trigger is None:
+        return 0
+    return round(Fraction(repr(timing.shot_period_ns)) * FS_PER_NS * (1 + Fraction(repr(trigger.drift_ppm)) / 10**6))
 
 
 def _ticks(duration_ns: float, tick_ps: int) -> int:
