@@ -8,7 +8,7 @@
 #define DUTY_PERMILLE 900 /* of a real-time thread: the system stops one that takes 95 % of a second */
 #define SPIN_NS_MAX 100000000
 
-static qrt_status check_ring(const qrt_ring *ring, uint32_t slot_size)
+qrt_status qrt_check_ring(const qrt_ring *ring, uint32_t slot_size)
 {
     qrt_status status = qrt_ring_check(ring, SIZE_MAX);
     return status == QRT_OK && qrt_ring_slot_size(ring) != slot_size ? QRT_ERR_ARGUMENT : status;
@@ -24,15 +24,15 @@ static qrt_status check_rings(const qrt_kernel_config *c)
     if (c->rows == NULL || (raw_samples > 0 && c->raw == NULL)) {
         return QRT_ERR_ARGUMENT;
     }
-    qrt_status status = check_ring(c->rows, qrt_row_size(c->sequence.capture_count, c->sequence.emit_count));
+    qrt_status status = qrt_check_ring(c->rows, qrt_row_size(c->sequence.capture_count, c->sequence.emit_count));
     if (status == QRT_OK && c->lateness != NULL) {
-        status = check_ring(c->lateness, 8);
+        status = qrt_check_ring(c->lateness, 8);
     }
     if (status == QRT_OK && c->misses != NULL) {
-        status = check_ring(c->misses, sizeof(qrt_miss));
+        status = qrt_check_ring(c->misses, sizeof(qrt_miss));
     }
     if (status == QRT_OK && raw_samples > 0) {
-        status = check_ring(c->raw, QRT_RAW_HEAD_SIZE + (raw_samples * 2 + 7) / 8 * 8);
+        status = qrt_check_ring(c->raw, QRT_RAW_HEAD_SIZE + (raw_samples * 2 + 7) / 8 * 8);
     }
     return status;
 }
@@ -69,6 +69,16 @@ static qrt_status check_pace(const qrt_kernel_config *c)
     return valid ? QRT_OK : QRT_ERR_ARGUMENT;
 }
 
+bool qrt_periods_fit(const qrt_kernel_config *c, int64_t shots_left, __int128 periods_before)
+{
+    __int128 periods_max = (__int128)shots_left * ((int64_t)c->sequence.stretch_max + 1) + periods_before;
+    if (periods_max > INT64_MAX / 8) {
+        return false;
+    }
+    __int128 end_ticks = periods_max * c->sequence.period_ticks;
+    return end_ticks <= INT64_MAX / 8 && end_ticks * c->tick_ps / 1000 <= INT64_MAX / 8;
+}
+
 static qrt_status check_numbers(const qrt_kernel_config *c)
 {
     bool choices = (c->pacing == QRT_PACING_VIRTUAL || c->pacing == QRT_PACING_REAL) &&
@@ -79,12 +89,7 @@ static qrt_status check_numbers(const qrt_kernel_config *c)
     if (!choices || !times || !shots) {
         return QRT_ERR_ARGUMENT;
     }
-    __int128 periods_max = (__int128)c->shot_count * ((int64_t)c->sequence.stretch_max + 1) + c->shot_first + c->stretched_first;
-    if (periods_max > INT64_MAX / 8) {
-        return QRT_ERR_ARGUMENT;
-    }
-    __int128 end_ticks = periods_max * c->sequence.period_ticks;
-    bool fits = end_ticks <= INT64_MAX / 8 && end_ticks * c->tick_ps / 1000 <= INT64_MAX / 8; /* as ticks and as ns */
+    bool fits = qrt_periods_fit(c, c->shot_count, (__int128)c->shot_first + c->stretched_first);
     return fits ? QRT_OK : QRT_ERR_ARGUMENT;
 }
 
@@ -114,6 +119,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     status = status == QRT_OK ? check_pace(config) : status;
     status = status == QRT_OK ? check_rings(config) : status;
     status = status == QRT_OK ? check_skips(config) : status;
+    status = status == QRT_OK ? qrt_epochs_check(config) : status;
     report_out->status = status;
     if (status != QRT_OK) {
         return status;
@@ -126,6 +132,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     kernel->stretched = config->stretched_first;
     kernel->periods_taken = 1;
     kernel->sweep_point = -1;
+    qrt_epochs_begin(kernel);
     qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = -1;
     for (uint32_t capture = 0; capture < config->sequence.capture_count; capture++) {

@@ -104,7 +104,7 @@ static void take_slots(qrt_kernel *k)
 {
     int64_t point = qrt_sweep_point(&k->config.sweep, k->shot_index);
     if (point != k->sweep_point) {
-        qrt_sweep_slots_at(k->slots, &k->config.sweep, point);
+        qrt_sweep_slots_at(k->slots, &k->config.sweep, k->epoch_values, point);
         k->sweep_point = point;
     }
 }

@@ -5,7 +5,7 @@
  * else is common, so that all give the same rows.
  *
  * A shot starts at a multiple of the period: the one after its predecessor, or, where that was stretched, the first at which it is
- * over.
+ * over; where the run pauses for an epoch (epochs.c), a later one.
  *
  * A stop or abort is seen at the latest after SLICE_NS of sleeping (real.c). Whatever ends the loop, the port is made safe, then
  * the rings are closed.
@@ -59,6 +59,7 @@ static void *run_thread(void *argument)
     begun_ns += is_real ? k->config.start_delay_ns : 0;
     k->origin_ns = begun_ns;
     k->report.status = run_shots(k);
+    qrt_epochs_end(k);
     k->report.wall_ns = qrt_clock_now_ns() - begun_ns;
     k->report.wall_ns = k->report.wall_ns > 0 ? k->report.wall_ns : 0; /* stopped before the first release */
     k->report.ran_ns = qrt_clock_ran_ns() - ran_ns;

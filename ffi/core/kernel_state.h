@@ -7,7 +7,7 @@
 #include "pace.h"
 #include "sequencer.h"
 
-#define QRT_NAP_NS 50000     /* virtual pacing, waiting for another thread */
+#define QRT_NAP_NS 50000     /* waiting for another thread */
 #define QRT_RAW_HEAD_SIZE 16 /* of a slot of the raw ring */
 
 enum { REQUEST_STOP = 1, REQUEST_ABORT = 2 }; /* bits */
@@ -26,8 +26,12 @@ struct qrt_kernel {
     /* The loop's own. */
     int64_t shot_index;
     int64_t periods_taken;  /* by the previous shot: 1, or more where it was stretched */
-    int64_t stretched;      /* periods by which the shots so far were stretched, since the run's start */
-    int64_t sweep_point;    /* whose slots these are; -1: none yet */
+    int64_t stretched;      /* periods by which the shots so far were stretched or paused, since the run's start */
+    int64_t epoch;          /* number of the one in force */
+    int64_t epoch_due;      /* the next one that is due ... */
+    int64_t epoch_due_shot; /* ... at this shot; INT64_MAX without a ring */
+    int64_t epoch_values[QRT_EPOCH_VALUES_MAX];
+    int64_t sweep_point;    /* whose slots these are; -1: none yet, or an epoch has come */
     int64_t slots[QRT_SLOTS_MAX];
     int64_t origin_ns;
     int64_t lateness_ns;   /* of the shot in hand */
@@ -63,6 +67,21 @@ void qrt_rows_skip(qrt_kernel *k, qrt_row *row); /* the shot in hand, whole */
 void qrt_rows_miss(qrt_kernel *k, const qrt_miss *miss);
 uint8_t *qrt_rows_outcomes(qrt_row *row);
 int64_t *qrt_rows_iq(qrt_row *row);
+
+/* epochs.c. Before the first shot; at each shot, which takes the epoch that is due at it, once; after the last. `is_due`: not taken
+ * yet. Take returns QRT_OK, also where a stop ended the wait, or what the run ends with. */
+void qrt_epochs_begin(qrt_kernel *k);
+bool qrt_epochs_is_due(const qrt_kernel *k);
+qrt_status qrt_epochs_take(qrt_kernel *k);
+void qrt_epochs_end(qrt_kernel *k);
+qrt_status qrt_epochs_check(const qrt_kernel_config *c);
+
+/* arm.c: do so many periods, from the run's start, fit in 64 bits as ticks and as nanoseconds? */
+bool qrt_periods_fit(const qrt_kernel_config *c, int64_t shots_left, __int128 periods_before);
+qrt_status qrt_check_ring(const qrt_ring *ring, uint32_t slot_size);
+
+/* real.c: when a shot is released. */
+int64_t qrt_release_ns(const qrt_kernel *k, int64_t shot_index);
 
 /* execute.c: the shot in hand, whole. */
 qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row);

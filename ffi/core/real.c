@@ -12,7 +12,7 @@
 #define SLICE_NS 20000000 /* the longest sleep without looking for a stop */
 #define SLEEP_NS_MIN 1000 /* less than this until the spin begins: not worth a system call */
 
-static int64_t release_ns(const qrt_kernel *k, int64_t shot_index)
+int64_t qrt_release_ns(const qrt_kernel *k, int64_t shot_index)
 {
     int64_t periods = shot_index - k->config.shot_first + k->stretched - k->config.stretched_first;
     __int128 ticks = (__int128)periods * k->config.sequence.period_ticks;
@@ -22,7 +22,7 @@ static int64_t release_ns(const qrt_kernel *k, int64_t shot_index)
 /* Returns false where a stop came first. */
 static bool wait_for_release(qrt_kernel *k)
 {
-    int64_t due_ns = release_ns(k, k->shot_index);
+    int64_t due_ns = qrt_release_ns(k, k->shot_index);
     int64_t now_ns = qrt_clock_now_ns();
     k->came_late = now_ns > due_ns;
     qrt_pace_adapt(&k->pace);
@@ -52,6 +52,12 @@ static qrt_cause cause_of_miss(qrt_kernel *k, bool no_place)
     return qrt_watch_cause(&k->watch, &evidence);
 }
 
+/* Stop and wait: the shot in hand is one before which the run pauses, so that nothing after it can be late yet. */
+static bool pauses(const qrt_kernel *k)
+{
+    return k->config.epoch_delay == 0 && qrt_epochs_is_due(k);
+}
+
 /* The shot in hand is skipped, and every one after it whose release is past when its row has found a place. */
 static qrt_status handle_miss(qrt_kernel *k, qrt_row *row)
 {
@@ -73,12 +79,17 @@ static qrt_status handle_miss(qrt_kernel *k, qrt_row *row)
         if (row == NULL) {
             qrt_clock_sleep(QRT_NAP_NS);
         } else {
-            k->lateness_ns = qrt_clock_now_ns() - release_ns(k, k->shot_index);
+            k->lateness_ns = qrt_clock_now_ns() - qrt_release_ns(k, k->shot_index);
+            qrt_status status = qrt_epochs_take(k);
+            if (status != QRT_OK) {
+                qrt_rows_miss(k, &miss);
+                return status;
+            }
             qrt_rows_skip(k, row);
             miss.skipped_count++;
         }
         row = qrt_rows_claim(k);
-        is_past = row == NULL || release_ns(k, k->shot_index) <= qrt_clock_now_ns();
+        is_past = row == NULL || (qrt_release_ns(k, k->shot_index) <= qrt_clock_now_ns() && !pauses(k));
     }
     qrt_rows_miss(k, &miss);
     return QRT_OK;
@@ -86,6 +97,12 @@ static qrt_status handle_miss(qrt_kernel *k, qrt_row *row)
 
 qrt_status qrt_next_real(qrt_kernel *k)
 {
+    if (pauses(k)) {
+        qrt_status paused = qrt_epochs_take(k);
+        if (paused != QRT_OK || qrt_epochs_is_due(k)) {
+            return paused;
+        }
+    }
     if (!wait_for_release(k)) {
         return QRT_OK; /* the loop sees why */
     }
@@ -94,7 +111,8 @@ qrt_status qrt_next_real(qrt_kernel *k)
         return handle_miss(k, row);
     }
     int64_t begun_ns = qrt_clock_now_ns();
-    qrt_status status = qrt_execute_shot(k, row);
+    qrt_status status = qrt_epochs_take(k);
+    status = status == QRT_OK ? qrt_execute_shot(k, row) : status;
     k->busy_ns = qrt_clock_now_ns() - begun_ns;
     qrt_pace_played(&k->pace, k->busy_ns);
     return status;

@@ -36,6 +36,7 @@ void qrt_rows_begin(const qrt_kernel *k, qrt_row *row)
     uint32_t capture_count = k->config.sequence.capture_count;
     *row = (qrt_row){.shot = k->shot_index,
                      .tick = shot_tick(k, k->shot_index),
+                     .epoch = k->epoch,
                      .shot_weight = 1.0,
                      .capture_count = capture_count};
     memset(qrt_rows_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(capture_count));

@@ -15,6 +15,10 @@ static bool is_skipped(qrt_kernel *k)
 
 qrt_status qrt_next_virtual(qrt_kernel *k)
 {
+    qrt_status status = qrt_epochs_take(k);
+    if (status != QRT_OK || qrt_epochs_is_due(k)) {
+        return status;
+    }
     qrt_row *row = qrt_rows_claim(k);
     k->report.sink_wait_count += row == NULL;
     while (row == NULL) {

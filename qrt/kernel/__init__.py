@@ -1,4 +1,4 @@
-"""The C core's face in Python: instruction sets, demodulation, rings, sweeps, and the kernel itself.
+"""The C core's face in Python: instruction sets, demodulation, rings, sweeps, epochs, and the kernel itself.
 
 `binding` is the only importer of `qrt._core`. What the C half lays out in memory is described in `layout`, so that rows, events and
 misses are read where they lie.
@@ -15,6 +15,7 @@ from qrt.kernel.codes import (
     READERS_MAX,
     ROW_ERASED,
     ROW_SKIPPED,
+    SLOT_NONE,
     Cause,
     MissClass,
     Order,
@@ -24,6 +25,7 @@ from qrt.kernel.codes import (
     Status,
 )
 from qrt.kernel.demodulation import demodulate, isa_names, isa_selected, read_floor, select_isa
+from qrt.kernel.epochs import EPOCH_HELD, EPOCH_VALUES_MAX, Epochs, epoch_dtype
 from qrt.kernel.layout import (
     CAPTURE_DTYPE,
     EVENT_DTYPE,
@@ -45,6 +47,8 @@ from qrt.kernel.thread import ThreadAsked, ThreadFound, spin_ns, try_thread
 __all__ = [
     "BIT_NONE",
     "CAPTURE_DTYPE",
+    "EPOCH_HELD",
+    "EPOCH_VALUES_MAX",
     "EVENT_DTYPE",
     "EVENT_IQ",
     "EVENT_OUTCOME",
@@ -59,9 +63,11 @@ __all__ = [
     "ROW_SKIPPED",
     "SKIP_DTYPE",
     "SLOT_DTYPE",
+    "SLOT_NONE",
     "WAIT_STEP_S",
     "Cause",
     "Config",
+    "Epochs",
     "Kernel",
     "MissClass",
     "Order",
@@ -76,6 +82,7 @@ __all__ = [
     "ThreadAsked",
     "ThreadFound",
     "demodulate",
+    "epoch_dtype",
     "isa_names",
     "isa_selected",
     "raw_dtype",

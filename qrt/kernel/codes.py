@@ -7,6 +7,7 @@ from typing import Final
 
 from qrt.kernel.binding import lib
 
+SLOT_NONE: Final[int] = lib.QRT_SLOT_NONE  # threshold_slot: none, `threshold` holds
 BIT_NONE: Final[int] = lib.QRT_BIT_NONE
 OUTCOME_NONE: Final[int] = lib.QRT_OUTCOME_NONE
 ROW_SKIPPED: Final[int] = lib.QRT_ROW_SKIPPED
@@ -43,6 +44,8 @@ class Status(IntEnum):
     PORT = lib.QRT_ERR_PORT
     OPERAND = lib.QRT_ERR_OPERAND
     TABLE = lib.QRT_ERR_TABLE
+    EPOCH = lib.QRT_ERR_EPOCH
+    TRIGGER = lib.QRT_ERR_TRIGGER
 
 
 class Pacing(IntEnum):
@@ -50,13 +53,15 @@ class Pacing(IntEnum):
 
     VIRTUAL = lib.QRT_PACING_VIRTUAL
     REAL = lib.QRT_PACING_REAL
+    EXTERNAL = lib.QRT_PACING_EXTERNAL  # no port has a trigger: refused at arm
 
 
 class Policy(IntEnum):
-    """What becomes of a shot that missed its release."""
+    """What becomes of what came late: a shot is skipped, or the values in force are held, or the run ends."""
 
     SKIP = lib.QRT_POLICY_SKIP
     ABORT = lib.QRT_POLICY_ABORT
+    HOLD = lib.QRT_POLICY_HOLD
 
 
 class Order(IntEnum):
@@ -67,10 +72,11 @@ class Order(IntEnum):
 
 
 class Rule(IntEnum):
-    """How a slot follows its axis."""
+    """What a slot follows: an axis, or the epoch."""
 
     AFFINE = lib.QRT_RULE_AFFINE
     TABLE = lib.QRT_RULE_TABLE
+    EPOCH = lib.QRT_RULE_EPOCH
 
 
 class MissClass(IntEnum):
@@ -78,6 +84,7 @@ class MissClass(IntEnum):
 
     RELEASE = lib.QRT_MISS_RELEASE
     SINK = lib.QRT_MISS_SINK
+    EPOCH = lib.QRT_MISS_EPOCH
 
 
 class Cause(IntEnum):
@@ -90,3 +97,4 @@ class Cause(IntEnum):
     OUTSIDE = lib.QRT_CAUSE_OUTSIDE
     STEAL = lib.QRT_CAUSE_STEAL
     STOPPED = lib.QRT_CAUSE_STOPPED
+    BATCH = lib.QRT_CAUSE_BATCH

@@ -16,7 +16,7 @@ from qrt.types import Sequence
 RAW_HEAD_SIZE: Final = 16
 
 
-def _like(c_name: str, formats: dict[str, str]) -> np.dtype[Any]:
+def like(c_name: str, formats: dict[str, str]) -> np.dtype[Any]:
     """Return the dtype of a C struct: these formats at the struct's own offsets. Padding and reserved words have no field."""
     fields = dict(ffi.typeof(c_name).fields)
     for name, format_ in formats.items():
@@ -31,9 +31,9 @@ def _like(c_name: str, formats: dict[str, str]) -> np.dtype[Any]:
     )
 
 
-INSTRUCTION_DTYPE: Final = _like("qrt_instruction", {"op": "u1", "a": "u1", "b": "<u2", "c": "<i4", "d": "<i8"})
-FRAME_DTYPE: Final = _like("qrt_frame", {"frequency": "<i8", "phase": "<u8", "line": "<u2"})
-CAPTURE_DTYPE: Final = _like(
+INSTRUCTION_DTYPE: Final = like("qrt_instruction", {"op": "u1", "a": "u1", "b": "<u2", "c": "<i4", "d": "<i8"})
+FRAME_DTYPE: Final = like("qrt_frame", {"frequency": "<i8", "phase": "<u8", "line": "<u2"})
+CAPTURE_DTYPE: Final = like(
     "qrt_capture_spec",
     {
         "threshold": "<i8",
@@ -42,13 +42,14 @@ CAPTURE_DTYPE: Final = _like(
         "channel": "<u2",
         "bit": "u1",
         "raw": "u1",
+        "threshold_slot": "<u4",
     },
 )
-EVENT_DTYPE: Final = _like(
+EVENT_DTYPE: Final = like(
     "qrt_event",
     {"tick": "<i8", "op": "u1", "a": "u1", "b": "<u2", "c": "<i4", "d": "<i8", "sequencer": "<u2"},
 )
-MISS_DTYPE: Final = _like(
+MISS_DTYPE: Final = like(
     "qrt_miss",
     {
         "shot": "<i8",
@@ -60,11 +61,11 @@ MISS_DTYPE: Final = _like(
         "cause": "<u4",
     },
 )
-SLOT_DTYPE: Final = _like("qrt_slot", {"start": "<i8", "stop": "<i8", "axis": "<u4", "rule": "<u4"})
+SLOT_DTYPE: Final = like("qrt_slot", {"start": "<i8", "stop": "<i8", "axis": "<u4", "rule": "<u4"})
 assert HISTOGRAM_DTYPE.itemsize == ffi.sizeof("qrt_histogram")
 assert HISTOGRAM_BUCKETS == lib.QRT_HISTOGRAM_BUCKETS
-SKIP_DTYPE: Final = _like("qrt_skip", {"shot": "<i8", "count": "<i8"})
-_ROW_HEAD: Final = _like(
+SKIP_DTYPE: Final = like("qrt_skip", {"shot": "<i8", "count": "<i8"})
+_ROW_HEAD: Final = like(
     "qrt_row",
     {
         "shot": "<i8",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from qrt.errors import BugError
 from qrt.kernel.binding import ffi, lend, lib, pointer
 from qrt.kernel.codes import Pacing, Policy, Status
+from qrt.kernel.epochs import Epochs, fill_epochs
 from qrt.kernel.layout import CAPTURE_DTYPE, EVENT_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SKIP_DTYPE
 from qrt.kernel.rings import Ring
 from qrt.kernel.sweep import NO_SWEEP, Sweep, fill_sweep
@@ -47,11 +48,13 @@ class Config:
     rings: Rings
     shot_count: int
     shot_first: int = 0
-    stretched_first: int = 0  # periods by which the shots before the first were stretched
+    stretched_first: int = 0  # periods by which the shots before the first were stretched or paused
     sweep: Sweep = NO_SWEEP
     seed: int = 0  # of the random words that instructions draw, 0 to 2^64 - 1
     pacing: Pacing = Pacing.VIRTUAL
-    late_policy: Policy = Policy.SKIP
+    late_policy: Policy = Policy.SKIP  # or ABORT
+    epochs: Epochs | None = None
+    late_epoch_policy: Policy = Policy.HOLD  # or ABORT
     tick_ps: int = 1000
     late_tolerance_ns: int = 50_000
     spin_ns: int = 100_000
@@ -76,6 +79,11 @@ class Report:
     miss_count: int
     misses_dropped: int
     sink_wait_count: int
+    epochs_applied: int
+    epochs_held: int
+    epochs_discarded: int
+    epoch_wait_count: int
+    paused_periods: int
     raw_dropped: int
     wall_ns: int
     ran_ns: int  # of it, on a core
@@ -224,6 +232,9 @@ class Kernel:
         s.slot_count, s.emit_count = len(config.sweep.slots), sequence.emit_count
         s.budget, s.period_ticks, s.stretch_max = sequence.budget, sequence.period_ticks, sequence.stretch_max
         fill_sweep(c.sweep, config.sweep, self._lent)
+        if config.epochs is not None:
+            fill_epochs(c, config.epochs, self._lent)
+        c.late_epoch_policy = config.late_epoch_policy
         c.seed, c.stretched_first = config.seed, config.stretched_first
         c.port = ffi.cast("qrt_port *", config.port)
         for name in ("rows", "lateness", "misses", "raw"):

@@ -25,8 +25,12 @@ class Ring:
         self.descriptor = descriptor
         self.size = size  # bytes, as the other process needs it
         self._ring = ffi.cast("qrt_ring *", memory)
-        self._bytes: NDArray[np.uint8] = np.frombuffer(ffi.buffer(memory, size), np.uint8)  # its buffer keeps `memory`
+        self._writable: NDArray[np.uint8] = np.frombuffer(
+            ffi.buffer(memory, size), np.uint8
+        )  # its buffer keeps `memory`
+        self._bytes = self._writable.view()
         self._bytes.flags.writeable = False
+        self._claimed = False
         self._address = int(ffi.cast("uintptr_t", memory))
         self.slot_size = int(lib.qrt_ring_slot_size(self._ring))
 
@@ -91,9 +95,7 @@ class Ring:
 
     def peek(self, reader: int, dtype: DTypeLike) -> NDArray[Any]:
         """Return a read-only view [slots] of what is readable without wrapping; the rest follows after `release`."""
-        dtype = np.dtype(dtype)
-        if dtype.itemsize != self.slot_size:
-            raise BugError(f"slots of {self.slot_size} bytes read as {dtype.itemsize}")
+        dtype = self._slot_dtype(dtype)
         first = ffi.new("void **")
         count = lib.qrt_ring_peek(self._ring, reader, first)
         start = int(ffi.cast("uintptr_t", first[0])) - self._address
@@ -106,6 +108,23 @@ class Ring:
     def detach(self, reader: int) -> None:
         """Let the writer go on without this reader, for good: its process has died."""
         lib.qrt_ring_detach(self._ring, reader)
+
+    def claim(self, dtype: DTypeLike) -> NDArray[Any] | None:
+        """Return the writer's next slot, a writable view [1], or None if a reader has not released it yet. `publish` follows."""
+        dtype = self._slot_dtype(dtype)
+        slot = lib.qrt_ring_claim(self._ring)
+        self._claimed = slot != ffi.NULL
+        if not self._claimed:
+            return None
+        start = int(ffi.cast("uintptr_t", slot)) - self._address
+        return self._writable[start : start + self.slot_size].view(dtype)
+
+    def publish(self) -> None:
+        """Hand the claimed slot to the readers; it is theirs from now on."""
+        if not self._claimed:
+            raise BugError("a slot is published that was not claimed")
+        self._claimed = False
+        lib.qrt_ring_publish(self._ring)
 
     def write(self, records: NDArray[Any]) -> int:
         """Publish records [count] as the writer, and return how many had room. For tests and for writers in Python."""
@@ -122,6 +141,13 @@ class Ring:
     def finish(self) -> None:
         """Close it as the writer: readers see that no more will come."""
         lib.qrt_ring_close(self._ring)
+
+    def _slot_dtype(self, dtype: DTypeLike) -> np.dtype[Any]:
+        """Return what a slot is to be seen as."""
+        dtype = np.dtype(dtype)
+        if dtype.itemsize != self.slot_size:
+            raise BugError(f"slots of {self.slot_size} bytes read as {dtype.itemsize}")
+        return dtype
 
     @property
     def address(self) -> int:
