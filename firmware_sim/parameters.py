@@ -175,12 +175,13 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                         yield Problem((*path, "clamp", key), f"no such setting; {nearest(key, known)}")
 
     def _trigger(self, lab: Lab) -> Iterator[Problem]:
-        """Yield what external pacing lacks, and a trigger that could not be."""
+        """Yield what external pacing lacks, and a trigger that could not be; other pacings have none."""
         trigger, period_ns = self.trigger, lab.timing.shot_period_ns
+        if lab.timing.pacing != "external":
+            return
         if trigger is None:
-            if lab.timing.pacing == "external":
-                text = "'external' needs a trigger; add [twin.parameters.trigger], or choose virtual or real"
-                yield Problem(("timing", "pacing"), text)
+            text = "'external' needs a trigger; add [twin.parameters.trigger], or choose virtual or real"
+            yield Problem(("timing", "pacing"), text)
             return
         path = (*PATH, "trigger")
         if trigger.jitter_ns != int(trigger.jitter_ns) or trigger.jitter_ns >= period_ns * (1 - 1e-3) / 2:

@@ -222,6 +222,7 @@ class TwoTransmons:
     def _plant_config(self) -> PlantConfig:
         parameters, timing = self.parameters, self.lab.timing
         port = parameters.port
+        trigger = parameters.trigger if timing.pacing == "external" else None
         digitizer = self.instruments[self.lab.digitizer.instrument]
         channel = self.lab.digitizer.channel
         bits = parameters.adc.bits
@@ -239,8 +240,8 @@ class TwoTransmons:
             sample_ticks=timing.sample_ticks,
             feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
             granularity_ticks=_granularity_ticks(port, timing),
-            trigger_period_fs=_trigger_period_fs(parameters.trigger, timing),
-            trigger_jitter_ns=0 if parameters.trigger is None else int(parameters.trigger.jitter_ns),
+            trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
+            trigger_jitter_ns=0 if trigger is None else int(trigger.jitter_ns),
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
             segment_samples_max=MEMORY_SAMPLES,
@@ -322,10 +323,8 @@ def _granularity_ticks(port: Port, timing: Timing) -> int:
     return timing.sample_ticks if port.granularity_ns is None else _ticks(port.granularity_ns, timing.tick_ps)
 
 
-def _trigger_period_fs(trigger: Trigger | None, timing: Timing) -> int:
-    """Return how often the hardware starts a shot, by the host's clock; 0 where it does not."""
-    if trigger is None:
-        return 0
+def _trigger_period_fs(trigger: Trigger, timing: Timing) -> int:
+    """Return how often the hardware starts a shot, by the host's clock."""
     return round(Fraction(repr(timing.shot_period_ns)) * FS_PER_NS * (1 + Fraction(repr(trigger.drift_ppm)) / 10**6))
 
 

@@ -111,7 +111,8 @@ static int config_is_valid(const qrt_plant_config *c)
            c->capture_samples_max < samples_max && c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
            c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
            c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
-           trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->negligible_exponent >= 0.0 && c->projective_exponent > c->negligible_exponent && c->adc.bits >= 2 &&
+           trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->negligible_exponent >= 0.0 &&
+           c->projective_exponent > c->negligible_exponent && c->adc.bits >= 2 &&
            c->adc.bits <= 16 && is_finite(c->adc.volts_per_count) && c->adc.volts_per_count > 0.0 &&
            is_finite(c->adc.volts_per_sqrt_hz_root) && c->adc.volts_per_sqrt_hz_root >= 0.0;
 }

@@ -1,3 +1,4 @@
+/* The simulated trigger: see trigger.h. Integers only: femtoseconds for the period, nanoseconds of the host for the rest. */
 #include "trigger.h"
 #include "../philox.h"
 
