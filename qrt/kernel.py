@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from qrt._core import ffi, lib
 from qrt.errors import BugError, MachineError
 from qrt.lateness import HISTOGRAM_BUCKETS, HISTOGRAM_DTYPE, Lateness, lateness_of
-from qrt.types import Sequence
+from qrt.types import PortLimits, Sequence
 
 BIT_NONE: Final[int] = lib.QRT_BIT_NONE
 OUTCOME_NONE: Final[int] = lib.QRT_OUTCOME_NONE
@@ -103,6 +103,26 @@ class MissClass(IntEnum):
     SINK = lib.QRT_MISS_SINK
 
 
+class RequestKind(IntEnum):
+    """What a mailbox asks its pump for."""
+
+    SHOT = lib.QRT_REQUEST_SHOT
+    PLAY = lib.QRT_REQUEST_PLAY
+    CAPTURE = lib.QRT_REQUEST_CAPTURE
+    FETCH = lib.QRT_REQUEST_FETCH
+    SAFE = lib.QRT_REQUEST_SAFE
+
+
+class MailboxFailure(IntEnum):
+    """Why a mailbox failed."""
+
+    WORKS = lib.QRT_MAILBOX_WORKS
+    NO_ANSWER = lib.QRT_MAILBOX_NO_ANSWER
+    ENDED = lib.QRT_MAILBOX_ENDED
+    FULL = lib.QRT_MAILBOX_FULL
+    LENGTH = lib.QRT_MAILBOX_LENGTH
+
+
 class Cause(IntEnum):
     """What explains at least half of a miss's lateness, as far as the kernel's thread could see."""
 
@@ -163,6 +183,22 @@ MISS_DTYPE: Final = _like(
     },
 )
 SLOT_DTYPE: Final = _like("qrt_slot", {"start": "<i8", "stop": "<i8", "axis": "<u4", "rule": "<u4"})
+REQUEST_DTYPE: Final = _like(
+    "qrt_request",
+    {
+        "ticket": "<i8",
+        "shot": "<i8",
+        "start_tick": "<i8",
+        "tick": "<i8",
+        "frequency": "<i8",
+        "phase": "<u8",
+        "amplitude": "<i4",
+        "kind": "<u2",
+        "line": "<u2",
+        "item": "<u4",
+        "capture": "<u4",
+    },
+)
 assert HISTOGRAM_DTYPE.itemsize == ffi.sizeof("qrt_histogram")
 assert HISTOGRAM_BUCKETS == lib.QRT_HISTOGRAM_BUCKETS
 SKIP_DTYPE: Final = _like("qrt_skip", {"shot": "<i8", "count": "<i8"})
@@ -214,6 +250,18 @@ def raw_dtype(samples_max: int) -> np.dtype[Any]:
             "formats": ["<i8", "<u4", "<u4", ("<i2", (samples_max,))],
             "offsets": [0, 8, 12, RAW_HEAD_SIZE],
             "itemsize": RAW_HEAD_SIZE + -(-samples_max // 4) * 8,
+        }
+    )
+
+
+def answer_dtype(samples_max: int) -> np.dtype[Any]:
+    """Return the dtype of a mailbox's answer with room for `samples_max` samples: ticket, sample_count, int16 samples."""
+    return np.dtype(
+        {
+            "names": ["ticket", "sample_count", "samples"],
+            "formats": ["<i8", "<u4", ("<i2", (samples_max,))],
+            "offsets": [0, 8, 16],
+            "itemsize": int(lib.qrt_answer_size(samples_max)),
         }
     )
 
@@ -406,6 +454,74 @@ class Ring:
 def _mapped(address: Any, size: int) -> Any:
     """Return the address as an object that unmaps when the last user is gone."""
     return ffi.gc(address, lambda memory: lib.qrt_shared_unmap(memory, size))
+
+
+# ---- Mailbox -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class MailboxCounts:
+    """What a mailbox counted, and why it failed, if it did: in which shot (-1: none), at which capture of it (-1: none)."""
+
+    request_count: int
+    answer_count: int
+    late_count: int
+    twice_count: int
+    unasked_count: int
+    failure: MailboxFailure
+    shot: int
+    capture: int
+
+
+class Mailbox:
+    """A port served by a pump: `requests` (REQUEST_DTYPE) from the kernel, `answers` (answer_dtype) to it. A context manager."""
+
+    def __init__(
+        self, limits: PortLimits, *, line_count: int, capture_samples_max: int, request_count: int, deadline_s: float
+    ) -> None:
+        """Make the rings: room for `request_count` requests, a power of two, and for one answer to each capture that may be open."""
+        self.answer_dtype = answer_dtype(capture_samples_max)
+        self.requests = Ring.create(REQUEST_DTYPE.itemsize, request_count, 1)
+        self.answers = Ring.create(self.answer_dtype.itemsize, lib.QRT_OUTSTANDING_MAX, 1)
+        self.limits = limits
+        c_config = ffi.new("qrt_mailbox_config *")
+        c_config.requests, c_config.answers = self.requests.pointer, self.answers.pointer
+        c_config.deadline_ns = int(deadline_s * 1e9)
+        c_config.line_count, c_config.channel_count = line_count, 1
+        c_config.capture_samples_max = capture_samples_max
+        for name in ("feedback_latency_ticks", "granularity_ticks", "sample_ticks", "outstanding_max"):
+            setattr(c_config, name, getattr(limits, name))
+        size = lib.qrt_mailbox_size()
+        self._memory, self._port = ffi.new("int64_t[]", -(-size // 8)), ffi.new("qrt_port *")
+        self._mailbox = ffi.cast("qrt_mailbox *", self._memory)
+        status = lib.qrt_mailbox_init(self._mailbox, size, c_config, self._port)
+        if status != Status.OK:
+            raise BugError(f"no mailbox: {Status(status).name}: deadline_s = {deadline_s}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the rings' descriptors. Safe to call twice."""
+        self.requests.close()
+        self.answers.close()
+
+    @property
+    def address(self) -> int:
+        """The qrt_port, for a Kernel; valid as long as this object lives."""
+        return int(ffi.cast("uintptr_t", self._port))
+
+    def counts(self) -> MailboxCounts:
+        """Return what was counted; while no kernel plays on it."""
+        report = ffi.new("qrt_mailbox_report *")
+        lib.qrt_mailbox_read(self._mailbox, report)
+        names = [name for name in MailboxCounts.__dataclass_fields__ if name != "failure"]
+        return MailboxCounts(
+            **{name: int(getattr(report, name)) for name in names}, failure=MailboxFailure(report.failure)
+        )
 
 
 # ---- Sweeps ------------------------------------------------------------------------------------------------------------
