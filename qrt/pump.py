@@ -21,7 +21,11 @@ from qrt.types import Lab, PortLimits, Sequence
 from qrt.units import exact_ticks
 
 READER: Final = 0
-LOOKS: Final = 200  # at the ring before the pump sleeps: about as long as a shot of the kernel's takes
+LOOKS: Final = 20  # at the ring before the pump sleeps or takes what there is: some 50 us, in which the kernel asks for a whole shot
+WAITED_FOR: Final = (
+    kernel.RequestKind.FETCH,
+    kernel.RequestKind.SAFE,
+)  # requests after which the kernel waits, or has ended
 WAIT_S: Final = 0.05  # how often a pump without requests looks whether it shall end
 OUTSTANDING_MAX: Final = 16  # captures at once, as qrt_port.h allows
 
@@ -184,19 +188,23 @@ class Pump:
 
     def _serve(self) -> None:
         """Take requests and give answers until the kernel has ended."""
-        requests, taken = self._box.requests, 0
+        requests = self._box.requests
         while not self.desk.ended:
-            for _ in range(LOOKS):
-                if requests.published > taken:
-                    break
-            else:
-                if not requests.wait(READER, 1, WAIT_S) and self._leaving.is_set():
-                    return
-            part = requests.peek(READER, kernel.REQUEST_DTYPE)
+            part = self._look()
+            if not len(part) and not requests.wait(READER, 1, WAIT_S) and self._leaving.is_set():
+                return
             for answer in self.desk.take(part):
                 put_answer(self._box, answer)
             requests.release(READER, len(part))
-            taken += len(part)
+
+    def _look(self) -> NDArray[Any]:
+        """Return the requests that are there, soon: the kernel goes on until it wants samples, and what it asks till then comes at once."""
+        part = self._box.requests.peek(READER, kernel.REQUEST_DTYPE)
+        for _ in range(LOOKS):
+            if len(part) and part["kind"][-1] in WAITED_FOR:
+                break
+            part = self._box.requests.peek(READER, kernel.REQUEST_DTYPE)
+        return part
 
 
 def check_room(programme: Programme, lab: Lab, room: tuple[int, int]) -> None:

@@ -15,6 +15,7 @@
 
 #define READER 0
 #define DEADLINE_NS_MAX (INT64_MAX / 4)
+#define MARGIN_NS 1000000000 /* by which the kernel's patience is longer than the deadline, which is kept here */
 #define NO_TICKET (-1)
 
 typedef enum { SLOT_FREE = 0, SLOT_ANNOUNCED, SLOT_ASKED } slot_state;
@@ -283,7 +284,8 @@ qrt_status qrt_mailbox_init(qrt_mailbox *mailbox, size_t mailbox_size, const qrt
                            .capture_end = capture_end, .safe = safe,
                            .feedback_latency_ticks = c->feedback_latency_ticks, .granularity_ticks = c->granularity_ticks,
                            .sample_ticks = c->sample_ticks, .line_count = c->line_count, .channel_count = c->channel_count,
-                           .capture_samples_max = c->capture_samples_max, .outstanding_max = c->outstanding_max};
+                           .capture_samples_max = c->capture_samples_max, .outstanding_max = c->outstanding_max,
+                           .answer_ns_max = c->deadline_ns + MARGIN_NS};
     return QRT_OK;
 }
 
