@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
-from qrt.errors import ConfigError, RunError
+from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.mailbox import check_playable, programme_of, rehearse
 from qrt.preflight import Plan
-from qrt.pump import MailboxPort, Rack, check_room, rack_limits, raise_failure
+from qrt.pump import MailboxPort, Rack, check_room, rack_limits
 from qrt.timeline import schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
@@ -155,6 +155,8 @@ class Loop:
         if not self._on:
             lab.outputs(on=True)
             self._on = True
+            if self._rack is not None:
+                self._rack.waits = True
         if self._rack is not None:
             self._rack.arm()
         seed = derived_seed(self.seed, self.arm_count)
@@ -248,10 +250,13 @@ class Loop:
             report = loop.join()
             try:
                 pump.join()
+            except InstrumentError as error:
+                raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {error}") from error
             finally:
                 self._counts.update(port.counters)
                 self._counts.update(pump.desk.counters)
-        raise_failure(port, report)
+        if report.status is kernel.Status.PORT and (why := port.failure()):
+            raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {why}")
 
     def _lab(self) -> OpenLab:
         assert self._open is not None, "entered"
@@ -351,6 +356,7 @@ REASONS: Final = {
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
     kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
+    kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
 }

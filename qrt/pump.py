@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qrt import kernel
 from qrt.drivers.lab import OpenLab, SegmentedInput, TableGenerator, driver_kinds
-from qrt.errors import InstrumentError, ProgramError, RunError
+from qrt.errors import InstrumentError, ProgramError
 from qrt.mailbox import PLAY_DTYPE, SHORTEN, Alike, Asked, Desk, Programme, Trigger, make_mailbox, put_answer
 from qrt.types import Lab, PortLimits, Sequence
 from qrt.units import exact_ticks
@@ -67,7 +67,7 @@ class Rack:
         digitizer = opened.driver(lab.digitizer.instrument)
         assert isinstance(digitizer, SegmentedInput), "driver_kinds has seen to it"
         self._digitizer: SegmentedInput = digitizer
-        self._waits = True
+        self.waits = True  # for triggers, all of them: outputs on leaves them so
 
     def arm(self) -> None:
         """Empty every table, and let the instruments wait for triggers: the digitizer last, since it gives them."""
@@ -75,11 +75,11 @@ class Rack:
             generator.forget_table()
             generator.table(np.zeros(0, PLAY_DTYPE))
         self._digitizer.forget_windows()
-        if not self._waits:
+        if not self.waits:
             for generator in self._generators.values():
                 generator.run(on=True)
             self._digitizer.run(on=True)
-            self._waits = True
+            self.waits = True
 
     def program(self, programme: Programme) -> None:
         """Write tables and windows, verified."""
@@ -94,7 +94,7 @@ class Rack:
 
     def abort(self) -> None:
         """End waiting for triggers on every instrument, read back. Raises InstrumentError that names all that would not."""
-        self._waits = False
+        self.waits = False
         failures = []
         instruments: list[TableGenerator | SegmentedInput] = [self._digitizer, *self._generators.values()]
         for instrument in instruments:
@@ -118,13 +118,13 @@ class MailboxPort:
         self.box = make_mailbox(sequence, limits, lab.mailbox.deadline_s)
         self.address = self.box.address
         self._lab, self._mailbox, self._rack, self._rehearsed = lab, lab.mailbox, rack, rehearsed
-        self._period_ticks = sequence.period_ticks
+        self.sequence = sequence
 
     def pump(self, shot_count: int) -> Pump:
         """Return what will serve a run of so many shots. Tables of shots that are alike are written now."""
         sample_ticks = self._lab.timing.sample_ticks
         if self._rehearsed is None:
-            return Pump(self.box, self._rack, Asked(self._rack, self._period_ticks, sample_ticks))
+            return Pump(self.box, self._rack, Asked(self._rack, self.sequence.period_ticks, sample_ticks))
         per_arm = self._mailbox.shots_per_arm
         return Pump(self.box, self._rack, Alike(self._rack, self._rehearsed, shot_count, per_arm, sample_ticks))
 
@@ -216,9 +216,3 @@ def check_room(programme: Programme, lab: Lab, room: tuple[int, int]) -> None:
             f"mailbox.shots_per_arm = {lab.mailbox.shots_per_arm}: a shot records {samples} samples and the digitizer's memory holds "
             f"{room[1]}; at most {room[1] // samples} shots fit"
         )
-
-
-def raise_failure(port: MailboxPort, report: kernel.Report) -> None:
-    """Raise RunError with the reason if a kernel ended because the mailbox failed."""
-    if report.status is kernel.Status.PORT and (why := port.failure()):
-        raise RunError(f"the kernel stopped in shot {report.error_shot}: {why}")
