@@ -3,7 +3,8 @@
 #include "clock.h"
 #include "kernel_state.h"
 
-#define CAPTURE_WAIT_NS 1000000000 /* a capture whose samples have not come after this is a failure of the port */
+#define CAPTURE_WAIT_NS 1000000000 /* a capture whose samples have not come after this is a failure of a port that is fast */
+#define CAPTURE_SPIN_NS 50000      /* of a port that takes its time: spun before sleeping */
 
 static qrt_status fetch_capture(qrt_kernel *k, uint16_t slot, const int16_t **samples_out)
 {
@@ -11,15 +12,21 @@ static qrt_status fetch_capture(qrt_kernel *k, uint16_t slot, const int16_t **sa
     if (status != QRT_NOT_READY) {
         return status;
     }
-    int64_t deadline_ns = qrt_clock_now_ns() + CAPTURE_WAIT_NS;
+    int64_t begun_ns = qrt_clock_now_ns();
+    int64_t limit_ns = k->port.answer_ns_max > 0 ? k->port.answer_ns_max : CAPTURE_WAIT_NS;
     while (status == QRT_NOT_READY) {
         if (is_requested(k, REQUEST_ABORT)) {
             return QRT_ABORTED;
         }
-        if (qrt_clock_now_ns() > deadline_ns) {
+        int64_t waited_ns = qrt_clock_now_ns() - begun_ns;
+        if (waited_ns > limit_ns) {
             return QRT_ERR_PORT;
         }
-        qrt_clock_pause();
+        if (k->port.answer_ns_max > 0 && waited_ns > CAPTURE_SPIN_NS) {
+            qrt_clock_sleep(QRT_NAP_NS);
+        } else {
+            qrt_clock_pause();
+        }
         status = k->port.capture_end(k->port.self, slot, samples_out);
     }
     return status;
