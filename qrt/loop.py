@@ -29,7 +29,7 @@ from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.mailbox import check_playable, programme_of, rehearse
 from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, check_room, rack_limits
-from qrt.timeline import schedule
+from qrt.timeline import Reach, schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
 IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
@@ -146,10 +146,10 @@ class Loop:
         truth: Truth = self._twin.known()
         return truth
 
-    def arm(self, pulses: Pulses) -> Armed:
-        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on."""
-        sequence = compile_pulses(pulses, self.lab, self.limits)
-        rehearsed = None if self._rack is None else self._rehearsed(pulses, sequence)
+    def arm(self, pulses: Pulses, reach: Reach | None = None) -> Armed:
+        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on. `reach`: of varied operands."""
+        sequence = compile_pulses(pulses, self.lab, self.limits, reach)
+        rehearsed = None if self._rack is None else self._rehearsed(pulses, sequence, reach)
         lab = self._lab()
         lab.upload(sequence.segments)
         if not self._on:
@@ -168,9 +168,9 @@ class Loop:
         assert port is not None, "limits_of refuses a lab without a port"
         return Armed(sequence, port, seed, b"" if self._twin is None else self._twin.plant_bytes())
 
-    def _rehearsed(self, pulses: Pulses, sequence: Sequence) -> NDArray[Any] | None:
+    def _rehearsed(self, pulses: Pulses, sequence: Sequence, reach: Reach | None) -> NDArray[Any] | None:
         """Return what shots that are alike ask a mailbox for, None where they differ. ProgramError for what it cannot play."""
-        if check_playable(sequence, lambda: schedule(pulses, self.limits), self.lab, self.limits):
+        if check_playable(sequence, lambda: schedule(pulses, self.limits, reach), self.lab, self.limits):
             return None
         requests, report = rehearse(sequence, self.limits, self.lab.timing.tick_ps)
         raise_for(report, sequence)
@@ -298,7 +298,14 @@ def named_entry(group: str, name: str, where: str) -> Any:
 
 
 def kernel_config(
-    lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacing: kernel.Pacing, *, plan: Plan = NO_PLAN
+    lab: Lab,
+    armed: Armed,
+    rings: kernel.Rings,
+    shots: int,
+    pacing: kernel.Pacing,
+    *,
+    plan: Plan = NO_PLAN,
+    sweep: kernel.Sweep = kernel.NO_SWEEP,
 ) -> kernel.Config:
     """Return the kernel's configuration for an armed lab; `plan` says what its thread asks of the machine, for real pacing."""
     timing = lab.timing
@@ -311,6 +318,7 @@ def kernel_config(
         late_policy=kernel.Policy[timing.late_policy.upper()],
         tick_ps=timing.tick_ps,
         late_tolerance_ns=int(timing.late_tolerance_ns),
+        sweep=sweep,
         seed=armed.seed,
         thread=plan.thread,
         spin_share_permille=plan.spin_share_permille,
