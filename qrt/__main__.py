@@ -147,15 +147,24 @@ def watch(*, address: str, as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", metavar="RUN", type=click.Path())
 @click.option("--verify", is_flag=True, help="End with status 1 unless every bit is the same.")
+@click.option(
+    "--against",
+    metavar="RUN",
+    type=click.Path(),
+    help="Execute nothing unless needed: compare with another run, name the first difference. Status 1 if there is one.",
+)
 @as_json
-def replay(*, folder: str, verify: bool, as_json: bool) -> None:
+def replay(*, folder: str, verify: bool, against: str | None, as_json: bool) -> None:
     """Execute a recorded run again and compare."""
-    from qrt.commands.replay import again
+    from qrt.commands import replay as command
     from qrt.commands.screen import Screen
 
-    verdict = again(folder, Screen(silent=as_json))
-    _finish(verdict, as_json=as_json)
-    if verify and not verdict.same:
+    screen = Screen(silent=as_json)
+    if verify and against is not None:
+        raise click.UsageError("--verify executes one run, --against compares two: give one of them")
+    found = command.again(folder, screen) if against is None else command.against(folder, against, screen)
+    _finish(found, as_json=as_json)
+    if not found.same and (verify or against is not None):
         sys.exit(1)
 
 
