@@ -151,20 +151,31 @@ def watch(*, address: str, as_json: bool) -> None:
     "--against",
     metavar="RUN",
     type=click.Path(),
-    help="Execute nothing unless needed: compare with another run, name the first difference. Status 1 if there is one.",
+    help="Compare with another run, name the first difference. Status 1 if there is one.",
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Compute the estimates again from the recorded rows. Status 1 if a number is not within 1e-9.",
 )
 @as_json
-def replay(*, folder: str, verify: bool, against: str | None, as_json: bool) -> None:
+def replay(*, folder: str, verify: bool, against: str | None, recompute: bool, as_json: bool) -> None:
     """Execute a recorded run again and compare."""
     from qrt.commands import replay as command
     from qrt.commands.screen import Screen
 
+    if verify + recompute + (against is not None) > 1:
+        raise click.UsageError("--verify, --against and --recompute ask different things: give one of them")
     screen = Screen(silent=as_json)
-    if verify and against is not None:
-        raise click.UsageError("--verify executes one run, --against compares two: give one of them")
-    found = command.again(folder, screen) if against is None else command.against(folder, against, screen)
+    found: Any
+    if against is not None:
+        found = command.against(folder, against, screen)
+    elif recompute:
+        found = command.computed(folder, screen)
+    else:
+        found = command.again(folder, screen)
     _finish(found, as_json=as_json)
-    if not found.same and (verify or against is not None):
+    if not found.same and (verify or recompute or against is not None):
         sys.exit(1)
 
 

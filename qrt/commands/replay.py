@@ -1,4 +1,4 @@
-"""`qrt replay`: a recorded run, played again and compared row by row, or held against another run."""
+"""`qrt replay`: a recorded run, played again and compared row by row, held against another run, or its batch side computed again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 
 from qrt.against import Comparison, compare
 from qrt.commands.screen import Screen, printable, spaced
+from qrt.recompute import Recomputed, recompute
 from qrt.replay import Verdict, replay
 
 SOURCES_TOLD: Final = 24  # lines; --json has all of them
@@ -48,3 +49,24 @@ def against(folder: str | Path, other: str | Path, screen: Screen) -> Comparison
         screen.line(f"   first difference: {printable(found.difference)}")
         screen.line(f"   digest of A {found.digests[0]}, of B {found.digests[1]}")
     return found
+
+
+def computed(folder: str | Path, screen: Screen) -> Recomputed:
+    """Compute the batch side of the run in `folder` again, write what came of it and return that."""
+    found = recompute(folder)
+    for note in found.notes:
+        screen.line(f"   note: {printable(note)}")
+    for line in verdict_lines(found):
+        screen.line(f"   {printable(line)}")
+    return found
+
+
+def verdict_lines(found: Recomputed) -> list[str]:
+    """Return what computing again found, in lines."""
+    head = f"{spaced(found.numbers)} numbers in {spaced(found.estimates)} estimates computed again"
+    if found.largest is None:
+        return [head, "the same in every bit"]
+    largest = f"the largest deviation: {found.largest.text}"
+    if found.off is None:
+        return [head, f"within {found.tolerance:g}; {largest}"]
+    return [head, f"beyond {found.tolerance:g}: {found.difference}", largest]
