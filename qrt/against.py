@@ -23,7 +23,7 @@ from qrt.client import Run, open_run
 from qrt.errors import RecordError
 from qrt.event_log import event_name, first_difference, parting
 from qrt.kernel import ROW_SKIPPED
-from qrt.playback import CHUNK_ROWS, bytes_of, differing_field, first_wrong, logged, recorded_image
+from qrt.playback import CHUNK_ROWS, bytes_of, differing_field, first_wrong, logged, playback_of
 from qrt.types import Sequence
 
 NOT_SOURCES: Final = frozenset({"uid", "time", "operator", "machine", "instruments"})  # which run, by whom, when, where
@@ -241,16 +241,18 @@ def _logs_tell(a: Run, b: Run, index: int, notes: list[str]) -> Difference:
     shot = a.layout.shot_first + index
     rows, logs, sequences = [], [], []
     for run in (a, b):
-        played, said = recorded_image(run)
-        notes += [f"{run.path}: {note}" for note in said if note != run.cut]
-        row, events = logged(played, run.committed_rows, index)
+        playback, said = playback_of(run)
+        notes += [note if str(run.path) in note else f"{run.path}: {note}" for note in said if note != run.cut]
+        if index >= len(playback.rows):
+            return _row_field(shot, a.committed_rows[index], b.committed_rows[index])
+        row, events = logged(playback, index)
         if (bytes_of(row) != bytes_of(run.committed_rows[index : index + 1])).any():
             notes.append(
                 f"{run.path}: its image no longer plays shot {shot} as recorded: `qrt replay {run.path} --verify` says where"
             )
         rows.append(run.committed_rows[index])
         logs.append(events)
-        sequences.append(played.sequence)
+        sequences.append(playback.played.sequence)
     found = _log_difference(shot, (logs[0], logs[1]), (sequences[0], sequences[1]))
     return found or _row_field(shot, rows[0], rows[1])
 

@@ -10,9 +10,7 @@ The plant's `truth` is not made of rows, and not compared.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +22,7 @@ from qrt.client import Run, open_run
 from qrt.errors import RecordError, RunError
 from qrt.kernel import Ring
 from qrt.observables import Observables, observables_of
-from qrt.playback import recorded_image
+from qrt.playback import RING_SLOTS, feeding, recorded_image
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums, tables
 from qrt.store import decode_calibration
 from qrt.types import Calibration, Estimate
@@ -33,8 +31,6 @@ TOLERANCE: Final = 1e-9  # relative, of each number
 SCALE_MIN: Final = (
     1e-3  # a number below it is taken as so large: it is the small difference of averages of order 1, which are rounded
 )
-RING_SLOTS: Final = 1 << 13
-FEED_S: Final = 0.001  # how often a full ring is looked at
 
 
 class Deviation(msgspec.Struct, frozen=True):
@@ -171,34 +167,12 @@ def totals(rows: NDArray[Any], wanted: Observables, calibration: Calibration) ->
         batch.wait_ready()
         batch.consume(ring, capture_count, tables(wanted.bit_qubits, calibration.qubits))
         total = no_sums(wanted.terms)
-        with _feeding(ring, rows):
+        with feeding(ring, rows):
             for sums in batch.sums():
                 total = add_sums(total, sums)
                 yield total
         if batch.failure is not None:
             raise RunError(f"the estimates were not all computed again: {batch.failure}; see its lines above")
-
-
-@contextmanager
-def _feeding(ring: Ring, rows: NDArray[Any]) -> Iterator[None]:
-    """Write rows into a ring, on a thread, as fast as its reader takes them; leaving ends that, whatever is left."""
-    left = threading.Event()
-
-    def feed() -> None:
-        done = 0
-        while done < len(rows) and not left.is_set():
-            done += ring.write(rows[done : done + RING_SLOTS])
-            if done < len(rows):
-                left.wait(FEED_S)
-        ring.finish()
-
-    thread = threading.Thread(target=feed, name="qrt-recompute", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        left.set()
-        thread.join()
 
 
 def _numbers(one: Estimate) -> dict[str, float]:

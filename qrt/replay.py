@@ -28,7 +28,17 @@ from qrt.errors import RecordError, WorldError
 from qrt.event_log import first_difference
 from qrt.image import ARRAYS, Played
 from qrt.loop import limits_of, place_of
-from qrt.playback import CHUNK_ROWS, armed, bytes_of, differing_field, first_wrong, logged, recorded_image, rows_of
+from qrt.playback import (
+    CHUNK_ROWS,
+    Playback,
+    armed,
+    bytes_of,
+    differing_field,
+    first_wrong,
+    logged,
+    playback_of,
+    rows_of,
+)
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.store import decode_calibration
@@ -53,22 +63,22 @@ def replay(folder: str | Path) -> Verdict:
     Rows that no longer match their commits are compared, too: that is how one learns what was changed in them.
     """
     run = open_run(folder)
-    played, notes = recorded_image(run)
-    rows = run.committed_rows
+    playback, notes = playback_of(run)
+    rows = playback.rows
     if not len(rows):
-        raise RecordError(f"{run.path}: no shot on record: {run.cut}; there is nothing to replay")
-    digest, recorded, first, end = _compare(played, rows)
-    difference = "" if first is None else describe(run, played, first, end)
+        raise RecordError(f"{run.path}: no shot on record: {'; '.join(notes)}; there is nothing to replay")
+    digest, recorded, first, end = _compare(playback)
+    difference = "" if first is None else describe(run, playback, first, end)
     assert (digest == recorded) == (first is None)
     return Verdict(str(run.path), len(rows), digest, recorded, first is None, difference, notes)
 
 
-def _compare(played: Played, rows: NDArray[Any]) -> tuple[str, str, int | None, str]:
+def _compare(playback: Playback) -> tuple[str, str, int | None, str]:
     """Return both digests, the index of the first row that is not the recorded one, and how the kernel ended if it ended early."""
     ours, recorded = hashlib.sha256(), hashlib.sha256()
     first: int | None = None
-    done = 0
-    with armed(played, rows, len(rows)) as (loop, ring):
+    rows, done = playback.rows, 0
+    with armed(playback, len(rows)) as (loop, ring):
         for part in rows_of(loop, ring, rows.dtype):
             data, expected = bytes_of(part), bytes_of(rows[done : done + len(part)])
             ours.update(data.data)
@@ -82,7 +92,7 @@ def _compare(played: Played, rows: NDArray[Any]) -> tuple[str, str, int | None, 
         recorded.update(bytes_of(rows[start : start + CHUNK_ROWS]).data)
     if first is None and done < len(rows):
         first = done
-    return ours.hexdigest(), recorded.hexdigest(), first, _ended(report, played.sequence)
+    return ours.hexdigest(), recorded.hexdigest(), first, _ended(report, playback.played.sequence)
 
 
 def _ended(report: kernel.Report, sequence: Sequence) -> str:
@@ -93,15 +103,15 @@ def _ended(report: kernel.Report, sequence: Sequence) -> str:
     return f"{place}: the replay ends there: {report.status.name}"
 
 
-def describe(run: Run, played: Played, index: int, ended: str) -> str:
+def describe(run: Run, playback: Playback, index: int, ended: str) -> str:
     """Return where and how the replayed row `index` is not the recorded one; `ended`: how the kernel ended, if it ended early."""
-    rows = run.committed_rows
-    replayed, events = logged(played, rows, index)
-    recorded, row = rows[index], replayed[0]
+    played = playback.played
+    replayed, events = logged(playback, index)
+    recorded, row = playback.rows[index], replayed[0]
     shot = f"shot {index}"
     again, why_not = _compiled_again(run, played)
     if again is not None:
-        _, expected = logged(again, rows, index)
+        _, expected = logged(playback._replace(played=again), index)
         found = first_event_difference(expected, events, again.sequence)
         if found:
             return f"{shot}: {found}; the image is not what the folder's program, lab and calibration compile to"
@@ -152,8 +162,11 @@ def _first_result_difference(recorded: Any, events: NDArray[Any], sequence: Sequ
 def _compiled_again(run: Run, played: Played) -> tuple[Played | None, str]:
     """Return the image with its sequence compiled from the folder's sources, None if that is what it holds already.
 
-    Where the sources cannot be compiled any more, None and the reason.
+    Where the sources cannot be compiled any more, None and the reason. An image with slots is not compiled again: which inputs were
+    varied is not among the sources.
     """
+    if len(played.sweep.slots):
+        return None, ""
     try:
         lab = msgspec.json.decode(run.file("lab.json"), type=Lab)
         calibration = decode_calibration(run.file("calibration.json"), str(run.path / "calibration.json"))

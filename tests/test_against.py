@@ -15,7 +15,7 @@ from qrt.client import open_run
 from qrt.errors import RecordError
 from qrt.image import from_image, to_image
 from qrt.layout import decode_image, encode_image
-from qrt.playback import armed, bytes_of, logged, recorded_image, rows_of
+from qrt.playback import armed, bytes_of, logged, playback_of, rows_of
 from qrt.record import RunFolder, new_uid
 from qrt.run import run
 from qrt.store import bound_hash, decode_calibration
@@ -99,8 +99,7 @@ def test_another_seed_is_named_and_parts_at_the_first_outcome(made, base):
     column = "outcomes" if found.first.field == "outcome" else "iq"
     assert [found.first.a, found.first.b] == [int(row[column].flat[0]) for row in rows]
     # Its tick is that at which the capture ends, which both images' timelines agree upon.
-    played, _ = recorded_image(open_run(base))
-    _, events = logged(played, open_run(base).rows, 0)
+    _, events = logged(playback_of(open_run(base))[0], 0)
     ends = events["tick"][events["op"] == kernel.EVENT_OUTCOME]
     assert found.first.tick == ends[0]
     assert f"shot 0: tick {ends[0]}, sequencer q0: field {found.first.field} of outcome: A" in found.difference
@@ -113,8 +112,7 @@ def test_another_input_is_named_and_parts_at_the_pulse_that_it_sets(made, base):
     assert sources(found) == {"inputs.theta": ("1.5", "1.25")}
     assert (found.first.shot, found.first.sequencer) == (0, "q0")
     assert found.first.event in {"play", "shift_phase"}
-    played, _ = recorded_image(open_run(base))
-    _, events = logged(played, open_run(base).rows, 0)
+    _, events = logged(playback_of(open_run(base))[0], 0)
     first_end = events["tick"][events["op"] == kernel.EVENT_OUTCOME][0]
     assert found.first.tick < first_end  # long before anything that was measured
     mirrored(found, base, other)
@@ -210,11 +208,11 @@ def test_the_real_clock_without_misses_is_the_same_trace_though_not_the_same_sou
 def with_misses(base, runs, skips):
     """Write the run again with some shots skipped, as a paced run records it; return its folder."""
     record = open_run(base)
-    played, _ = recorded_image(record)
     wanted = np.zeros(len(record.rows), record.layout.dtype)
     for shot, count in skips:
         wanted["flags"][shot : shot + count] = kernel.ROW_SKIPPED
-    with armed(played, wanted, len(wanted)) as (loop, ring):
+    playback = playback_of(record)[0]._replace(rows=wanted)
+    with armed(playback, len(wanted)) as (loop, ring):
         parts = [bytes_of(part).copy() for part in rows_of(loop, ring, wanted.dtype)]
     rows = np.concatenate(parts).reshape(-1).view(wanted.dtype)
     image = record.image()
