@@ -1,10 +1,10 @@
 """Two recorded runs, one against the other: what they were made of, and the first difference of what they did.
 
 The looking goes from cheap to dear. What the runs were made of is compared as recorded: every number of their start documents, lab and
-calibration files, the program line by line. Then the rows. Where one shot was skipped, began at another tick or in another epoch, the row
-itself tells. Otherwise both images play that shot again with the full event log, and the logs are walked side by side in the order of time:
-an event that differs, or the same event with other contents (a segment's samples, a frame, integration weights), is the first difference.
-At last, one run may go on where the other ends. Nothing is executed for runs whose rows are the same.
+calibration files, the program line by line, the armed image array by array. Then the rows. Where one shot was skipped, began at another
+tick or in another epoch, the row itself tells. Otherwise both images play that shot again with the full event log, and the logs are walked
+side by side in the order of time: an event that differs, or the same event with other contents (a segment's samples, a frame, integration
+weights), is the first difference. At last, one run may go on where the other ends. Nothing is executed for runs whose rows are the same.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from qrt.client import Run, open_run
 from qrt.errors import RecordError
 from qrt.event_log import event_name, first_difference, parting
 from qrt.kernel import ROW_SKIPPED
+from qrt.layout import decode_image
 from qrt.playback import CHUNK_ROWS, bytes_of, differing_field, first_wrong, logged, playback_of
 from qrt.types import Sequence
 
@@ -104,7 +105,8 @@ def told(first: Difference) -> str:
         return f"{where}: {first.event} in {'A' if first.b is None else 'B'} only"
     if first.field == "op":
         return f"{where}: another operation: A {first.a}, B {first.b}"
-    return f"{where}: field {first.field} of {first.event}: A {first.a}, B {first.b}"
+    what = "the capture that ends there" if first.event in {"outcome", "iq"} else first.event
+    return f"{where}: field {first.field} of {what}: A {first.a}, B {first.b}"
 
 
 # ---- What they were made of ------------------------------------------------------------------------------------------------
@@ -143,6 +145,21 @@ def _source_differences(a: Run, b: Run, notes: list[str]) -> Iterator[SourceDiff
     data = _files(a, b, "program.qasm", notes)
     if data is not None:
         yield from _program_difference(*data)
+    data = _files(a, b, "image", notes)
+    if data is not None:
+        yield from _leaf_differences("image", *(_image_tree(one) for one in data))
+
+
+def _image_tree(data: bytes) -> dict[str, Any]:
+    """Return an armed image as a tree of values: its fields, and a digest of each array.
+
+    It tells what the sources do not: the seed of the arm, derived from the run's and from how often the lab was armed before, the state
+    that the plant was in, and what another compiler has made of the same program.
+    """
+    image = decode_image(data)
+    fields = {name: value for name, value in image.fields.items() if name != "shot_count"}  # `shots` is that already
+    digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in image.arrays.items()}
+    return fields | digests
 
 
 def _files(a: Run, b: Run, name: str, notes: list[str]) -> tuple[bytes, bytes] | None:

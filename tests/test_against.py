@@ -64,7 +64,13 @@ def base(made):
 
 
 def sources(found):
-    return {one.name: (one.a, one.b) for one in found.sources}
+    """Return the differences of what a person has written or chosen."""
+    return {one.name: (one.a, one.b) for one in found.sources if not one.name.startswith("image.")}
+
+
+def images(found):
+    """Return which parts of the armed images differ."""
+    return {one.name.removeprefix("image.") for one in found.sources if one.name.startswith("image.")}
 
 
 def mirrored(found, folder, other):
@@ -93,6 +99,7 @@ def test_another_seed_is_named_and_parts_at_the_first_outcome(made, base):
     found = compare(base, other)
     assert not found.same
     assert sources(found) == {"seed": ("3", "4")}
+    assert images(found) == {"seed", "plant"}
     assert (found.first.shot, found.first.sequencer) == (0, "q0")
     assert found.first.field in {"outcome", "iq[0]"}
     rows = [open_run(folder).rows[0] for folder in (base, other)]
@@ -102,14 +109,42 @@ def test_another_seed_is_named_and_parts_at_the_first_outcome(made, base):
     _, events = logged(playback_of(open_run(base))[0], 0)
     ends = events["tick"][events["op"] == kernel.EVENT_OUTCOME]
     assert found.first.tick == ends[0]
-    assert f"shot 0: tick {ends[0]}, sequencer q0: field {found.first.field} of outcome: A" in found.difference
+    said = f"shot 0: tick {ends[0]}, sequencer q0: field {found.first.field} of the capture that ends there: A"
+    assert found.difference.startswith(said)
     mirrored(found, base, other)
+
+
+def test_another_seed_of_the_arm_is_told_though_nothing_that_was_written_differs(base, tmp_path):
+    """A session that takes its calibration arms the lab before its run does, and each arm has a seed of its own."""
+    record = open_run(base)
+    image = record.image()
+    other = rewritten(
+        record, tmp_path, image.arrays | {"plant": image.arrays["plant"][::-1]}, image.fields | {"seed": 8}
+    )
+    found = compare(base, other)
+    assert found.same
+    assert sources(found) == {}
+    assert images(found) == {"seed", "plant"}
+    assert [one.b for one in found.sources if one.name == "image.seed"] == ["8"]
+
+
+def rewritten(record, runs, arrays, fields):
+    """Write a run again with another image, and return its folder."""
+    with RunFolder.create(runs, new_uid(0), record.layout) as folder:
+        folder.write_image(arrays, fields)
+        for name in ("lab.json", "program.qasm", "calibration.json"):
+            folder.put(name, record.file(name))
+        folder.document("start", "control", record.start | {"uid": folder.uid}, t_ns=0)
+        folder.append(record.rows, np.zeros(len(record.rows), np.int64))
+        folder.commit()
+    return folder.path
 
 
 def test_another_input_is_named_and_parts_at_the_pulse_that_it_sets(made, base):
     other = made("input", inputs={"theta": 1.25})
     found = compare(base, other)
     assert sources(found) == {"inputs.theta": ("1.5", "1.25")}
+    assert images(found) == {"instructions"}
     assert (found.first.shot, found.first.sequencer) == (0, "q0")
     assert found.first.event in {"play", "shift_phase"}
     _, events = logged(playback_of(open_run(base))[0], 0)
@@ -350,9 +385,10 @@ def test_the_command_tells_both_runs_what_they_were_made_of_and_where_they_part(
     lines = answer.stdout.splitlines()
     assert lines[0] == f"   A: {base}: {SHOTS} shots"
     assert lines[1] == f"   B: {other}: {SHOTS} shots"
-    assert lines[2] == "   not made of the same: 1 difference"
+    assert lines[2] == "   not made of the same: 3 differences"
     assert lines[3].split() == ["seed", "A", "3", "B", "4"]
-    assert lines[4].startswith("   first difference: shot 0: tick ")
+    assert [line.split()[0] for line in lines[4:6]] == ["image.seed", "image.plant"]
+    assert lines[6].startswith("   first difference: shot 0: tick ")
     answer = call(base, "--against", other, "--json")
     assert answer.exit_code == 1
     found = msgspec.json.decode(answer.stdout, type=Comparison)
