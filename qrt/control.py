@@ -6,8 +6,9 @@ and no instrument. Laws live in `controllers/`, in other packages, and in users'
 `qrt.laws`.
 
 `chain`, `limit` and `every` make a law from laws. `step_of` makes the pair of functions that the batch process compiles: the law with
-its parameters, the signal of its bit, its limits and its rhythm. Everything is pure, works under `jit` and `vmap`, keeps its shapes,
-and is float64: whoever calls it has set JAX_ENABLE_X64 before JAX started, and is told with a BugError if not.
+its parameters, the signal of its bit, its limits and its rhythm; `CompiledLaw` compiles it. Everything is pure, works under `jit` and
+`vmap`, keeps its shapes, and is float64: whoever calls it has set JAX_ENABLE_X64 before JAX started, and is told with a BugError if
+not.
 
 Nothing is clamped in silence. Whatever a state counts in a field whose name ends in `_count`, at any depth, is in `Action.counters`:
 how often a limit held a value back, and what a law itself had to leave out. A number that is none passes a limit as it is, for the
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import msgspec
+import numpy as np
 
 from qrt.errors import BugError
 
@@ -231,28 +233,70 @@ def step_of(
     return Steps(init, step)
 
 
-def shapes(batch_shots: int, bit_count: int, capture_count: int) -> Observation:
-    """Return an observation of shapes and dtypes alone: what `jax.jit(steps.step).lower(state, shapes)` takes."""
-    kinds = {
-        "bits": ((batch_shots, bit_count), jnp.uint8),
-        "outcomes": ((batch_shots, capture_count), jnp.uint8),
-        "iq": ((batch_shots, capture_count, 2), jnp.float64),
-        "valid": ((batch_shots,), jnp.bool_),
-        "point": ((batch_shots,), jnp.int64),
-        "epoch": ((batch_shots,), jnp.int64),
-        "value": ((batch_shots,), jnp.float64),
-        "own": ((capture_count,), jnp.bool_),
-        "signal": ((), jnp.float64),
-        "previous": ((), jnp.float64),
+def blank(batch_shots: int, bit_count: int, capture_count: int) -> Observation:
+    """Return an observation of numpy zeros: no shot is valid. Its arrays are buffers to be filled, and its shapes those to compile for."""
+    kinds: dict[str, tuple[tuple[int, ...], type]] = {
+        "bits": ((batch_shots, bit_count), np.uint8),
+        "outcomes": ((batch_shots, capture_count), np.uint8),
+        "iq": ((batch_shots, capture_count, 2), np.float64),
+        "valid": ((batch_shots,), np.bool_),
+        "point": ((batch_shots,), np.int64),
+        "epoch": ((batch_shots,), np.int64),
+        "value": ((batch_shots,), np.float64),
+        "own": ((capture_count,), np.bool_),
+        "signal": ((), np.float64),
+        "previous": ((), np.float64),
     }
-    made: dict[str, Any] = {name: jax.ShapeDtypeStruct(*kind) for name, kind in kinds.items()}  # type: ignore[no-untyped-call]
+    made: dict[str, Any] = {name: np.zeros(shape, dtype=kind) for name, (shape, kind) in kinds.items()}
     return Observation(**made)
 
 
 def trace(steps: Steps, seen: Observation) -> None:
     """Trace init and step once for these shapes, computing nothing; raises whatever the law raises, and TypeError as `step_of` says."""
-    start = jax.ShapeDtypeStruct((), jnp.float64)  # type: ignore[no-untyped-call]
-    jax.eval_shape(steps.step, jax.eval_shape(steps.init, start), seen)
+    jax.eval_shape(steps.step, jax.eval_shape(steps.init, np.float64(0.0)), seen)
+
+
+class CompiledLaw:
+    """A configured law compiled ahead for one shape of batch, which takes numpy arrays and gives plain numbers.
+
+    Pure like the law: the caller keeps the state. Another shape or dtype is a TypeError, never a second compilation.
+    """
+
+    def __init__(self, steps: Steps, seen: Observation) -> None:
+        self._layout = jax.eval_shape(steps.init, np.float64(0.0))
+        self._init = jax.jit(steps.init).lower(np.float64(0.0)).compile()
+        self._step = jax.jit(steps.step).lower(self._layout, seen).compile()
+        self._seen = seen
+
+    def start(self, value: float) -> Any:
+        """Return the state at the beginning, with `value` in force."""
+        return self._init(np.float64(value))
+
+    def step(self, state: Any, seen: Observation) -> tuple[Any, float, dict[str, int]]:
+        """Return the state after a batch, the new value (not finite: to be refused, with the state), and the counters so far."""
+        state, action = self._step(state, seen)
+        return state, float(action.value), {name: int(count) for name, count in action.counters.items()}
+
+    def pack(self, state: Any) -> list[Any]:
+        """Return a state as numbers and lists for a message; `unpack` gives the same bits again."""
+        return [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(state)]
+
+    def unpack(self, packed: list[Any]) -> Any:
+        """Return a packed state."""
+        kinds, structure = jax.tree.flatten(self._layout)
+        assert len(packed) == len(kinds), f"{len(packed)} parts of a state of {len(kinds)}"
+        return jax.tree.unflatten(
+            structure, [np.asarray(part, dtype=kind.dtype) for part, kind in zip(packed, kinds, strict=True)]
+        )
+
+    def repeats(self) -> bool:
+        """Say whether three steps with one input give the same bits: a law that asks a clock or draws numbers does not."""
+        valid: Any = np.arange(self._seen.valid.shape[0]) % 3 == 0
+        bits: Any = np.repeat(valid[:, None], self._seen.bits.shape[1], axis=1).astype(np.uint8)
+        seen = self._seen._replace(valid=valid, bits=bits)
+        state = self.start(0.5)
+        results = [jax.tree.leaves(self._step(state, seen)) for _ in range(3)]
+        return len({b"".join(np.asarray(leaf).tobytes() for leaf in leaves) for leaves in results}) == 1
 
 
 # ---- Arithmetic that several laws share --------------------------------------------------------------------------------

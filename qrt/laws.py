@@ -42,7 +42,7 @@ class Rhythm(msgspec.Struct, frozen=True):
 
 
 def assemble(name: str, law: str, table: Mapping[str, Any], rhythm: Rhythm, seen: Observation) -> Steps:
-    """Return the controller `name` of a lab, loaded, configured, and traced for observations of these shapes (`control.shapes`).
+    """Return the controller `name` of a lab, loaded, configured, and traced for observations of these shapes (`control.blank`).
 
     Raises ConfigError, with paths below controllers.<name>.
     """

@@ -1,15 +1,30 @@
 """Combinators, the signal, and whole loops with a delay against the difference equations that they should follow."""
 
+import itertools
 from math import pi, sin
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import msgpack
 import msgspec
 import numpy as np
 import pytest
 
-from qrt.control import Array, Law, chain, every, kalman, limit, mean_signal, shapes, step_of, trace
+from qrt.control import (
+    Array,
+    CompiledLaw,
+    Law,
+    Observation,
+    blank,
+    chain,
+    every,
+    kalman,
+    limit,
+    mean_signal,
+    step_of,
+    trace,
+)
 from qrt.controllers.integrator import LAW as INTEGRATOR
 from qrt.controllers.integrator import Parameters as Gain
 from qrt.errors import BugError
@@ -152,13 +167,13 @@ def test_kalman_is_the_textbooks_scalar():
 def test_a_law_that_breaks_its_word_on_shapes_is_told_so_while_it_is_traced(step, said):
     steps = step_of(COUNTING._replace(step=step), Nothing(), bit=0, every_batches=2, maximum=1.0)
     with pytest.raises((TypeError, ValueError, ZeroDivisionError), match=said):
-        trace(steps, shapes(SHOTS, BITS, CAPTURES))
+        trace(steps, blank(SHOTS, BITS, CAPTURES))
 
 
 def test_python_numbers_are_arrays_of_one_dtype_and_compile_once():
     law = Law(Nothing, lambda p, value: (0, 1.5), lambda p, state, seen: ((state[0] + 1, state[1] * 2.0), 7.0))
     steps = step_of(law, Nothing(), bit=0)
-    trace(steps, shapes(SHOTS, BITS, CAPTURES))
+    trace(steps, blank(SHOTS, BITS, CAPTURES))
     step, state = jax.jit(steps.step), steps.init(jnp.float64(0.0))
     for _ in range(3):
         state, action = step(state, half())
@@ -166,9 +181,43 @@ def test_python_numbers_are_arrays_of_one_dtype_and_compile_once():
     assert (int(state.inner.inner.inner[0]), float(state.inner.inner.inner[1]), float(action.value)) == (3, 12.0, 7.0)
 
 
-def test_shapes_are_those_of_a_batch():
-    made, real = shapes(SHOTS, BITS, CAPTURES), observation()
+def test_a_blank_batch_has_the_shapes_and_dtypes_of_any():
+    made, real = blank(SHOTS, BITS, CAPTURES), observation()
     assert [(one.shape, one.dtype) for one in made] == [(one.shape, one.dtype) for one in real]
+    assert not made.valid.any()
+    made.valid[:3] = True  # a buffer to be filled
+
+
+def test_a_compiled_law_steps_as_the_law_does_and_never_compiles_again(rng):
+    law = chain(INTEGRATOR, every(limit(COUNTING, maximum=0.75), 2))
+    steps = step_of(law, law.parameters(first=Gain(1.0)), bit=0, maximum=2.0)
+    compiled = CompiledLaw(steps, blank(SHOTS, BITS, CAPTURES))
+    batches = [observation(0.1 * k, ones=k) for k in rng.integers(0, SHOTS, 7)]
+    wanted, counters = values(steps, batches, start=0.3)
+    state, found = compiled.start(0.3), []
+    for seen in batches:
+        packed = msgpack.unpackb(msgpack.packb(compiled.pack(state)))  # as a message carries it to another process
+        again, value, counts = compiled.step(compiled.unpack(packed), Observation(*map(np.asarray, seen)))
+        state, first, _ = compiled.step(state, seen)
+        assert compiled.pack(again) == compiled.pack(state)
+        assert value == first
+        found.append(value)
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    assert counts == counters
+    assert compiled.repeats()
+    with pytest.raises(TypeError, match="compiled"):
+        compiled.step(state, observation(shots=SHOTS + 1))
+    with pytest.raises(TypeError, match="compiled"):
+        compiled.step(state, seen._replace(iq=jnp.zeros((SHOTS, CAPTURES, 2), dtype=jnp.float32)))
+
+
+def test_a_law_that_does_not_repeat_is_found():
+    calls = itertools.count()
+    number = jax.ShapeDtypeStruct((), jnp.float64)
+    ask = Law(
+        Nothing, lambda p, v: (), lambda p, s, seen: (s, jax.pure_callback(lambda: np.float64(next(calls)), number))
+    )
+    assert not CompiledLaw(step_of(ask, Nothing()), blank(SHOTS, BITS, CAPTURES)).repeats()
 
 
 def test_without_64_bits_nothing_is_made():
@@ -187,10 +236,10 @@ def loop(gain, slope, delay, disturbance, *, every_batches=1):
     parameters = law.parameters(second=Gain(gain))
     steps = step_of(law, parameters, every_batches=every_batches)
     step, state = jax.jit(steps.step), steps.init(jnp.float64(0.0))
-    force = [0.0] * (delay + 1)
+    force, seen = [0.0] * (delay + 1), observation()
     for index, now in enumerate(disturbance):
         # Through `value`, the chain's first part gives the exact signal: the mean over infinitely many shots.
-        state, action = step(state, observation(slope * (force[index] - now)))
+        state, action = step(state, seen._replace(value=np.full(SHOTS, slope * (force[index] - now))))
         force.append(float(action.value))
     return np.array(force[: len(disturbance)])
 

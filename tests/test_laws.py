@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from qrt import laws
-from qrt.control import Law, shapes
+from qrt.control import Law, blank
 from qrt.controllers import integrator
 from qrt.errors import ConfigError
 from qrt.laws import Rhythm, assemble, law_parameters, load_law
@@ -63,7 +63,7 @@ def refused(function, *arguments):
 
 def test_an_installed_law_and_a_file_are_configured_alike(written):
     for law in ("integrator", written(HEAD + LAW)):
-        steps = assemble("drive", law, {"gain": 0.5}, Rhythm(bit=0, minimum=-1.0, every=2), shapes(*SHAPES))
+        steps = assemble("drive", law, {"gain": 0.5}, Rhythm(bit=0, minimum=-1.0, every=2), blank(*SHAPES))
         assert jax.eval_shape(steps.init, 1.0).previous.shape == ()
     assert load_law("integrator", "here") is integrator.LAW
 
@@ -181,14 +181,15 @@ def test_what_a_type_finds_wrong_between_its_fields_is_told(written):
 )  # fmt: skip
 def test_a_law_that_cannot_be_traced_is_told_with_its_line(old, new, said, written):
     path = written(HEAD.replace(old, new, 1) + LAW)
-    text = refused(assemble, "drive", path, {}, Rhythm(bit=0), shapes(*SHAPES))
+    text = refused(assemble, "drive", path, {}, Rhythm(bit=0), blank(*SHAPES))
     assert text.startswith(f"controllers.drive.law: {path} cannot be traced: ")
     assert said.format(path=path) in text
     assert "\n" not in text
+    assert "control.py" not in text  # the law's own line, or none
 
 
 def test_parameters_that_fail_only_here_name_the_controller():
-    text = refused(assemble, "drive", "integrator", {"gain": "x"}, Rhythm(), shapes(*SHAPES))
+    text = refused(assemble, "drive", "integrator", {"gain": "x"}, Rhythm(), blank(*SHAPES))
     assert text.startswith("controllers.drive.parameters.gain: 'x' is not a number")
 
 

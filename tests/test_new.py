@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from qrt.__main__ import cli
-from qrt.control import shapes
+from qrt.control import blank
 from qrt.laws import Rhythm, assemble
 from tests.law_batches import BITS, CAPTURES, SHOTS, observation
 
@@ -35,7 +35,7 @@ def test_the_written_law_works_as_it_is(folder):
     assert "NAME:" not in text
     with jax.enable_x64(True):
         steps = assemble(
-            "x", "my_law.py", {"gain": -2.0, "dead_band": 0.25}, Rhythm(bit=0), shapes(SHOTS, BITS, CAPTURES)
+            "x", "my_law.py", {"gain": -2.0, "dead_band": 0.25}, Rhythm(bit=0), blank(SHOTS, BITS, CAPTURES)
         )
         state, action = steps.step(steps.init(jnp.float64(1.0)), observation(ones=SHOTS))
         assert float(action.value) == 0.0
