@@ -329,6 +329,28 @@ def test_plays_that_may_meet_are_counted_at_their_largest():
     swept(body, ["t=linspace(1us, 4us, 3)"], lab=lab)
 
 
+def test_a_meeting_that_depends_on_too_much_is_refused():
+    rounds = [f"delay[{k}*t] q[0]; delay[{k}*u] q[1]; barrier q;\n" for k in range(1, 12)]
+    sweeps = ["t=linspace(0, 40ns, 3)", "u=linspace(0, 40ns, 3)"]
+    sequence, *_ = swept("".join(rounds[:10]), sweeps)
+    assert len(sequence.parameters) == 20
+    with pytest.raises(
+        ProgramError, match=r"p.qasm:12:\d+: the tick at which q0, q1 meet depends on varied durations in 67 ways; 64"
+    ):
+        swept("".join(rounds), sweeps)
+
+
+def test_a_frequency_beyond_half_a_turn_per_tick_is_refused():
+    program = parse_program("input float f; qubit q; x q;", "p.qasm")
+    reach = Reach(program, grid_of(["f=linspace(0, 600e6, 3)"], program, {}, "shot", 1))
+    word = Formula(Name("f", Source()), Fraction(2**64, 10**9), plain=True)
+    ops = (SetFrequency("a.drive", Parameter("frequency", word, "(f)", Source(3, 1, "", "p.qasm"))),)
+    with pytest.raises(
+        ProgramError, match=r"p.qasm:3:1: at f = 600000000 \(point 2 of 3\) the frequency is out of range"
+    ):
+        compile_pulses(Pulses({"a": ops}, {"a.drive": Frame("drive_q0", 0.0)}, {}, {}, (), 7000), LAB, LIMITS, reach)
+
+
 def test_literals_have_no_place_in_a_formula():
     pulses = lower(parse_program("input float a; qubit q; rx(a) q; rx(a) q;", "p"), LAB, None, {}, ["a"])
     first, second = (op.amplitude for op in pulses.blocks["q0"])
