@@ -112,5 +112,5 @@ class Rack:
 
     def _must(self, status: int, where: str) -> None:
         if status != _lib.QRT_OK:
-            name = _ffi.string(_ffi.cast("qrt_status", status)).decode()
+            name = str(_ffi.string(_ffi.cast("qrt_status", status)))
             raise Refusal(-240, f"{where}: {name.removeprefix('QRT_ERR_')}")
