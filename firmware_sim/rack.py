@@ -11,15 +11,13 @@ hardware error in the digitizer's queue.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from qrt.firmware_sim._plant import ffi, lib
 from qrt.firmware_sim.awg2 import ENTRY
 from qrt.firmware_sim.dig1 import Burst
+from qrt.firmware_sim.plant import PortWords
 from qrt.scpi import Instrument, Refusal
-
-_ffi: Any = ffi
-_lib: Any = lib
 
 SLOT_COUNT = 16  # windows open at once: what the plant holds
 ENDS, BEGINS = 0, 1  # phases of one sample
@@ -31,14 +29,15 @@ class _Event(NamedTuple):
     sample: int
     phase: int
     order: int
-    act: Callable[[int], None]  # at so many ticks after the run's start, the trigger's
+    act: Callable[[int], None]  # takes the trigger's tick
+    where: str
 
 
 class Rack:
     """The generators, by the index of the line that they play on, and the plant's port."""
 
     def __init__(self, port_address: int, generators: Mapping[int, Instrument], sample_ticks: int) -> None:
-        self._port = _ffi.cast("qrt_port *", port_address)
+        self._port = PortWords(port_address)
         self._generators = generators
         self._sample_ticks = sample_ticks
         self._samples: dict[int, bytes] = {}  # window -> what it recorded at this trigger
@@ -50,11 +49,16 @@ class Rack:
         for index in range(burst.triggers):
             start_tick = (burst.timestamp + index * burst.timer) * self._sample_ticks
             shot = burst.counter + index
-            if not burst.continues:
-                self._must(self._port.begin_shot(self._port.self, shot, start_tick), f"trigger {shot}")
+            where = f"trigger {shot}"
             self._samples.clear()
-            for event in events:
-                event.act(start_tick)
+            try:
+                if not burst.continues:
+                    self._port.begin_shot(shot, start_tick)
+                for event in events:
+                    where = event.where
+                    event.act(start_tick)
+            except ValueError as error:
+                raise Refusal(-240, f"{where}: {error}") from None
             found.append([self._samples[window] for window in range(len(burst.windows))])
         return found
 
@@ -64,20 +68,13 @@ class Rack:
         for line, generator in self._generators.items():
             table = generator.memory.table if generator.memory.running else b""
             for start, frequency, phase, amplitude, segment, _ in ENTRY.iter_unpack(table):
+                where = f"line {line} at sample {start}"
                 if frequency % self._sample_ticks:
-                    raise Refusal(-222, f"line {line} at sample {start}: a frequency between two of the clock's ticks")
-                play = _ffi.new("qrt_play *")
-                play.line, play.segment, play.amplitude = line, segment, amplitude
-                play.frequency, play.phase = frequency // self._sample_ticks, phase
-                events.append(_Event(start, BEGINS, len(events), self._player(play, start)))
+                    raise Refusal(-222, f"{where}: a frequency between two of the clock's ticks")
+                play = self._port.make_play(line, segment, amplitude, frequency // self._sample_ticks, phase)
+                act = partial(self._play, play, start * self._sample_ticks)
+                events.append(_Event(start, BEGINS, len(events), act, where))
         return events
-
-    def _player(self, play: Any, start: int) -> Callable[[int], None]:
-        def act(start_tick: int) -> None:
-            play.tick = start_tick + start * self._sample_ticks
-            self._must(self._port.play(self._port.self, play), f"line {play.line} at sample {start}")
-
-        return act
 
     def _windows(self, windows: Sequence[tuple[int, int]]) -> list[_Event]:
         """Return begin and end of every window."""
@@ -88,29 +85,17 @@ class Rack:
             if slot is None:
                 raise Refusal(-221, f"more than {SLOT_COUNT} windows open at sample {start}")
             free_at[slot] = start + size
-            events.append(_Event(start, BEGINS, -1, self._opener(start, size, slot)))
-            events.append(_Event(start + size, ENDS, window, self._closer(window, size, slot)))
+            capture, where = self._port.make_capture(size, slot), f"window {window} at sample {start}"
+            begin = partial(self._begin, capture, start * self._sample_ticks)
+            events.append(_Event(start, BEGINS, -1, begin, where))
+            events.append(_Event(start + size, ENDS, window, partial(self._end, capture, window), where))
         return events
 
-    def _opener(self, start: int, size: int, slot: int) -> Callable[[int], None]:
-        capture = _ffi.new("qrt_capture *", (0, size, 0, slot))
+    def _play(self, play: Any, ticks: int, start_tick: int) -> None:
+        self._port.play(play, start_tick + ticks)
 
-        def act(start_tick: int) -> None:
-            capture.tick = start_tick + start * self._sample_ticks
-            self._must(self._port.capture_begin(self._port.self, capture), f"window at sample {start}")
+    def _begin(self, capture: Any, ticks: int, start_tick: int) -> None:
+        self._port.capture_begin(capture, start_tick + ticks)
 
-        return act
-
-    def _closer(self, window: int, size: int, slot: int) -> Callable[[int], None]:
-        samples = _ffi.new("const int16_t **")
-
-        def act(start_tick: int) -> None:
-            self._must(self._port.capture_end(self._port.self, slot, samples), f"window {window}")
-            self._samples[window] = bytes(_ffi.buffer(samples[0], 2 * size))
-
-        return act
-
-    def _must(self, status: int, where: str) -> None:
-        if status != _lib.QRT_OK:
-            name = _ffi.string(_ffi.cast("qrt_status", status)).decode()
-            raise Refusal(-240, f"{where}: {name.removeprefix('QRT_ERR_')}")
+    def _end(self, capture: Any, window: int, _start_tick: int) -> None:
+        self._samples[window] = self._port.capture_end(capture)
