@@ -24,6 +24,7 @@
 #include <unistd.h>
 #include "checks.h"
 #include "clock.h"
+#include "demodulate.h"
 #include "evidence.h"
 #include "pace.h"
 #include "ring.h"
@@ -48,6 +49,7 @@ struct qrt_kernel {
     qrt_port port;
     qrt_kernel_report report;
     uint32_t headroom[QRT_CAPTURES_MAX];
+    const qrt_isa *isa;
     pthread_t thread;
     void *stack;
     size_t stack_size;
@@ -94,13 +96,11 @@ uint32_t qrt_row_size(uint32_t capture_count, uint32_t emit_count)
            (capture_count * 2 + emit_count) * (uint32_t)sizeof(int64_t);
 }
 
-static qrt_status fetch_capture(qrt_kernel *k, uint16_t slot, const int16_t **samples_out)
+/* A capture whose samples had not come. */
+static __attribute__((noinline)) qrt_status awaited(qrt_kernel *k, uint16_t slot, const int16_t **samples_out)
 {
-    qrt_status status = k->port.capture_end(k->port.self, slot, samples_out);
-    if (status != QRT_NOT_READY) {
-        return status;
-    }
     int64_t deadline_ns = qrt_clock_now_ns() + CAPTURE_WAIT_NS;
+    qrt_status status = QRT_NOT_READY;
     while (status == QRT_NOT_READY) {
         if (is_requested(k, REQUEST_ABORT)) {
             return QRT_ABORTED;
@@ -135,58 +135,23 @@ static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *sampl
     qrt_ring_publish(k->config.raw);
 }
 
-static qrt_status end_capture(qrt_kernel *k, const qrt_effect *effect)
+/* What the sequencers ask for when a capture ends. */
+static qrt_status demodulated(void *owner, uint16_t slot, uint16_t capture_index, int64_t iq_out[2])
 {
-    const qrt_capture_spec *spec = &k->config.sequence.captures[effect->capture_index];
+    qrt_kernel *k = owner;
+    const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
     const int16_t *samples = NULL;
-    qrt_status status = fetch_capture(k, effect->slot, &samples);
+    qrt_status status = k->port.capture_end(k->port.self, slot, &samples);
+    status = status == QRT_NOT_READY ? awaited(k, slot, &samples) : status;
     if (status != QRT_OK) {
         return status;
     }
     const int16_t *weights = k->config.sequence.weights + spec->weights_offset;
-    int64_t iq[2];
-    qrt_demodulate(iq, samples, weights, weights + spec->sample_count, spec->sample_count, k->headroom[effect->capture_index]);
+    k->isa->demodulate(iq_out, samples, weights, weights + spec->sample_count, spec->sample_count, k->headroom[capture_index]);
     if (spec->raw) {
-        copy_raw(k, effect->capture_index, samples, spec->sample_count);
+        copy_raw(k, capture_index, samples, spec->sample_count);
     }
-    qrt_shot_outcome(&k->shot, effect, iq);
     return QRT_OK;
-}
-
-/* QRT_OK, QRT_ABORTED or an error, whose place is in the report. */
-static qrt_status play_shot(qrt_kernel *k)
-{
-    qrt_effect effect = {.status = QRT_OK};
-    for (;;) {
-        qrt_status status = QRT_OK;
-        switch (qrt_shot_next(&k->shot, &effect)) {
-        case QRT_EFFECT_DONE:
-            return QRT_OK;
-        case QRT_EFFECT_PLAY:
-            status = k->port.play(k->port.self, &effect.play);
-            break;
-        case QRT_EFFECT_CAPTURE:
-            status = k->port.capture_begin(k->port.self, &effect.capture);
-            break;
-        case QRT_EFFECT_CAPTURE_ENDS:
-            status = end_capture(k, &effect);
-            break;
-        case QRT_EFFECT_PAUSE:
-            break;
-        case QRT_EFFECT_ERROR:
-            status = effect.status;
-            break;
-        }
-        if (status == QRT_OK && is_requested(k, REQUEST_ABORT)) {
-            status = QRT_ABORTED;
-        }
-        if (status != QRT_OK) {
-            k->report.error_tick = effect.tick;
-            k->report.error_sequencer = (int32_t)effect.sequencer;
-            k->report.error_instruction = (int32_t)effect.instruction;
-            return status;
-        }
-    }
 }
 
 /* ---- Rows ----------------------------------------------------------------------------------------------------- */
@@ -217,13 +182,10 @@ static int64_t shot_tick(const qrt_kernel *k, int64_t shot_index)
 
 static void begin_row(const qrt_kernel *k, qrt_row *row)
 {
-    uint32_t capture_count = k->config.sequence.capture_count;
     *row = (qrt_row){.shot = k->shot_index,
                      .tick = shot_tick(k, k->shot_index),
                      .shot_weight = 1.0,
-                     .capture_count = capture_count};
-    memset(row_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(capture_count));
-    memset(row_iq(row), 0, (capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
+                     .capture_count = k->config.sequence.capture_count};
 }
 
 static void publish_row(qrt_kernel *k)
@@ -241,6 +203,8 @@ static void publish_row(qrt_kernel *k)
 static void skip_shot(qrt_kernel *k, qrt_row *row)
 {
     begin_row(k, row);
+    memset(row_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(row->capture_count));
+    memset(row_iq(row), 0, (row->capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
     row->flags = QRT_ROW_SKIPPED;
     row->shot_weight = 0.0;
     publish_row(k);
@@ -268,6 +232,21 @@ static void pass_shot(qrt_kernel *k)
     k->shot_index++;
 }
 
+static qrt_status play_shot(qrt_kernel *k)
+{
+    qrt_status status = qrt_shot_play(&k->shot);
+    k->report.instructions += k->config.sequence.budget - k->shot.budget_left;
+    if (k->shot.start.events != NULL) {
+        *k->log_count_out = k->shot.event_count;
+    }
+    if (status != QRT_OK) {
+        k->report.error_tick = k->shot.place.tick;
+        k->report.error_sequencer = (int32_t)k->shot.place.sequencer;
+        k->report.error_instruction = (int32_t)k->shot.place.instruction;
+    }
+    return status;
+}
+
 static qrt_status execute_shot(qrt_kernel *k, qrt_row *row)
 {
     begin_row(k, row);
@@ -276,16 +255,19 @@ static qrt_status execute_shot(qrt_kernel *k, qrt_row *row)
     }
     bool logged = k->shot_index == k->log_shot;
     int64_t *iq = row_iq(row);
-    const qrt_shot_start start = {.index = k->shot_index, .tick = row->tick, .slots = k->slots, .outcomes = row_outcomes(row),
-                                  .iq = iq, .emitted = iq + 2 * row->capture_count,
-                                  .events = logged ? k->log_events : NULL, .event_count_max = k->log_count_max};
-    qrt_shot_begin(&k->shot, &start);
+    if (row->capture_count > 0) { /* of the outcomes only the padding, which is in the last word */
+        memset((uint8_t *)iq - 8, QRT_OUTCOME_NONE, 8);
+    }
+    k->shot.start.index = k->shot_index; /* field by field: a struct made for this and copied waits for its own stores */
+    k->shot.start.tick = row->tick;
+    k->shot.start.slots = k->slots;
+    k->shot.start.outcomes = row_outcomes(row);
+    k->shot.start.iq = iq;
+    k->shot.start.emitted = iq + 2 * row->capture_count;
+    k->shot.start.events = logged ? k->log_events : NULL;
+    k->shot.start.event_count_max = k->log_count_max;
     qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, row->tick);
     status = status == QRT_OK ? play_shot(k) : status;
-    k->report.instructions += k->config.sequence.budget - k->shot.budget_left;
-    if (logged) {
-        *k->log_count_out = k->shot.event_count;
-    }
     if (status != QRT_OK) {
         k->report.error_shot = k->shot_index;
         return status;
@@ -657,12 +639,14 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     kernel->sweep_point = -1;
     qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = no_shot;
+    kernel->isa = qrt_isa_chosen();
     for (uint32_t capture = 0; capture < config->sequence.capture_count; capture++) {
         const qrt_capture_spec *spec = &config->sequence.captures[capture];
         const int16_t *weights = config->sequence.weights + spec->weights_offset;
         kernel->headroom[capture] = qrt_weights_headroom(weights, weights + spec->sample_count, spec->sample_count);
     }
-    qrt_shot_arm(&kernel->shot, &config->sequence, config->port, config->seed);
+    const qrt_outside outside = {*config->port, demodulated, kernel, &kernel->request, REQUEST_ABORT};
+    qrt_shot_arm(&kernel->shot, &config->sequence, &outside, config->seed);
     kernel->report.memory_locked = report_out->memory_locked = on_lent_pages(kernel, lock_or_touch);
     atomic_store_explicit(&kernel->state, STATE_ARMED, memory_order_release);
     return QRT_OK;
