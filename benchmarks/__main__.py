@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import active_reset, demodulate, import_time, kernel_events, memory, pacing
+from benchmarks import active_reset, branch_latency, demodulate, import_time, kernel_events, memory, pacing
 from benchmarks.figure import Figure, machine
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -19,6 +19,7 @@ SUBJECTS = {
     "import_time": import_time.measure,
     "demodulate": demodulate.measure,
     "kernel_events": kernel_events.measure,
+    "branch_latency": branch_latency.measure,
     "pacing": pacing.measure,
     "active_reset": active_reset.measure,
     "memory": memory.measure,

@@ -10,7 +10,7 @@
 #define QRT_PORT_H
 #include <stdint.h>
 
-#define QRT_PORT_ABI 1
+#define QRT_PORT_ABI 2
 #define QRT_AMPLITUDE_ONE 65536 /* a play's amplitude of 1.0 */
 
 /* Success is a non-trivial constant, so that zeroed memory or a swallowed return reads as failure. */
@@ -78,6 +78,11 @@ typedef struct qrt_port {
     uint32_t channel_count;
     uint32_t capture_samples_max;
     uint32_t outstanding_max; /* captures begun and not ended, per channel; at most 16 in all */
+
+    /* Functions that not every hardware has: NULL. */
+    /* How many samples of a capture that has begun and not ended have come, and where its first one is: they stay there, as they
+     * are, until its end. Without it, the kernel learns only when all have come. */
+    qrt_status (*capture_arrived)(void *self, uint16_t slot, uint32_t *count_out, const int16_t **samples_out);
 } qrt_port;
 
 #endif

@@ -22,9 +22,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "arrival.h"
 #include "checks.h"
 #include "clock.h"
-#include "demodulate.h"
 #include "evidence.h"
 #include "pace.h"
 #include "ring.h"
@@ -36,7 +36,6 @@
 #define NAP_NS 50000               /* virtual pacing, waiting for a reader */
 #define SLEEP_NS_MIN 1000          /* less than this until the spin begins: not worth a system call */
 #define DUTY_PERMILLE 900          /* of a real-time thread: the system stops one that takes 95 % of a second */
-#define CAPTURE_WAIT_NS 1000000000 /* a capture whose samples have not come after this is a failure of the port */
 #define SPIN_NS_MAX 100000000
 #define STACK_SIZE 1048576         /* the thread sanitizer asks for nearly as much; the loop and the plant use little of it */
 #define RAW_HEAD_SIZE 16
@@ -48,8 +47,7 @@ struct qrt_kernel {
     qrt_kernel_config config;
     qrt_port port;
     qrt_kernel_report report;
-    uint32_t headroom[QRT_CAPTURES_MAX];
-    const qrt_isa *isa;
+    qrt_arrival arrival;
     pthread_t thread;
     void *stack;
     size_t stack_size;
@@ -96,24 +94,6 @@ uint32_t qrt_row_size(uint32_t capture_count, uint32_t emit_count)
            (capture_count * 2 + emit_count) * (uint32_t)sizeof(int64_t);
 }
 
-/* A capture whose samples had not come. */
-static __attribute__((noinline)) qrt_status awaited(qrt_kernel *k, uint16_t slot, const int16_t **samples_out)
-{
-    int64_t deadline_ns = qrt_clock_now_ns() + CAPTURE_WAIT_NS;
-    qrt_status status = QRT_NOT_READY;
-    while (status == QRT_NOT_READY) {
-        if (is_requested(k, REQUEST_ABORT)) {
-            return QRT_ABORTED;
-        }
-        if (qrt_clock_now_ns() > deadline_ns) {
-            return QRT_ERR_PORT;
-        }
-        qrt_clock_pause();
-        status = k->port.capture_end(k->port.self, slot, samples_out);
-    }
-    return status;
-}
-
 /* Virtual pacing waits for a place, real pacing counts what it cannot keep. */
 static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *samples, uint32_t sample_count)
 {
@@ -141,13 +121,10 @@ static qrt_status demodulated(void *owner, uint16_t slot, uint16_t capture_index
     qrt_kernel *k = owner;
     const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
     const int16_t *samples = NULL;
-    qrt_status status = k->port.capture_end(k->port.self, slot, &samples);
-    status = status == QRT_NOT_READY ? awaited(k, slot, &samples) : status;
+    qrt_status status = qrt_arrival_end(&k->arrival, &k->shot, slot, iq_out, &samples);
     if (status != QRT_OK) {
         return status;
     }
-    const int16_t *weights = k->config.sequence.weights + spec->weights_offset;
-    k->isa->demodulate(iq_out, samples, weights, weights + spec->sample_count, spec->sample_count, k->headroom[capture_index]);
     if (spec->raw) {
         copy_raw(k, capture_index, samples, spec->sample_count);
     }
@@ -639,12 +616,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     kernel->sweep_point = -1;
     qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = no_shot;
-    kernel->isa = qrt_isa_chosen();
-    for (uint32_t capture = 0; capture < config->sequence.capture_count; capture++) {
-        const qrt_capture_spec *spec = &config->sequence.captures[capture];
-        const int16_t *weights = config->sequence.weights + spec->weights_offset;
-        kernel->headroom[capture] = qrt_weights_headroom(weights, weights + spec->sample_count, spec->sample_count);
-    }
+    qrt_arrival_arm(&kernel->arrival, &config->sequence);
     const qrt_outside outside = {*config->port, demodulated, kernel, &kernel->request, REQUEST_ABORT};
     qrt_shot_arm(&kernel->shot, &config->sequence, &outside, config->seed);
     kernel->report.memory_locked = report_out->memory_locked = on_lent_pages(kernel, lock_or_touch);
