@@ -1,10 +1,10 @@
 """From the last sample in host memory to the branch: ten channels of 1000 samples demodulated, decided, read and branched on.
 
 The kernel plays a real sequence on a port in C (branch_latency.c): ten captures end at the same tick, ten outcomes are read, their parity
-decides which of two segments is played. The figure goes from the instant at which the last sample is there to the play; the samples come at 1 GS/s
-and the port tells how many have come. Beside it the same with a port that tells only when all have come, and numpy, jitted JAX and, where it
-is installed, numba on the same memory: both quadratures of each channel, compared with the threshold, and the parity; called in a bare
-loop, with nothing of what a kernel does besides. numpy and JAX compute in float32, which is not exact.
+decides which of two segments is played. The figure goes from the instant at which the last sample is there to the play; the samples
+come at 1 GS/s, and the port tells how many have come. Beside it the same with a port that tells only when all have come, and numpy,
+jitted JAX and, where it is installed, numba on the same memory: both quadratures of each channel, compared with the threshold, and
+the parity; called in a bare loop, with nothing of what a kernel does besides. numpy and JAX compute in float32, which is not exact.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.figure import Figure, machine
+from benchmarks.figure import Figure, bootstrap, machine
 
 PROJECT = Path(__file__).resolve().parent.parent
 CHANNELS, SAMPLES = 10, 1000
 SHOTS, TURNS, PEER_CALLS = 20_000, 10, 4_000
 WARM_UP = 200
-RESAMPLES = 2000
-SEED = 20261122
 GOALS_US = {0.5: 0.5, 0.99: 1.0}
 END, PLAY, CAPTURE, WAIT, READ, ALU, BRANCH = 0, 1, 2, 3, 8, 10, 11
 CHUNKED = "chunked_port"
@@ -67,10 +65,6 @@ def figure_of(
     turns: list[NDArray[np.float64]], others: dict[str, list[NDArray[np.float64]]], quantile: float, goal: float
 ) -> Figure:
     """Return a quantile with its bootstrap interval over turns."""
-    rng = np.random.default_rng(SEED)
-    chosen = (rng.integers(len(turns), size=len(turns)) for _ in range(RESAMPLES))
-    resampled = [quantile_of([turns[turn] for turn in turns_chosen], quantile) for turns_chosen in chosen]
-    low, high = np.quantile(resampled, (0.025, 0.975))
     figure = quantile_of(turns, quantile)
     beside = ", ".join(f"{name} {quantile_of(taken, quantile):.3g} µs" for name, taken in others.items())
     singles = [float(np.quantile(turn, quantile)) for turn in turns]
@@ -79,10 +73,11 @@ def figure_of(
         figure=figure,
         unit="µs",
         goal=f"<= {goal:g}",
-        floor_or_peer=f"95 % interval {low:.3f} to {high:.3f}; {beside}",
+        floor_or_peer=beside,
         ratio=None,
         met=figure <= goal,
         spread=(min(singles), max(singles)),
+        interval=bootstrap(len(turns), lambda chosen: quantile_of([turns[turn] for turn in chosen], quantile)),
         machine=machine(),
     )
 
