@@ -177,7 +177,8 @@ int main(void)
             int32_t spread = (int32_t)(k * 2654435761u >> 16) % (2 * largest + 1) - largest;
             weights[k] = (int16_t)(k % 3 == 0 ? largest : k % 5 == 0 ? -largest : spread);
         }
-        captures[capture] = (qrt_capture_spec){.sample_count = counts[capture], .weights_offset = offset, .bit = QRT_BIT_NONE};
+        captures[capture] = (qrt_capture_spec){.sample_count = counts[capture], .weights_offset = offset, .bit = QRT_BIT_NONE,
+                                                .threshold_slot = QRT_SLOT_NONE};
     }
     static stream_port f;
     test_any_pieces(&f, true);

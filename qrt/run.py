@@ -77,7 +77,7 @@ def run(
       inputs: values of the program's `input` variables
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
-      pacing: `virtual` or `real`, instead of the lab's
+      pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
       runs: folder for the record, instead of the lab's
       publish: whether results are streamed while they come

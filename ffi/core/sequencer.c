@@ -82,7 +82,8 @@ INLINE uint64_t take_outcome(qrt_shot *shot, uint64_t hash, uint16_t slot, const
 {
     const qrt_outstanding *ended = &shot->outstanding[slot];
     const qrt_capture_spec *spec = &shot->sequence.captures[ended->capture_index];
-    uint8_t outcome = iq[0] > spec->threshold;
+    int64_t threshold = spec->threshold_slot == QRT_SLOT_NONE ? spec->threshold : shot->start.slots[spec->threshold_slot];
+    uint8_t outcome = iq[0] > threshold;
     shot->slots_free |= 1u << slot;
     shot->captured |= (uint64_t)1 << ended->capture_index;
     shot->end_tick = ended->end_tick > shot->end_tick ? ended->end_tick : shot->end_tick;

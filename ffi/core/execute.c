@@ -1,0 +1,102 @@
+/* One shot: the sequencers play it on the port (sequencer.c), captures are demodulated (arrival.c), the row is filled. */
+#include <string.h>
+#include "clock.h"
+#include "kernel_state.h"
+
+/* Virtual pacing waits for a place, real pacing counts what it cannot keep. */
+static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *samples, uint32_t sample_count)
+{
+    uint8_t *slot = qrt_ring_claim(k->config.raw);
+    bool waits = k->config.pacing == QRT_PACING_VIRTUAL;
+    k->report.sink_wait_count += slot == NULL && waits;
+    while (slot == NULL && waits && !is_requested(k, REQUEST_ABORT)) {
+        qrt_clock_sleep(QRT_NAP_NS);
+        slot = qrt_ring_claim(k->config.raw);
+    }
+    if (slot == NULL) {
+        k->report.raw_dropped++;
+        return;
+    }
+    memcpy(slot, &k->shot_index, 8);
+    memcpy(slot + 8, &capture_index, 4);
+    memcpy(slot + 12, &sample_count, 4);
+    memcpy(slot + QRT_RAW_HEAD_SIZE, samples, sample_count * sizeof(int16_t));
+    qrt_ring_publish(k->config.raw);
+}
+
+qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2])
+{
+    qrt_kernel *k = kernel;
+    const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
+    const int16_t *samples = NULL;
+    qrt_status status = qrt_arrival_end(&k->arrival, &k->shot, slot, iq_out, &samples);
+    if (status == QRT_OK && spec->raw) {
+        copy_raw(k, capture_index, samples, spec->sample_count);
+    }
+    return status;
+}
+
+static qrt_status play_shot(qrt_kernel *k)
+{
+    qrt_status status = qrt_shot_play(&k->shot);
+    k->report.instructions += k->config.sequence.budget - k->shot.budget_left;
+    if (k->shot.start.events != NULL) {
+        *k->log_count_out = k->shot.event_count;
+    }
+    if (status != QRT_OK) {
+        k->report.error_tick = k->shot.place.tick;
+        k->report.error_sequencer = (int32_t)k->shot.place.sequencer;
+        k->report.error_instruction = (int32_t)k->shot.place.instruction;
+    }
+    return status;
+}
+
+static void take_slots(qrt_kernel *k)
+{
+    int64_t point = qrt_sweep_point(&k->config.sweep, k->shot_index);
+    if (point != k->sweep_point) {
+        qrt_sweep_slots_at(k->slots, &k->config.sweep, k->epoch_values, point);
+        k->sweep_point = point;
+    }
+}
+
+/* The shot in hand is done: the next one starts at the first multiple of the period at which nothing of it goes on. */
+static void pass_shot(qrt_kernel *k)
+{
+    int64_t period_ticks = k->config.sequence.period_ticks;
+    k->periods_taken = k->shot.end_tick > period_ticks ? (k->shot.end_tick - 1) / period_ticks + 1 : 1;
+    k->stretched += k->periods_taken - 1;
+    k->report.stretched_periods += k->periods_taken - 1;
+    k->report.shots_executed++;
+    k->shot_index++;
+}
+
+qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row)
+{
+    qrt_rows_begin(k, row);
+    if (k->config.sweep.slot_count > 0) {
+        take_slots(k);
+    }
+    int64_t *iq = qrt_rows_iq(row);
+    qrt_shot_start *start = &k->shot.start; /* field by field: a struct made for this and copied waits for its own stores */
+    start->index = k->shot_index;
+    start->tick = row->tick;
+    start->slots = k->slots;
+    start->outcomes = qrt_rows_outcomes(row);
+    start->iq = iq;
+    start->emitted = iq + 2 * row->capture_count;
+    start->events = k->shot_index == k->log_shot ? k->log_events : NULL;
+    start->event_count_max = k->log_count_max;
+    qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, row->tick);
+    status = status == QRT_OK ? play_shot(k) : status;
+    if (status != QRT_OK) {
+        k->report.error_shot = k->shot_index;
+        return status;
+    }
+    row->trace_hash = qrt_shot_trace_hash(&k->shot);
+    row->bits = k->shot.bits;
+    row->shot_weight = k->shot.weight;
+    qrt_rows_publish(k);
+    pass_shot(k);
+    return QRT_OK;
+}
