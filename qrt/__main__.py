@@ -172,6 +172,30 @@ def doctor(*, lab_path: str | None, as_json: bool) -> None:
         sys.exit(7)
 
 
+@cli.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command()
+@click.argument("name")
+@click.option("--path", type=click.Path(), help="Where to write it (NAME.py, here).")
+@as_json
+def controller(*, name: str, path: str | None, as_json: bool) -> None:
+    """Write a feedback law that works as it is.
+
+    Its file is then named in a lab's [controllers.<name>] or after --controller.
+    """
+    from qrt.commands import new as command
+
+    written = command.controller(name, path)
+    if not as_json:
+        click.echo(
+            f'{written["path"]} is a law that works; change its equation, and use it as law = "{written["path"]}"'
+        )
+    _finish(written, as_json=as_json)
+
+
 def _values(inputs: tuple[str, ...]) -> dict[str, float]:
     """Return NAME=VALUE pairs as a mapping."""
     values: dict[str, float] = {}
