@@ -38,7 +38,9 @@ typedef enum {
     QRT_ERR_LATE = 32,           /* a miss whose policy is abort */
     QRT_ERR_PORT = 33,           /* the hardware failed in a way that has no other code */
     QRT_ERR_OPERAND = 34,        /* a register's value is out of the operand's range */
-    QRT_ERR_TABLE = 35           /* a register's value points beside the table */
+    QRT_ERR_TABLE = 35,          /* a register's value points beside the table */
+    QRT_ERR_EPOCH = 36,          /* an epoch that the run waits for did not come, or is not one */
+    QRT_ERR_TRIGGER = 37         /* the hardware's trigger did not come */
 } qrt_status;
 
 typedef struct {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from qrt import units
 from qrt.errors import ProgramError
-from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE
+from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SLOT_NONE
 from qrt.timeline import Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
@@ -163,6 +163,7 @@ def _capture_specs(pulses: Pulses, writer: _Writer) -> tuple[NDArray[np.void], N
         row["weights_offset"] = offsets[capture.weights]
         row["bit"] = BIT_NONE if capture.bit is None else capture.bit
         row["raw"] = capture.raw
+        row["threshold_slot"] = SLOT_NONE
     return specs, np.concatenate([*pieces, np.zeros(0, np.int16)])
 
 

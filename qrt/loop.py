@@ -300,6 +300,7 @@ REASONS: Final = {
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
     kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
+    kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
 }
