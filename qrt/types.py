@@ -176,12 +176,42 @@ class Frame(msgspec.Struct, frozen=True):
     phase_rad: float = 0.0
 
 
+class Formula(Protocol):
+    """A function of a program's inputs (qrt.qasm.formula.Formula), as data: equal ones mean the same."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs that it depends on."""
+
+    @property
+    def affine(self) -> bool:
+        """Whether a straight line of inputs gives a straight line of values."""
+
+    def at(self, values: Mapping[str, Any]) -> Fraction:
+        """Return the value at these inputs' values, not rounded."""
+
+    def times(self, factor: Fraction) -> Formula:
+        """Return it in other units."""
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """An operand that may be another one in every shot. `word` is the function that the kernel's word is rounded from.
+
+    Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick.
+    """
+
+    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold"]
+    word: Formula
+    text: str  # for a person
+    source: Source = NOWHERE
+
+
 class Play(msgspec.Struct, frozen=True):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
     frame: str
     envelope: str  # name in Pulses.envelopes
-    amplitude: float  # [-1, 1]
+    amplitude: float | Parameter  # [-1, 1]
     restart: bool = False  # the NCO counts from this play (readout tones) instead of from the shot's start
     source: Source = NOWHERE
 
@@ -198,7 +228,7 @@ class Capture(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """Move the cursor."""
 
-    ticks: int
+    ticks: int | Parameter
     source: Source = NOWHERE
 
 
@@ -210,7 +240,7 @@ class ShiftPhase(msgspec.Struct, frozen=True):
     """
 
     frame: str
-    phase_rad: float
+    phase_rad: float | Parameter
     source: Source = NOWHERE
     turns: Fraction | None = None
 
@@ -219,7 +249,7 @@ class SetFrequency(msgspec.Struct, frozen=True):
     """Change a frame's frequency at the cursor, phase-continuous."""
 
     frame: str
-    frequency_hz: float
+    frequency_hz: float | Parameter
     source: Source = NOWHERE
 
 
@@ -315,6 +345,7 @@ class Sequence(msgspec.Struct, frozen=True):
     table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
     factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
     emit_count: int = 0  # emitted columns of a row
+    parameters: tuple[Parameter, ...] = ()  # [slots] what each slot of the kernel means
     stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
 
