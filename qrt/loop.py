@@ -26,6 +26,7 @@ from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ConfigError, RunError
 from qrt.preflight import Plan
+from qrt.timeline import Reach
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
 IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
@@ -134,9 +135,9 @@ class Loop:
         truth: Truth = self._simulated().known()
         return truth
 
-    def arm(self, pulses: Pulses) -> Armed:
-        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on."""
-        sequence = compile_pulses(pulses, self.lab, self.limits)
+    def arm(self, pulses: Pulses, reach: Reach | None = None) -> Armed:
+        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on. `reach`: of varied operands."""
+        sequence = compile_pulses(pulses, self.lab, self.limits, reach)
         lab, twin = self._lab(), self._simulated()
         lab.upload(sequence.segments)
         if not self._on:
@@ -242,9 +243,21 @@ def named_entry(group: str, name: str, where: str) -> Any:
 
 
 def kernel_config(
-    lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacing: kernel.Pacing, *, plan: Plan = NO_PLAN
+    lab: Lab,
+    armed: Armed,
+    rings: kernel.Rings,
+    shots: int,
+    pacing: kernel.Pacing,
+    *,
+    plan: Plan = NO_PLAN,
+    sweep: kernel.Sweep = kernel.NO_SWEEP,
+    epochs: kernel.Epochs | None = None,
 ) -> kernel.Config:
-    """Return the kernel's configuration for an armed lab; `plan` says what its thread asks of the machine, for real pacing."""
+    """Return the kernel's configuration for an armed lab.
+
+    plan: what its thread asks of the machine, for real pacing; sweep: what the slots are
+    worth in each shot; epochs: where the values of controlled outputs come from.
+    """
     timing = lab.timing
     return kernel.Config(
         sequence=armed.sequence,
@@ -256,6 +269,9 @@ def kernel_config(
         tick_ps=timing.tick_ps,
         late_tolerance_ns=int(timing.late_tolerance_ns),
         seed=armed.seed,
+        sweep=sweep,
+        epochs=epochs,
+        late_epoch_policy=kernel.Policy[lab.control.policy.upper()],
         thread=plan.thread,
         spin_share_permille=plan.spin_share_permille,
     )

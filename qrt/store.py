@@ -59,7 +59,9 @@ def bound_hash(lab: Lab) -> str:
         lab.timing,
         **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
     )
-    return lab_hash(msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs="", controllers={}, control=Control()))
+    return lab_hash(
+        msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs="", controllers={}, control=Control())
+    )
 
 
 def _problems(calibration: Calibration) -> Iterator[str]:
