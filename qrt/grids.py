@@ -32,6 +32,7 @@ FORMS: Final = (
 )
 
 OrderName = Literal["point", "shot"]
+Sweeps = Sequence[str] | Mapping[str, Any]  # `NAME=form` texts, or forms and arrays by name
 
 
 # ---- Axes and grids ----------------------------------------------------------------------------------------------------
@@ -98,9 +99,7 @@ class Grid(msgspec.Struct, frozen=True):
         return self.points * self.shots_per_point
 
 
-def grid_of(
-    sweeps: Sequence[str] | Mapping[str, Any], program: Program, inputs: Mapping[str, float], order: str, shots: int
-) -> Grid:
+def grid_of(sweeps: Sweeps, program: Program, inputs: Mapping[str, float], order: str, shots: int) -> Grid:
     """Return the grid of `NAME=form` texts, or of forms and arrays by name. Raises ProgramError for whatever is no sweep of the program."""
     pairs = sweeps.items() if isinstance(sweeps, Mapping) else [one.partition("=")[::2] for one in sweeps]
     axes: list[Axis] = []

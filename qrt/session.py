@@ -35,10 +35,13 @@ from qrt.controlling import EpochsBy, asked_for, begin_with, bound_to, points_of
 from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.grids import Sweeps, grid_of, to_document
 from qrt.image import Played, to_image
 from qrt.layout import Layout
 from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
 from qrt.observables import observables_of, with_truth
+from qrt.points import FILE as POINTS_FILE
+from qrt.points import check_points, encode_points, point_estimates
 from qrt.preflight import Held, hold
 from qrt.pulses import lower
 from qrt.qasm import Program
@@ -78,13 +81,15 @@ class Session:
         seed: int,
         runs: Path,
         events: Callable[[RunEvent], None],
+        sweep: Sweeps = (),
+        order: str = "point",
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
-        self.shots, self.seed, self.runs = shots, seed, runs
-        self.events = events
-        self.grid = None
+        self.grid = grid_of(sweep, program, inputs, order, shots) if sweep else None
         self.reach = reach_of(lab, program, self.grid)
+        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots, seed, runs
+        self.events = events
         self.uid = new_uid(time.time_ns())
         self.given: Calibration | None = None
         self.batch: BatchProcess | None = None
@@ -101,6 +106,8 @@ class Session:
         elif calibration is not None:
             self.given = load_calibration(self.runs, calibration, self.lab, self.bound_hash)
         begin_with(self.lab, self.inputs, None)
+        if self.grid is not None:
+            check_points(self.grid)
         self.pulses = self._lowered(self.given)
         nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab), self.reach)
         _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
@@ -277,6 +284,7 @@ class Session:
             simulated=lab.twin is not None,
             lab=lab.name,
             inputs=dict(self.inputs),
+            sweep=to_document(self.grid) if self.grid else {},
             shots=self.shots,
             period_ticks=self.pulses.period_ticks,
             tick_ps=lab.timing.tick_ps,
@@ -318,6 +326,7 @@ class Session:
         if played.failure is None:
             for one in played.estimates:
                 recorder.document("estimate", documents.estimate(one))
+            self._put_points()
         early = played.failure or self._failed_controllers() or _early_end(played.report, sequence, self.batch)
         if isinstance(early, RunError):
             raise early
@@ -336,6 +345,16 @@ class Session:
             controllers=() if self.estimating is None else self.estimating.controlled,
         )
         return summary, self._counters(recorder)
+
+    def _put_points(self) -> None:
+        """Put the estimates of every point of a sweep into the record, as far as it was played."""
+        if self.grid is None or not self.record.durable_shot:
+            return
+        rows = np.memmap(
+            self.record.path / "shots.bin", self.record.layout.dtype, "r", shape=(self.record.durable_shot,)
+        )
+        table = point_estimates(rows, self.grid, self.observables, self.calibration.qubits)
+        self.record.put(POINTS_FILE, encode_points(table))
 
     def _failed_controllers(self) -> RunError | None:
         """Return why the batch process could not go on, if controllers needed it; not where it ended because the run was told to."""
