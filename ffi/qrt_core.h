@@ -178,7 +178,7 @@ void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, const int64_t *
  * An epoch is one immutable set of values. Batch k is the shots [k*W, (k+1)*W), W = batch_shots; what is computed from it is epoch
  * k + 1 + d, d = epoch_delay, in force from shot (k + 1 + d)*W on. Epochs 1 to d never come. The writer publishes one entry for each
  * epoch from d + 1 on, in order; one that was missed stays missed, and the values in force stay.
- * d = 0 is stop and wait: in real pacing the run pauses until the entry is there, outside the promise that both clocks give the same. */
+ * d = 0 is stop and wait: in a paced run it pauses until the entry is there, outside the promise that both clocks give the same. */
 #define QRT_EPOCH_HELD 1 /* flag: the values in force stay, and so does their number; those of the entry are not looked at */
 
 typedef struct { /* a slot of the ring: this, then value_count int64 */
@@ -314,10 +314,10 @@ qrt_status qrt_isa_select(const char *name); /* before any kernel is armed; QRT_
 const char *qrt_isa_selected(void);
 
 /* ---- Kernel --------------------------------------------------------------------------------------------------- */
-typedef enum {
+typedef enum { /* the last two: a paced run, whose shots are released by a clock and can miss it */
     QRT_PACING_VIRTUAL = 0,
     QRT_PACING_REAL = 1,
-    QRT_PACING_EXTERNAL = 2 /* refused at arm: no port has a trigger */
+    QRT_PACING_EXTERNAL = 2 /* the port's trigger releases the shots */
 } qrt_pacing;
 typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1, QRT_POLICY_HOLD = 2 } qrt_policy;
 typedef enum { QRT_MISS_RELEASE = 0, QRT_MISS_SINK = 1, QRT_MISS_EPOCH = 2 } qrt_miss_class;
@@ -365,11 +365,11 @@ typedef struct {
     qrt_ring *epochs;      /* slot size = qrt_epoch_size(epoch_value_count); the kernel is reader 0. NULL: none come */
     const int64_t *epoch_values; /* in force at the first shot; QRT_RULE_EPOCH names no more than these */
     uint32_t epoch_value_count;
-    uint32_t late_epoch_policy; /* with a ring: QRT_POLICY_HOLD or QRT_POLICY_ABORT; real pacing */
+    uint32_t late_epoch_policy; /* with a ring: QRT_POLICY_HOLD or QRT_POLICY_ABORT; a paced run */
     uint32_t skip_count;
     uint32_t pacing;      /* qrt_pacing */
     uint32_t late_policy; /* QRT_POLICY_SKIP or QRT_POLICY_ABORT, for late releases and full rings */
-    uint32_t spin_share_permille; /* real pacing: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
+    uint32_t spin_share_permille; /* paced: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
                              it measures, so that spinning and playing take at most this share of the period; up to 1000 */
     int64_t shot_first;
     int64_t stretched_first; /* periods by which the shots before the first were stretched or paused; 0 from the run's start */
@@ -380,10 +380,10 @@ typedef struct {
     int64_t batch_shots;   /* W */
     int64_t epoch_wait_ns; /* on the wall: a wait for an epoch that lasts longer is QRT_ERR_EPOCH */
     int64_t tick_ps;           /* length of a tick */
-    int64_t late_tolerance_ns; /* real pacing: a release later than this is a miss */
-    int64_t spin_ns;           /* real pacing: how long before a release sleeping ends and spinning begins; up to 100 ms */
+    int64_t late_tolerance_ns; /* paced: a release later than this is a miss */
+    int64_t spin_ns;           /* paced: how long before a release sleeping ends and spinning begins; up to 100 ms */
     int64_t start_delay_ns;    /* real pacing: from start to the first release */
-    qrt_thread_asked thread;   /* applied by the kernel's thread to itself, before the first release. A priority is for real pacing
+    qrt_thread_asked thread;   /* applied by the kernel's thread to itself, before the first release. A priority is for a paced run
                                   only, and with it spinning must leave a tenth of the period: the system stops a real-time
                                   thread that never sleeps */
 } qrt_kernel_config;
@@ -401,11 +401,11 @@ typedef struct {
     int64_t epochs_discarded; /* entries that came when their epoch was no longer due */
     int64_t epoch_wait_count; /* how often the loop waited for an epoch */
     int64_t paused_periods;   /* between shots, for epochs */
-    int64_t raw_dropped;      /* real pacing: raw captures that found their ring full */
+    int64_t raw_dropped;      /* paced: raw captures that found their ring full */
     int64_t wall_ns;          /* from the first release to the end */
     int64_t ran_ns;           /* of it, on a core */
-    int64_t spin_ns;          /* real pacing: the spin in force at the end */
-    int64_t wake_ns;          /* real pacing: the lateness that 99.5 % of the wake-ups kept; 0: there were none */
+    int64_t spin_ns;          /* paced: the spin in force at the end */
+    int64_t wake_ns;          /* paced: the lateness that 99.5 % of the wake-ups kept; 0: there were none */
     int64_t error_shot;       /* where status is an error or QRT_ABORTED: shot, tick in the shot, sequencer, instruction
                                  index; else, and where there is none, -1 */
     int64_t error_tick;

@@ -10,7 +10,7 @@
 #define QRT_PORT_H
 #include <stdint.h>
 
-#define QRT_PORT_ABI 1
+#define QRT_PORT_ABI 2
 #define QRT_AMPLITUDE_ONE 65536 /* a play's amplitude of 1.0 */
 
 /* Success is a non-trivial constant, so that zeroed memory or a swallowed return reads as failure. */
@@ -71,6 +71,10 @@ typedef struct qrt_port {
     /* Samples stay valid until the next call of any function of the port. */
     qrt_status (*capture_end)(void *self, uint16_t slot, const int16_t **samples_out);
     qrt_status (*safe)(void *self);
+    /* External pacing, NULL where no trigger of the hardware's own starts the shots: how many it has started since the port was
+     * armed, as far as is known at the host's time now_ns (CLOCK_MONOTONIC, never decreasing), and the host's time of the last of
+     * them. Never blocks. */
+    qrt_status (*triggers)(void *self, int64_t now_ns, int64_t *count_out, int64_t *last_ns_out);
 
     /* Properties, constant while armed. */
     int64_t feedback_latency_ticks; /* from the last sample of a capture to the first tick at which a branch may act on it */

@@ -104,6 +104,8 @@ class PlantConfig:
     sample_ticks: int = 1
     feedback_latency_ticks: int = 0
     granularity_ticks: int = 1
+    trigger_period_fs: int = 0  # by the host's clock; 0: no trigger of the hardware's own starts the shots
+    trigger_jitter_ns: int = 0  # each is up to so much later, evenly
     capture_samples_max: int = 16384
     segment_count_max: int = 256
     segment_samples_max: int = 131072
@@ -186,6 +188,11 @@ def _problems(config: PlantConfig) -> list[str]:
         f"a multiple of sample_ticks = {config.sample_ticks}",
         holds=whole,
     )
+    period, jitter = config.trigger_period_fs, config.trigger_jitter_ns
+    check("trigger_period_fs", period, "0, or 10^9 to 10^15", holds=period == 0 or 10**9 <= period <= 10**15)
+    check(
+        "trigger_jitter_ns", jitter, "below half of the period", holds=jitter == 0 or 0 < jitter < period // 10**6 // 2
+    )
     return found
 
 
@@ -201,6 +208,8 @@ def _fill(config: PlantConfig) -> Any:
         "sample_ticks",
         "feedback_latency_ticks",
         "granularity_ticks",
+        "trigger_period_fs",
+        "trigger_jitter_ns",
         "capture_samples_max",
         "segment_count_max",
         "segment_samples_max",
@@ -272,6 +281,17 @@ class Port:
         samples = _ffi.new("const int16_t **")
         _must(self._struct.capture_end(self._struct.self, slot, samples), f"capture_end({slot})")
         return np.frombuffer(_ffi.buffer(samples[0], 2 * sample_count), dtype=np.int16).copy()
+
+    def triggers(self, now_ns: int) -> tuple[int, int]:
+        """Return how many triggers there were until `now_ns`, and when the last one was; the first question is their origin."""
+        count, last_ns = _ffi.new("int64_t *"), _ffi.new("int64_t *")
+        _must(self._struct.triggers(self._struct.self, now_ns, count, last_ns), f"triggers({now_ns})")
+        return count[0], last_ns[0]
+
+    @property
+    def has_trigger(self) -> bool:
+        """Whether the hardware's own clock starts the shots."""
+        return bool(self._struct.triggers)
 
     def safe(self) -> None:
         """Turn every output off until the next `Plant.start`."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from fractions import Fraction
 from math import tau
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +28,7 @@ from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
 from qrt.firmware_sim.faults import faulty_instrument
 from qrt.firmware_sim.models import MODELS
-from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, read_parameters
+from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, Trigger, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
 from qrt.firmware_sim.serial import SerialRack
@@ -37,6 +38,7 @@ from qrt.types import Lab, Line, PortLimits, Timing, Truth
 
 SERIAL_PREFIX = "serial:"
 REFERENCE_DBM = 10.0  # the level at which a line's volts are those of its generator
+FS_PER_NS = 10**6
 IMAGE_VERSION = 1
 OUTSTANDING_MAX = 16  # captures at once, as qrt_port.h allows
 
@@ -220,6 +222,7 @@ class TwoTransmons:
     def _plant_config(self) -> PlantConfig:
         parameters, timing = self.parameters, self.lab.timing
         port = parameters.port
+        trigger = parameters.trigger if timing.pacing == "external" else None
         digitizer = self.instruments[self.lab.digitizer.instrument]
         channel = self.lab.digitizer.channel
         bits = parameters.adc.bits
@@ -237,6 +240,8 @@ class TwoTransmons:
             sample_ticks=timing.sample_ticks,
             feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
             granularity_ticks=_granularity_ticks(port, timing),
+            trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
+            trigger_jitter_ns=0 if trigger is None else int(trigger.jitter_ns),
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
             segment_samples_max=MEMORY_SAMPLES,
@@ -316,6 +321,11 @@ def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:
 
 def _granularity_ticks(port: Port, timing: Timing) -> int:
     return timing.sample_ticks if port.granularity_ns is None else _ticks(port.granularity_ns, timing.tick_ps)
+
+
+def _trigger_period_fs(trigger: Trigger, timing: Timing) -> int:
+    """Return how often the hardware starts a shot, by the host's clock."""
+    return round(Fraction(repr(timing.shot_period_ns)) * FS_PER_NS * (1 + Fraction(repr(trigger.drift_ppm)) / 10**6))
 
 
 def _ticks(duration_ns: float, tick_ps: int) -> int:

@@ -123,7 +123,9 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     help="Of a sweep: all shots of a point together, or every shot another point.",
 )
 @click.option(
-    "--pacing", type=click.Choice(["virtual", "real"]), help="As fast as possible, or by the clock (the lab's)."
+    "--pacing",
+    type=click.Choice(["virtual", "real", "external"]),
+    help="As fast as possible, by this machine's clock, or by the hardware's trigger (the lab's).",
 )
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")

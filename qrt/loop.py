@@ -318,6 +318,7 @@ REASONS: Final = {
     kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort, or an epoch its shot and `control.policy` is; "
     "the last `miss` of the journal says which: raise `timing.shot_period_ns` or `control.batch_shots`, or choose skip and hold",
     kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
+    kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
 }

@@ -90,7 +90,7 @@ def run(
       order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
-      pacing: `virtual` or `real`, instead of the lab's
+      pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
       controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
       runs: folder for the record, instead of the lab's

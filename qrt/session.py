@@ -168,7 +168,7 @@ class Session:
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
             rings = self._rings(stack, sequence)
             pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
-            if pacing is kernel.Pacing.REAL:
+            if pacing is not kernel.Pacing.VIRTUAL:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
             plan = NO_PLAN if self.held is None else self.held.plan
             epochs = EpochsBy.create(stack, self.lab, values, bound) if self.asked else None

@@ -84,7 +84,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tick_ps: Count = 1000
     sample_ticks: Count = 1
     shot_period_ns: Positive = 7000.0
-    pacing: Literal["virtual", "real"] = "virtual"
+    pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
 

@@ -33,7 +33,7 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **out)
     return QRT_OK;
 }
 static qrt_status safe(void *self) { (void)self; return QRT_OK; }
-qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 100, 1, 1, 4, 1, 64, 16};
+qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 0, 100, 1, 1, 4, 1, 64, 16};
 """
 
 

@@ -7,6 +7,7 @@
 
 #define DUTY_PERMILLE 900 /* of a real-time thread: the system stops one that takes 95 % of a second */
 #define SPIN_NS_MAX 100000000
+#define TRIGGER_NS_MAX 3600000000000
 
 qrt_status qrt_check_ring(const qrt_ring *ring, uint32_t slot_size)
 {
@@ -57,6 +58,13 @@ static int64_t period_ns(const qrt_kernel_config *c)
     return (int64_t)((__int128)c->sequence.period_ticks * c->tick_ps / 1000);
 }
 
+/* External pacing needs a trigger, and a period whose picoseconds are counted in 64 bits. */
+static qrt_status check_trigger(const qrt_kernel_config *c)
+{
+    bool valid = c->pacing != QRT_PACING_EXTERNAL || (c->port->triggers != NULL && period_ns(c) <= TRIGGER_NS_MAX);
+    return valid ? QRT_OK : QRT_ERR_ARGUMENT;
+}
+
 /* A real-time thread leaves a tenth of the period. */
 static qrt_status check_pace(const qrt_kernel_config *c)
 {
@@ -64,7 +72,7 @@ static qrt_status check_pace(const qrt_kernel_config *c)
     if (valid && c->thread.priority > 0) {
         bool sleeps = c->spin_share_permille > 0 ? c->spin_share_permille <= DUTY_PERMILLE
                                                  : c->spin_ns <= period_ns(c) / 1000 * DUTY_PERMILLE;
-        valid = c->pacing == QRT_PACING_REAL && sleeps;
+        valid = c->pacing != QRT_PACING_VIRTUAL && sleeps;
     }
     return valid ? QRT_OK : QRT_ERR_ARGUMENT;
 }
@@ -81,8 +89,8 @@ bool qrt_periods_fit(const qrt_kernel_config *c, int64_t shots_left, __int128 pe
 
 static qrt_status check_numbers(const qrt_kernel_config *c)
 {
-    bool choices = (c->pacing == QRT_PACING_VIRTUAL || c->pacing == QRT_PACING_REAL) &&
-                   (c->late_policy == QRT_POLICY_SKIP || c->late_policy == QRT_POLICY_ABORT);
+    bool choices =
+        c->pacing <= QRT_PACING_EXTERNAL && (c->late_policy == QRT_POLICY_SKIP || c->late_policy == QRT_POLICY_ABORT);
     bool times = c->tick_ps > 0 && c->tick_ps <= 1000000000 && c->late_tolerance_ns >= 0 && c->spin_ns >= 0 &&
                  c->spin_ns <= SPIN_NS_MAX && c->start_delay_ns >= 0 && c->start_delay_ns <= INT64_MAX / 8;
     bool shots = c->shot_first >= 0 && c->shot_count >= 0 && c->shot_count <= INT64_MAX - c->shot_first && c->stretched_first >= 0;
@@ -117,6 +125,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     status = status == QRT_OK ? check_numbers(config) : status;
     status = status == QRT_OK ? check_sweep(config) : status;
     status = status == QRT_OK ? check_pace(config) : status;
+    status = status == QRT_OK ? check_trigger(config) : status;
     status = status == QRT_OK ? check_rings(config) : status;
     status = status == QRT_OK ? check_skips(config) : status;
     status = status == QRT_OK ? qrt_epochs_check(config) : status;
@@ -127,6 +136,8 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     memset(kernel, 0, sizeof *kernel);
     kernel->config = *config;
     kernel->port = *config->port;
+    static const qrt_release *const releases[] = {NULL, &qrt_release_real, &qrt_release_external}; /* by qrt_pacing */
+    kernel->release = releases[config->pacing];
     kernel->report = empty;
     kernel->shot_index = config->shot_first;
     kernel->stretched = config->stretched_first;

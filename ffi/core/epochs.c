@@ -3,8 +3,8 @@
  * The loop asks at each shot, executed or skipped. At most one epoch is due at a shot, and it is taken there or never: what comes
  * later is discarded, and counted, at the next shot at which one is due, or at the end.
  *
- * Virtual pacing waits for it, since time is what the events say; so does stop and wait (d = 0) in real pacing, where the run then
- * pauses up to the next multiple of the period that is still to come. Otherwise real pacing looks once, at the release.
+ * Virtual pacing waits for it, since time is what the events say; so does stop and wait (d = 0) where shots are paced: the run then
+ * pauses up to the next release that is still to come. Otherwise a paced run looks once, at the release.
  */
 #include <string.h>
 #include "clock.h"
@@ -119,20 +119,15 @@ static bool pause(qrt_kernel *k, int64_t periods)
     return true;
 }
 
-/* Up to the next multiple of the period that is still to come. */
-static bool pause_until_now(qrt_kernel *k)
+/* Up to the next release that is still to come. */
+static qrt_status pause_until_now(qrt_kernel *k)
 {
-    int64_t late_ns = qrt_clock_now_ns() - qrt_release_ns(k, k->shot_index);
-    if (late_ns < 0) {
-        return true;
+    int64_t periods = 0;
+    qrt_status status = k->release->past(k, &periods);
+    while (status == QRT_OK && periods > 0) {
+        status = pause(k, periods) ? k->release->past(k, &periods) : fails(k, QRT_ERR_EPOCH);
     }
-    __int128 period_ps = (__int128)k->config.sequence.period_ticks * k->config.tick_ps;
-    __int128 periods = (__int128)late_ns * 1000 / period_ps + 1;
-    bool fits = periods <= INT64_MAX / 8 && pause(k, (int64_t)periods);
-    while (fits && qrt_release_ns(k, k->shot_index) <= qrt_clock_now_ns()) {
-        fits = pause(k, 1);
-    }
-    return fits;
+    return status;
 }
 
 /* An entry for the shot in hand. */
@@ -176,12 +171,12 @@ qrt_status qrt_epochs_take(qrt_kernel *k)
         return QRT_OK;
     }
     const qrt_epoch *entry = NULL;
-    bool pauses = k->config.pacing == QRT_PACING_REAL && k->config.epoch_delay == 0;
-    bool waits = pauses || k->config.pacing == QRT_PACING_VIRTUAL;
+    bool pauses = k->release != NULL && k->config.epoch_delay == 0;
+    bool waits = pauses || k->release == NULL;
     found_epoch found = waits ? wait_for(k, &entry) : find(k, &entry);
     if (found == EPOCH_HERE) {
         qrt_status status = apply(k, entry);
-        return status == QRT_OK && pauses && !pause_until_now(k) ? fails(k, QRT_ERR_EPOCH) : status;
+        return status == QRT_OK && pauses ? pause_until_now(k) : status;
     }
     if (!waits) {
         return miss(k);

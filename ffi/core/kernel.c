@@ -1,13 +1,13 @@
 /* The kernel: the loop over shots, on a thread of its own, from start to join. Arming is arm.c's business.
  *
  * Per shot: wait for the release, claim a row (rows.c), begin the shot on the port, do what the sequencers ask for (execute.c), publish
- * the row. The pacings are the functions `qrt_next_...` (virtual.c, real.c), which decide what becomes of the next shot; all
+ * the row. The pacings are the functions `qrt_next_...` (virtual.c, paced.c), which decide what becomes of the next shot; all
  * else is common, so that all give the same rows.
  *
  * A shot starts at a multiple of the period: the one after its predecessor, or, where that was stretched, the first at which it is
  * over; where the run pauses for an epoch (epochs.c), a later one.
  *
- * A stop or abort is seen at the latest after SLICE_NS of sleeping (real.c). Whatever ends the loop, the port is made safe, then
+ * A stop or abort is seen at the latest after SLICE_NS of sleeping (paced.c). Whatever ends the loop, the port is made safe, then
  * the rings are closed.
  */
 #include <fenv.h>
@@ -22,7 +22,7 @@
 
 static qrt_status run_shots(qrt_kernel *k)
 {
-    qrt_status (*next)(qrt_kernel *) = k->config.pacing == QRT_PACING_REAL ? qrt_next_real : qrt_next_virtual;
+    qrt_status (*next)(qrt_kernel *) = k->release != NULL ? qrt_next_paced : qrt_next_virtual;
     int64_t shot_end = k->config.shot_first + k->config.shot_count;
     qrt_status status = QRT_OK;
     while (status == QRT_OK && k->shot_index < shot_end) {
@@ -49,15 +49,16 @@ static void *run_thread(void *argument)
     qrt_kernel *k = argument;
     (void)fesetenv(FE_DFL_ENV); /* the plant computes in this thread: no inherited rounding or flush-to-zero */
     qrt_thread_apply(&k->config.thread, &k->report.thread);
-    bool is_real = k->config.pacing == QRT_PACING_REAL;
-    if (is_real) {
+    bool is_paced = k->release != NULL;
+    if (is_paced) {
         qrt_watch_open(&k->watch);
         qrt_pace_settle(&k->pace);
     }
     int64_t ran_ns = qrt_clock_ran_ns();
     int64_t begun_ns = qrt_clock_now_ns();
-    begun_ns += is_real ? k->config.start_delay_ns : 0;
+    begun_ns += k->config.pacing == QRT_PACING_REAL ? k->config.start_delay_ns : 0;
     k->origin_ns = begun_ns;
+    qrt_follow_begin(&k->follow, k->config.sequence.period_ticks * k->config.tick_ps, begun_ns);
     k->report.status = run_shots(k);
     qrt_epochs_end(k);
     k->report.wall_ns = qrt_clock_now_ns() - begun_ns;
@@ -66,7 +67,7 @@ static void *run_thread(void *argument)
     k->report.spin_ns = k->pace.spin_ns;
     k->report.wake_ns = qrt_pace_wake_ns(&k->pace);
     k->report.safe_status = k->port.safe(k->port.self);
-    if (is_real) {
+    if (is_paced) {
         qrt_watch_close(&k->watch);
     }
     close_rings(k);

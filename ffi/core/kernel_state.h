@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include "checks.h"
 #include "evidence.h"
+#include "follow.h"
 #include "pace.h"
 #include "sequencer.h"
 
@@ -37,6 +38,9 @@ struct qrt_kernel {
     int64_t lateness_ns;   /* of the shot in hand */
     int64_t busy_ns;       /* how long the previous shot took */
     bool came_late;        /* the loop itself arrived after the release, before it slept */
+    bool is_overtaken;     /* external pacing: the trigger after the one that released the shot in hand has come, too */
+    const struct qrt_release *release; /* NULL: virtual pacing */
+    qrt_follow follow;     /* external pacing */
     uint32_t skip_index;
     qrt_pace pace;
     qrt_watch watch;
@@ -57,6 +61,12 @@ static inline bool is_requested(const qrt_kernel *k, uint32_t request)
 static inline int64_t shot_tick(const qrt_kernel *k, int64_t shot_index)
 {
     return (shot_index + k->stretched) * k->config.sequence.period_ticks;
+}
+
+/* From the start of this kernel's first shot to that of the shot in hand. */
+static inline int64_t qrt_periods_since_start(const qrt_kernel *k)
+{
+    return k->shot_index - k->config.shot_first + k->stretched - k->config.stretched_first;
 }
 
 /* rows.c: what the kernel writes for its readers. Claim returns NULL where a ring is full; a claimed row is begun, then published. */
@@ -80,15 +90,24 @@ qrt_status qrt_epochs_check(const qrt_kernel_config *c);
 bool qrt_periods_fit(const qrt_kernel_config *c, int64_t shots_left, __int128 periods_before);
 qrt_status qrt_check_ring(const qrt_ring *ring, uint32_t slot_size);
 
-/* real.c: when a shot is released. */
-int64_t qrt_release_ns(const qrt_kernel *k, int64_t shot_index);
+/* paced.c: sleeps until then, or for as long as a stop may go unseen, and returns the time; at once where it is too near. */
+int64_t qrt_paced_sleep(qrt_kernel *k, int64_t now_ns, int64_t until_ns);
+
+/* What releases the shots of a paced run: real.c, external.c. */
+typedef struct qrt_release {
+    qrt_status (*wait)(qrt_kernel *k); /* for the shot in hand: QRT_OK with its lateness, QRT_STOPPED, or what the run ends with */
+    qrt_status (*past)(qrt_kernel *k, int64_t *periods_out); /* until the first release still to come; 0: that of the shot in hand */
+    int64_t (*due_ns)(const qrt_kernel *k); /* of the shot in hand */
+} qrt_release;
+extern const qrt_release qrt_release_real;
+extern const qrt_release qrt_release_external;
 
 /* execute.c: the shot in hand, whole. */
 qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row);
 
-/* virtual.c, real.c: what becomes of the next shot. QRT_OK also where a stop was seen; the loop sees it, too. */
+/* virtual.c, paced.c: what becomes of the next shot. QRT_OK also where a stop was seen; the loop sees it, too. */
 qrt_status qrt_next_virtual(qrt_kernel *k);
-qrt_status qrt_next_real(qrt_kernel *k);
+qrt_status qrt_next_paced(qrt_kernel *k);
 
 /* lent.c: the memory that was lent. Returns whether all of it is locked. */
 bool qrt_lent_lock(const qrt_kernel *k);

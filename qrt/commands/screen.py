@@ -176,8 +176,8 @@ def summary_line(summary: Summary) -> str:
 
 
 def misses_line(misses: int, pacing: str) -> str:
-    """Return what to do about misses in real pacing; nothing without any, or where the clock is virtual."""
-    if misses == 0 or pacing != "real":
+    """Return what to do about misses of a paced run; nothing without any, or where the clock is virtual."""
+    if misses == 0 or pacing == "virtual":
         return ""
     return "the journal has every miss with its cause; `qrt doctor` says what this machine allows, and the fix where it does not"
 

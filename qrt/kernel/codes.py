@@ -53,7 +53,7 @@ class Pacing(IntEnum):
 
     VIRTUAL = lib.QRT_PACING_VIRTUAL
     REAL = lib.QRT_PACING_REAL
-    EXTERNAL = lib.QRT_PACING_EXTERNAL  # no port has a trigger: refused at arm
+    EXTERNAL = lib.QRT_PACING_EXTERNAL  # the hardware's trigger releases the shots
 
 
 class Policy(IntEnum):
