@@ -126,6 +126,29 @@ def test_rows_that_come_between_the_count_and_the_look_are_taken_once(rng):
     assert messages[2] == {"end": 2}
 
 
+def test_a_batch_is_gathered_by_shot_whatever_comes_twice_or_never(rng):
+    rows = sample_rows(3 * 10, rng)
+    rows["flags"] = 0
+    rows["bits"] = np.arange(30) % 8
+    memory = BatchMemory.create(ROW.itemsize, 10)
+    first = Gathering(memory, ROW, 10)
+    assert first.take(rows[:6]) == 6
+    again = Gathering(memory, ROW, 10)  # of the process that comes after: it does not know what was given back
+    other = rows[:8].copy()
+    other["bits"][:6] = 7
+    assert again.take(other) == 8
+    assert (again.count, again.missing) == (8, 2)
+    assert again.take(rows[9:13]) == 1  # shot 8 never came, those from 10 on are the next batch's
+    shots = again.shots(3, Points(4, 2))
+    np.testing.assert_array_equal(shots.valid, np.arange(10) != 8)
+    np.testing.assert_array_equal((shots.bits @ [1, 2, 4])[shots.valid], (np.arange(10) % 8)[shots.valid])
+    np.testing.assert_array_equal(shots.point, [0, 0, 1, 1, 2, 2, 3, 3, 0, 0])
+    again.next()
+    assert (again.batch, again.count) == (1, 0)
+    assert again.take(rows[5:12]) == 7
+    np.testing.assert_array_equal(again.shots(3, Points()).valid, np.arange(10) < 2)
+
+
 def test_a_process_that_dies_gives_up_its_place_at_the_ring_and_says_how(rng):
     with rings(1024) as ring, BatchProcess(SHAPE) as batch:
         batch.wait_ready()
