@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from qrt.batch.gathering import NOBODY, STEPPING, BatchMemory, Gathering
+from qrt.batch.gathering import NOBODY, STEPPING, BatchMemory, Gathering, Shots
 from qrt.batch.messages import (
     BATCH_READER,
     MESSAGE_BYTES_MAX,
@@ -138,35 +138,35 @@ def pump(channel: socket.socket, ring: Any, gathering: Gathering, work: Work) ->
             ring.release(BATCH_READER, count)
         drained = closed and gathering.missing
         if gathering.missing == 0 or (drained and gathering.count):
-            _sum(channel, gathering, work)
+            shots = gathering.shots(work.bit_count, work.points)
+            _sum(channel, gathering, shots, work)
             if drained:
                 send(channel, {"end": gathering.batch + 1})
                 return
-            if not _step(channel, gathering, work):
+            if not _step(channel, gathering, shots, work):
                 return
         elif drained:
             send(channel, {"end": gathering.batch})
             return
 
 
-def _sum(channel: socket.socket, gathering: Gathering, work: Work) -> None:
+def _sum(channel: socket.socket, gathering: Gathering, shots: Shots, work: Work) -> None:
     """Send a batch's sums, unless the process before this one has."""
     steps = work.stepping is not None and gathering.missing == 0
     if gathering.batch < work.batches_summed:
         send(channel, {"steps": steps})
         return
-    shots = gathering.shots(work.bit_count, work.points)
     started_ns = time.monotonic_ns()
     sums = work.sums(shots.bits, shots.valid, work.tables)
     busy_ns = time.monotonic_ns() - started_ns
     send(channel, {"batch": gathering.batch, "busy_ns": busy_ns, "steps": steps, **sums})
 
 
-def _step(channel: socket.socket, gathering: Gathering, work: Work) -> bool:
+def _step(channel: socket.socket, gathering: Gathering, shots: Shots, work: Work) -> bool:
     """Let the laws step and begin the next batch; return whether there is more to do."""
     if work.stepping is not None:
         try:
-            update = work.stepping.step(gathering.batch, gathering.shots(work.bit_count, work.points), work.at)
+            update = work.stepping.step(gathering.batch, shots, work.at)
         except CompiledError as error:
             send(channel, {"error": str(error)})
             return False
