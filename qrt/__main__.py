@@ -130,6 +130,13 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
+@click.option(
+    "--controller",
+    "controllers",
+    multiple=True,
+    metavar="LAW:KEY=VALUE,...",
+    help="Put a controller into the loop, beside the lab's: integrator:output=theta,bit=c[0].",
+)
 @click.option("--no-publish", is_flag=True, help="Do not publish on the lab's stream address.")
 @as_json
 def run(
