@@ -59,7 +59,14 @@ def bound_hash(lab: Lab) -> str:
         lab.timing,
         **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
     )
-    changes = {"timing": timing, "stream": Stream(), "runs": "", "mailbox": None, "controllers": {}, "control": Control()}
+    changes = {
+        "timing": timing,
+        "stream": Stream(),
+        "runs": "",
+        "mailbox": None,
+        "controllers": {},
+        "control": Control(),
+    }
     return lab_hash(msgspec.structs.replace(lab, **changes))
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qrt.batch.gathering import Shots
 from qrt.batch.messages import STATE_BYTES_MAX, Asked, Shape
-from qrt.control import Observation, Steps, shapes
+from qrt.control import Observation, Steps, blank
 from qrt.errors import ConfigError
 from qrt.laws import Rhythm, assemble
 
@@ -48,7 +48,7 @@ class CompiledLaw:
 
     def __init__(self, asked: Asked, steps: Steps, shape: Shape) -> None:
         self.asked = asked
-        seen = shapes(shape.batch_shots, shape.bit_count, shape.capture_count)
+        seen = blank(shape.batch_shots, shape.bit_count, shape.capture_count)
         state = jax.eval_shape(steps.init, seen.signal)
         self._init = jax.jit(steps.init).lower(seen.signal).compile()
         self._step = jax.jit(steps.step).lower(state, seen).compile()
@@ -88,7 +88,7 @@ def compiled_laws(shape: Shape, tell: Callable[[str, str], None]) -> tuple[list[
     """
     laws: list[CompiledLaw] = []
     problems: list[str] = []
-    seen = shapes(shape.batch_shots, shape.bit_count, shape.capture_count)
+    seen = blank(shape.batch_shots, shape.bit_count, shape.capture_count)
     for asked in shape.controllers:
         rhythm = Rhythm(asked.bit, asked.setpoint, asked.minimum, asked.maximum, asked.every)
         tell(asked.name, "compiled")
