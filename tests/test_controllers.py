@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qrt import batch
+from qrt.batch import handle
 from qrt.control import step_of
 from qrt.controllers import hold as hold_law
 from qrt.controllers import integrator
@@ -50,7 +50,7 @@ def in_the_batch_process(project):
     answer = subprocess.run(
         [sys.executable, "-c", code, *NAMES],
         cwd=project,
-        env={**os.environ, **batch._ENVIRONMENT},
+        env={**os.environ, **handle._ENVIRONMENT},
         capture_output=True,
         text=True,
         check=False,
