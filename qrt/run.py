@@ -16,6 +16,7 @@ import msgspec
 from qrt.client import Run, open_run
 from qrt.config import checked, lab_hash, load
 from qrt.events import RunEvent, silent
+from qrt.latencies import lab_on, published
 from qrt.loop import NEVER, Stop
 from qrt.qasm import parse_program, read_program
 from qrt.session import Session
@@ -62,6 +63,7 @@ def run(
     calibration: str | Calibration | None = None,
     pacing: str | None = None,
     period_ns: float | None = None,
+    on: str | None = None,
     runs: str | Path | None = None,
     publish: bool = True,
     events: Callable[[RunEvent], None] = silent,
@@ -79,6 +81,7 @@ def run(
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
       pacing: `virtual` or `real`, instead of the lab's
       period_ns: shot period, instead of the lab's
+      on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       runs: folder for the record, instead of the lab's
       publish: whether results are streamed while they come
       events: called on this thread with what happens
@@ -91,8 +94,8 @@ def run(
     lab = load(lab) if not isinstance(lab, Lab) else lab
     text, path = _read_program(program)
     session = Session(
-        lab=_with_timing(lab, pacing, period_ns),
-        lab_hash=lab_hash(lab),  # of the lab itself: pacing and period may change from run to run
+        lab=_with_timing(lab if on is None else lab_on(lab, published(on)), pacing, period_ns),
+        lab_hash=lab_hash(lab),  # of the lab itself: pacing, period and port may change from run to run
         bound_hash=bound_hash(lab),
         program=parse_program(text, path),
         text=text,
