@@ -101,6 +101,7 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     "--pacing", type=click.Choice(["virtual", "real"]), help="As fast as possible, or by the clock (the lab's)."
 )
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
+@click.option("--on", metavar="NAME", help="Give the twin's port the published latency of a controller.")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
 @click.option("--no-publish", is_flag=True, help="Do not publish on the lab's stream address.")
@@ -120,15 +121,19 @@ def run(
 @program_argument
 @lab_option
 @inputs_option
+@click.option("--on", metavar="NAME|all", help="Judge it with the published latency of a controller, or of each.")
 @as_json
-def check(*, program: str, lab_path: str, inputs: tuple[str, ...], as_json: bool) -> None:
+def check(*, program: str, lab_path: str, inputs: tuple[str, ...], on: str | None, as_json: bool) -> None:
     """Print the timeline of one shot of PROGRAM.
 
-    Each event's tick, duration, slack and source line. Opens no instrument.
+    Each event's tick, duration, slack and source line, and all that is late. Opens no instrument.
     """
     from qrt.commands import check as command
 
-    _finish(command.check(program, lab_path, _values(inputs), silent=as_json), as_json=as_json)
+    found = command.check(program, lab_path, _values(inputs), on=on, silent=as_json)
+    _finish(found, as_json=as_json)
+    if found["late"]:
+        sys.exit(command.LATE_STATUS)
 
 
 @cli.command()

@@ -24,6 +24,7 @@ from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE
 from qrt.timeline import Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
+    Box,
     Capture,
     CaptureSlot,
     If,
@@ -134,6 +135,9 @@ def _uses(name: str, ops: Iterable[Op]) -> Iterator[tuple[Op, set[Any]]]:
             case If(bits=bits):
                 yield op, {name, *bits}
                 yield from _uses(name, (*op.then, *op.otherwise))
+            case Box(ops=inside):
+                yield op, {name}
+                yield from _uses(name, inside)
             case _:
                 yield op, {name}
 
@@ -254,13 +258,14 @@ class _Writer:
                 word = _frequency_word(op.frequency_hz, op.frame, self._lab, op.source)
                 self.add(_Instruction(SET_FREQUENCY, self._frames[op.frame], d=word), op.source)
             case Sync(sequencers=names):
-                mask = sum(1 << self._sequencers[name] for name in names)
-                self.add(_Instruction(SYNC, d=mask), op.source)
+                self._sync(names, op.source)
             case WriteBit(bit=bit, value=value):
                 self.add(_Instruction(ALU, LAST, ALU_SET, d=value), op.source)
                 self.add(_Instruction(WRITE, LAST, bit), op.source)
             case If():
                 self._branch(step, op)
+            case Box():
+                self._box(step, op)
 
     def _wait(self, ticks: int, source: Source) -> None:
         """Write a wait, or lengthen the one before, unless a jump leads in between."""
@@ -277,6 +282,17 @@ class _Writer:
         self.capture_sources.append(op.source)
         qubit = self._pulses.weights[op.weights].qubit
         self.slots.append(CaptureSlot(qubit, op.bit, self._timeline.tone_indices[step], op.source.line))
+
+    def _sync(self, names: Iterable[str], source: Source) -> None:
+        """Write a meeting of sequencers."""
+        self.add(_Instruction(SYNC, d=sum(1 << self._sequencers[name] for name in names)), source)
+
+    def _box(self, step: Step, op: Box) -> None:
+        """Write what is in a box, and the wait until its end."""
+        if op.sequencers:
+            self._sync(op.sequencers, op.source)
+        self.block(step.sequencer, op.ops, (*step.path, 0))
+        self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
 
     def _branch(self, step: Step, op: If) -> None:
         """Write a branch: read, decide, the other side, this side, and for both the wait until they join."""

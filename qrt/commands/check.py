@@ -1,47 +1,95 @@
-"""`qrt check`: the timeline of one shot, from nominal durations, with nothing opened.
+"""`qrt check`: the timeline of one shot, from nominal durations, with nothing opened; what is late in it, and the slack of all of it.
 
-Ticks and slack come from the same walk that a run's sequence is compiled from; pulse amplitudes are nominal, since no calibration is
-taken. A program that could not run is refused here with the message that a run would give.
+Ticks come from the same walk that a run's sequence is compiled from; pulse amplitudes are nominal, since no calibration is taken. With
+`--on` the twin's port is that of a published controller; `--on all` asks of each of them whether the program would make it. Something
+late ends with the exit status of a refused program; what else could not run is refused with the message that a run would give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from qrt import config
 from qrt.commands.screen import Screen
+from qrt.errors import ConfigError, ProgramError
+from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
 from qrt.loop import limits_of
 from qrt.pulses import lower
-from qrt.qasm import parse_program, read_program
-from qrt.timeline import COLUMNS, Timeline, format_timeline, schedule
+from qrt.qasm import Program, parse_program, read_program
+from qrt.timeline import COLUMNS, Timeline, event_slacks, format_timeline, outcome_slacks, survey
 from qrt.types import Lab
 
+LATE_STATUS: Final = ProgramError.exit_code
+ALL: Final = "all"
+SLACK_COLUMNS: Final = (*COLUMNS[:2], "slack", "due", *COLUMNS[2:])
 
-def check(program_path: str, lab_path: str, inputs: Mapping[str, float], *, silent: bool) -> dict[str, Any]:
-    """Write the timeline and return it: events in the order of their ticks, the shot's length and its period, in ticks."""
+
+def check(
+    program_path: str, lab_path: str, inputs: Mapping[str, float], *, on: str | None = None, silent: bool
+) -> dict[str, Any]:
+    """Write the timeline and return it: events in the order of their ticks, what is late, the shot's length and its period, in ticks."""
     lab = config.load(Path(lab_path))
-    timeline = timeline_of(program_path, lab, inputs)
+    program = parse_program(read_program(program_path), program_path)
     screen = Screen(silent=silent)
-    rows = [tuple(without_comment(cell) for cell in row) for row in format_timeline(timeline)]
-    screen.table(COLUMNS, rows)
+    if on is not None:
+        check_simulated(lab)
+    if on == ALL:
+        return _on_all(program, lab, inputs, screen)
+    if on is not None:
+        controller = published(on)
+        lab = lab_on(lab, controller)
+        screen.line(f"   on {controller.title}: {_span(controller)}")
+    timeline = _timeline(program, lab, inputs)
+    return _told(timeline, lab.timing.tick_ps, screen)
+
+
+def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
+    """Write one timeline and return it."""
+    slacks = event_slacks(timeline)
+    rows = []
+    for row, slack in zip(format_timeline(timeline), slacks, strict=True):
+        words = ("" if slack.ticks is None else str(slack.ticks), slack.due)
+        rows.append(tuple(without_comment(cell) for cell in (*row[:2], *words, *row[2:])))
+    screen.table(SLACK_COLUMNS, rows)
     screen.line()
-    tick_ns = lab.timing.tick_ps / 1000
     spare = timeline.period_ticks - timeline.shot_ticks
     screen.line(
-        f"   shot {timeline.shot_ticks} ticks of {tick_ns:g} ns, period {timeline.period_ticks}, {spare} to spare; "
-        f"slack: how much later an outcome could have come without moving its branch"
+        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}, {spare} to spare; "
+        "slack: how much later it could begin before something is late for what `due` names; early: how long before a branch its "
+        "outcome is ready"
     )
+    if timeline.late:
+        screen.line()
+        screen.line(f"   LATE: {len(timeline.late)} events")
+        columns = ("line", "late by", "ends at", "sequencer", "event", "operands", "condition", "late for", "source")
+        screen.table(columns, [tuple(map(str, row)) for row in _late_rows(timeline)])
     return {
-        "tick_ps": lab.timing.tick_ps,
+        "tick_ps": tick_ps,
         "shot_ticks": timeline.shot_ticks,
         "period_ticks": timeline.period_ticks,
+        "late": [
+            {
+                "line": late.source.line,
+                "late_ticks": late.ticks,
+                "tick": late.at_tick,
+                "sequencer": late.sequencer,
+                "event": late.kind,
+                "operands": late.operands,
+                "condition": late.condition,
+                "due": late.due,
+                "source": late.source.text,
+            }
+            for late in timeline.late
+        ],
         "events": [
             {
                 "tick": event.tick,
                 "duration_ticks": event.duration_ticks,
-                "slack_ticks": event.slack_ticks,
+                "slack_ticks": slack.ticks,
+                "due": slack.due,
+                "early_ticks": event.slack_ticks,
                 "sequencer": event.sequencer,
                 "event": event.kind,
                 "operands": event.operands,
@@ -49,15 +97,89 @@ def check(program_path: str, lab_path: str, inputs: Mapping[str, float], *, sile
                 "line": event.source.line,
                 "source": event.source.text,
             }
-            for event in timeline.events
+            for event, slack in zip(timeline.events, slacks, strict=True)
         ],
     }
 
 
-def timeline_of(program_path: str, lab: Lab, inputs: Mapping[str, float]) -> Timeline:
+def _late_rows(timeline: Timeline) -> list[tuple[object, ...]]:
+    return [
+        (
+            late.source.line or "",
+            late.ticks,
+            late.at_tick,
+            late.sequencer,
+            late.kind,
+            late.operands,
+            late.condition,
+            late.due,
+            without_comment(late.source.text),
+        )
+        for late in timeline.late
+    ]
+
+
+def _on_all(program: Program, lab: Lab, inputs: Mapping[str, float], screen: Screen) -> dict[str, Any]:
+    """Write for each published controller whether the program would make it, and return that."""
+    _timeline(program, lab, inputs)  # what is wrong with it on any controller is said once
+    found = [_judged(program, lab, inputs, controller) for controller in PUBLISHED]
+    rows = [
+        (
+            str(one["controller"]),
+            f"{one['latency_ns']:g} ns",
+            "yes" if one["makes_it"] else "no",
+            "" if one["slack_ticks"] is None else str(one["slack_ticks"]),
+            str(one["first_late"]),
+        )
+        for one in found
+    ]
+    screen.table(("controller", "latency", "makes it", "slack", "first late event, or what does not fit"), rows)
+    screen.line()
+    screen.line(
+        f"   slack: how many ticks of {lab.timing.tick_ps / 1000:g} ns later the outcome of the tightest branch could be ready; "
+        "--on NAME for one of them in full"
+    )
+    return {"tick_ps": lab.timing.tick_ps, "controllers": found, "late": []}
+
+
+def _judged(program: Program, lab: Lab, inputs: Mapping[str, float], controller: Published) -> dict[str, Any]:
+    """Return whether the program would make it on a controller, with the slack of its tightest branch and the first late event."""
+    told = {
+        "controller": controller.name,
+        "title": controller.title,
+        "latency_ns": controller.latency_ns,
+        "granularity_ns": controller.granularity_ns,
+        "span": controller.span,
+        "source": controller.source,
+        "url": controller.url,
+    }
+    try:
+        timeline = _timeline(program, lab_on(lab, controller), inputs)
+    except (ConfigError, ProgramError) as error:
+        lines = str(error).splitlines()
+        first = (
+            lines[1] if isinstance(error, ConfigError) and len(lines) > 1 else lines[0]
+        )  # after how many problems there are
+        return {**told, "makes_it": False, "slack_ticks": None, "late_count": 0, "first_late": first.strip()}
+    slacks = [slack.ticks for slack in outcome_slacks(timeline) if slack.ticks is not None]
+    first = f"{timeline.late[0].source.where}{timeline.late[0].message}" if timeline.late else ""
+    tightest = min(slacks, default=None)
+    return {
+        **told,
+        "makes_it": not timeline.late,
+        "slack_ticks": tightest,
+        "late_count": len(timeline.late),
+        "first_late": first,
+    }
+
+
+def _span(controller: Published) -> str:
+    return f"{controller.latency_ns:g} ns {controller.span} ({controller.source}, {controller.url})"
+
+
+def _timeline(program: Program, lab: Lab, inputs: Mapping[str, float]) -> Timeline:
     """Return the timeline of a program's shot on a lab, with nominal pulses."""
-    program = parse_program(read_program(program_path), program_path)
-    return schedule(lower(program, lab, None, inputs), limits_of(lab))
+    return survey(lower(program, lab, None, inputs), limits_of(lab))
 
 
 def without_comment(text: str) -> str:

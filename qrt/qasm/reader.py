@@ -31,10 +31,10 @@ from qrt.qasm.expressions import (
     names,
 )
 from qrt.qasm.grammar import syntax_tree
-from qrt.qasm.program import Barrier, Branch, Delay, Gate, Initial, Input, Measurement, Program, Reset, Statement
+from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Initial, Input, Measurement, Program, Reset, Statement
 from qrt.types import Source
 
-SUPPORTED = "qubit, bit, input int|uint|float|angle, the gates x sx rz h id, measure, reset, delay, barrier, if on bits"
+SUPPORTED = "qubit, bit, input int|uint|float|angle, the gates x sx rz h id, measure, reset, delay, barrier, box[duration], if on bits"
 GATES = {"x": 0, "sx": 0, "rz": 1, "h": 0, "id": 0}  # name -> how many angles
 INPUT_KINDS = {ast.IntType: "int", ast.UintType: "uint", ast.FloatType: "float", ast.AngleType: "angle"}
 CONSTANTS = {"pi": Exact(Fraction(0), Fraction(1)), "tau": Exact(Fraction(0), Fraction(2))}
@@ -46,7 +46,6 @@ QUBITS_MAX = 64  # far beyond any lab; stops `qubit[1000000000] q;`
 CONSTRUCTS: dict[type, str] = {
     ast.AliasStatement: "let",
     ast.Annotation: "annotation",
-    ast.Box: "box",
     ast.BreakStatement: "break",
     ast.CalibrationDefinition: "defcal",
     ast.CalibrationGrammarDeclaration: "defcalgrammar",
@@ -194,9 +193,11 @@ class Reader:
         raise self.refuse(node, f"bits begin with a constant; allowed: {allowed}, or a measurement")
 
     def _free(self, node: ast.Statement, name: str) -> None:
-        """Refuse a name that is taken, and declarations inside a branch."""
+        """Refuse a name that is taken, and declarations inside a branch or a box."""
         if self._depth:
-            raise self.refuse(node, f"{name!r} is declared inside a branch; declare it at the top of the program")
+            raise self.refuse(
+                node, f"{name!r} is declared inside a branch or a box; declare it at the top of the program"
+            )
         if name in self._qubits or name in self._bits or name in self.inputs or name in CONSTANTS:
             raise self.refuse(node, f"{name!r} is declared already")
 
@@ -264,6 +265,18 @@ class Reader:
         if condition.inverted:
             then, otherwise = otherwise, then
         return [Branch(condition.bits, condition.value, then, otherwise, self.source(node))]
+
+    def box(self, node: ast.Box) -> list[Statement]:
+        """Give statements a duration for all of them."""
+        if node.duration is None:
+            raise self.refuse(
+                node, "a box without a duration is not supported; say how long it may take: box[500ns] { ... }"
+            )
+        duration = self.duration(node.duration)
+        self._depth += 1
+        inside = self.block(node.body)
+        self._depth -= 1
+        return [Box(duration, inside, self.source(node))]
 
     # ---- Operands ----------------------------------------------------------------------------------------------------
 
@@ -391,4 +404,5 @@ READERS: dict[type, Callable[[Reader, Any], list[Statement]]] = {
     ast.DelayInstruction: Reader.delay,
     ast.QuantumBarrier: Reader.barrier,
     ast.BranchingStatement: Reader.branch,
+    ast.Box: Reader.box,
 }

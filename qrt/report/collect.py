@@ -16,6 +16,7 @@ from qrt.client import Run
 from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts
 from qrt.timeline import Event, Timeline
 from qrt.types import (
+    Box,
     Calibration,
     CaptureSlot,
     Estimate,
@@ -211,6 +212,8 @@ def _plays(block: Sequence[Op]) -> Iterator[Play]:
             yield op
         elif isinstance(op, If):
             yield from _plays((*op.then, *op.otherwise))
+        elif isinstance(op, Box):
+            yield from _plays(op.ops)
 
 
 def _label(event: Event, kind: str) -> str:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from qrt.timeline.graph import Graph
 from qrt.types import Source
 
-COLUMNS = ("tick", "duration", "slack", "sequencer", "event", "operands", "condition", "line", "source")
+COLUMNS = ("tick", "duration", "early", "sequencer", "event", "operands", "condition", "line", "source")
 
 # Where an operation stands in its sequencer's block: index, then for each branch around it the side (0 then, 1 otherwise) and
-# the index inside.
+# the index inside; for a box 0 and the index inside.
 Path = tuple[int, ...]
 
 
@@ -58,32 +59,54 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sequencer: str
     tick: int
     duration_ticks: int
-    kind: str  # play, capture, wait, phase, frequency, sync, if, pad, write
+    kind: str  # play, capture, wait, phase, frequency, sync, box, if, pad, write
     operands: str
-    slack_ticks: int | None  # of branches: due tick - tick at which the outcomes are ready
+    slack_ticks: (
+        int | None
+    )  # of branches: own tick - tick at which the outcomes are ready: what the branch could bear without moving
     condition: str  # "" always, else such as "c[0] is 1"
     source: Source
     branches: tuple[Branch, ...]  # what the condition says: the sides taken, outermost first
     envelope: str = ""  # of plays
     bit: str = ""  # that a capture or a write fills; "" none
     decides: int | None = None  # of an if: the number of its branch
+    path: Path = ()  # of the operation; of a pad: where one at the end of the padded block would stand
+    instant: int = 0  # of the graph: the event's beginning
+    outcome_instant: int = 0  # of an if: when its outcomes are ready
+
+
+class Late(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that ends after it is due, or begins off the port's grid."""
+
+    sequencer: str
+    kind: str
+    operands: str
+    condition: str
+    at_tick: int  # its end; its beginning if it is off the grid
+    ticks: int  # by how much it is late; to the next tick of the grid
+    due: str  # what it is late for: the period, a box, the port's grid
+    message: str  # all of it, for a person
+    source: Source
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """A shot as it will run. Ticks count from the shot's start."""
+    """A shot as it will run, if nothing of it is late. Ticks count from the shot's start."""
 
     events: tuple[Event, ...]  # by tick
     shot_ticks: int  # until the last cursor and the last capture have ended
     period_ticks: int
     branch_ticks: Mapping[Step, int]  # at which a branch decides
-    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet
+    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, or a box ends
     tone_indices: Mapping[
         Step, int | None
     ]  # of captures: the how-manieth readout tone of the qubit they see, if static
+    late: tuple[Late, ...]  # by tick
+    graph: Graph
+    grid_ticks: int  # of the port
 
 
 def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
-    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, an empty slack is no branch."""
+    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, `early` is empty but for branches."""
     return [
         (
             str(event.tick),

@@ -1,4 +1,4 @@
-"""What a port can take: its grid of ticks, captures at once, and full scale.
+"""What a port can take at once: open captures, and full scale.
 
 Two intervals that stand on different sides of one branch never happen together, and are not counted together; two branches of different
 sequencers are taken to be independent, so that what is refused here might in a rare case have run, and never the reverse.
@@ -23,17 +23,6 @@ class Interval(NamedTuple):
     sides: tuple[tuple[int, int], ...]  # branches around it: number and side
     amplitude: float  # peak, of full scale; 0 for captures
     source: Source
-
-
-def check_grid(tick: int, what: str, source: Source, limits: PortLimits) -> None:
-    """Raise ProgramError unless the tick is on the port's grid; names the nearest two that are."""
-    grid = limits.granularity_ticks
-    if tick % grid:
-        below = tick // grid * grid
-        raise ProgramError(
-            f"{source.where}{what} would start at tick {tick}; the port starts on multiples of {grid} ticks: nearest are "
-            f"{below} and {below + grid}"
-        )
 
 
 def check_intervals(captures: Sequence[Interval], plays: Mapping[str, Sequence[Interval]], limits: PortLimits) -> None:

@@ -5,21 +5,25 @@ decides, and the two ends are joined at the later one, so that after it there is
 the program are walked together, for they take the same side. What is proved is static: a branch of variable duration may only
 end a sequencer's block.
 
-Slack of a branch is its due tick minus the tick at which its outcomes are ready: how much later the outcome could have come
-without moving anything. A branch that had to wait for its outcome has slack 0, and its event's duration is the wait.
+What ends after it is due is walked on, and told by `survey` with everything else that is late: past the period, past the end of a
+box, off the port's grid. `schedule` refuses such a shot. What else could not run is refused at once by either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import msgspec
 import numpy as np
 
 from qrt.errors import ProgramError
-from qrt.timeline.events import Branch, Event, Path, Step, Timeline
-from qrt.timeline.limits import Interval, check_grid, check_intervals
+from qrt.timeline.events import Branch, Event, Late, Path, Step, Timeline
+from qrt.timeline.graph import Due, Edge, Graph
+from qrt.timeline.late import off_grid, past_box, past_period
+from qrt.timeline.limits import Interval, check_intervals
 from qrt.timeline.order import Order
 from qrt.types import (
+    Box,
     Capture,
     If,
     Op,
@@ -37,36 +41,56 @@ from qrt.types import (
 
 def schedule(pulses: Pulses, limits: PortLimits) -> Timeline:
     """Return the timeline of a shot. Raises ProgramError where the shot cannot run as it stands, or is not static."""
+    timeline = survey(pulses, limits)
+    if timeline.late:
+        first, *others = timeline.late
+        more = f"; {len(others)} more late: qrt check lists them" if others else ""
+        raise ProgramError(f"{first.source.where}{first.message}{more}")
+    return timeline
+
+
+def survey(pulses: Pulses, limits: PortLimits) -> Timeline:
+    """Return the timeline of a shot with everything that is late in it. Raises ProgramError for what is wrong otherwise."""
     walk = _Walk(pulses, limits)
-    state = _State(pulses.blocks)
+    state = _State(pulses.blocks, walk.graph)
     walk.block(state, pulses.blocks, dict.fromkeys(pulses.blocks, ()))
     check_intervals(walk.captures, walk.plays, limits)
     rank = {name: index for index, name in enumerate(pulses.blocks)}
     events = sorted(walk.events, key=lambda event: (event.tick, rank[event.sequencer]))
-    ends = [*state.cursors.values(), *(capture.end for capture in walk.captures)]
-    shot_ticks = max(ends, default=0)
+    shot_ticks = max((*state.cursors.values(), *(capture.end for capture in walk.captures)), default=0)
     period = pulses.period_ticks
-    if period and shot_ticks > period:
-        late = min((e for e in events if e.tick + e.duration_ticks > period), key=lambda e: e.tick + e.duration_ticks)
-        raise ProgramError(
-            f"{late.source.where}the shot takes {shot_ticks} ticks, {shot_ticks - period} more than its period of {period} "
-            f"(timing.shot_period_ns); the first event past it is {late.kind} {late.operands} on {late.sequencer}, which ends at tick "
-            f"{late.tick + late.duration_ticks}"
-        )
-    return Timeline(tuple(events), shot_ticks, period, walk.branch_ticks, walk.join_ticks, walk.tone_indices)
+    if period:
+        walk.graph.dues.append(Due("the period", 0, period, (*walk.capture_ends, *map(Edge, state.instants.values()))))
+        walk.late += past_period(events, shot_ticks, period)
+    return Timeline(
+        tuple(events),
+        shot_ticks,
+        period,
+        walk.branch_ticks,
+        walk.join_ticks,
+        walk.tone_indices,
+        tuple(sorted(walk.late, key=lambda late: (late.at_tick, late.source.line))),
+        walk.graph,
+        limits.granularity_ticks,
+    )
 
 
 class _State:
     """Where a path of the shot stands."""
 
-    def __init__(self, sequencers: Mapping[str, object]) -> None:
+    def __init__(self, sequencers: Mapping[str, object], graph: Graph) -> None:
         self.cursors = dict.fromkeys(sequencers, 0)
+        self.graph = graph
+        self.instants = dict(zip(sequencers, graph.split(0, len(sequencers)), strict=True))  # of the cursors
+        self.ready_instants: dict[int, int] = {}  # bit -> of `ready`
         self.ready: dict[int, int] = {}  # bit -> tick from which it can be read, on the latest path
         self.tones: dict[str, int | None] = {}  # readout frame -> tones so far, None if that depends on the path
         self.order = Order(sequencers)
 
     def copy(self) -> _State:
-        other = _State({})
+        other = _State({}, self.graph)
+        other.instants = {name: self.graph.add(Edge(instant)) for name, instant in self.instants.items()}
+        other.ready_instants = dict(self.ready_instants)
         other.cursors, other.ready, other.tones = dict(self.cursors), dict(self.ready), dict(self.tones)
         other.order = self.order.copy()
         return other
@@ -74,7 +98,15 @@ class _State:
     def join(self, then: _State, otherwise: _State) -> None:
         """Become what holds on either side."""
         self.cursors = {name: max(tick, otherwise.cursors[name]) for name, tick in then.cursors.items()}
+        self.instants = {
+            name: self.graph.add(Edge(instant), Edge(otherwise.instants[name]))
+            for name, instant in then.instants.items()
+        }
         bits = then.ready.keys() | otherwise.ready.keys()
+        self.ready_instants = {
+            bit: self.graph.add(*(Edge(one.ready_instants[bit]) for one in (then, otherwise) if bit in one.ready))
+            for bit in sorted(bits)
+        }
         self.ready = {bit: max(then.ready.get(bit, 0), otherwise.ready.get(bit, 0)) for bit in bits}
         frames = then.tones.keys() | otherwise.tones.keys()
         counts = {frame: (then.tones.get(frame, 0), otherwise.tones.get(frame, 0)) for frame in frames}
@@ -88,28 +120,34 @@ class _Walk:
     def __init__(self, pulses: Pulses, limits: PortLimits) -> None:
         self.pulses, self.limits = pulses, limits
         self.events: list[Event] = []
+        self.late: list[Late] = []
+        self.graph = Graph()
         self.captures: list[Interval] = []
+        self.capture_ends: list[Edge] = []
         self.plays: dict[str, list[Interval]] = {}  # line -> plays
         self.branch_ticks: dict[Step, int] = {}
         self.join_ticks: dict[Step, int] = {}
         self.tone_indices: dict[Step, int | None] = {}
         self._peaks = {name: float(np.abs(samples).max(initial=0.0)) for name, samples in pulses.envelopes.items()}
         self._sides: tuple[Branch, ...] = ()  # around the walk
+        self._path: Path = ()  # of the operation at hand
         self._branch_count = 0
 
     def block(self, state: _State, blocks: Mapping[str, tuple[Op, ...]], paths: Mapping[str, Path]) -> None:
         """Advance the sequencers through their blocks, side by side, to the ends."""
         index = dict.fromkeys(blocks, 0)
-        parked: dict[str, Sync | If] = {}
+        parked: dict[str, Sync | If | Box] = {}
         while ready := [name for name in blocks if name not in parked and index[name] < len(blocks[name])]:
             name = min(ready, key=state.cursors.__getitem__)
             op = blocks[name][index[name]]
-            if isinstance(op, Sync | If):
+            if isinstance(op, Sync | If | Box):
                 parked[name] = op
                 group = _meeting(name, parked)
                 steps = {member: Step(member, (*paths[member], index[member])) for member in group}
                 if isinstance(op, Sync):
-                    self._sync(state, group, op)
+                    self._sync(state, group, op, steps)
+                elif isinstance(op, Box):
+                    self._box(state, {member: parked[member] for member in group}, steps)  # type: ignore[misc]
                 elif group:
                     ends = not self._sides and all(index[member] == len(blocks[member]) - 1 for member in group)
                     self._branch(state, {member: parked[member] for member in group}, steps, ends=ends)  # type: ignore[misc]
@@ -121,7 +159,7 @@ class _Walk:
                 self._step(state, Step(name, (*paths[name], index[name])), op, following)
                 index[name] += 1
         for name, op in parked.items():
-            what = "sync" if isinstance(op, Sync) else "branch"
+            what = _kind(op)
             others = ", ".join(other for other in op.sequencers if other != name)
             raise ProgramError(f"{op.source.where}{name} waits for {others} at a {what} to which they never come")
 
@@ -129,8 +167,9 @@ class _Walk:
 
     def _step(self, state: _State, step: Step, op: Op, following: tuple[Op, ...]) -> None:
         """Execute an operation that concerns its sequencer alone."""
-        name = step.sequencer
-        tick = state.cursors[name]
+        name, self._path = step.sequencer, step.path
+        tick, start = state.cursors[name], state.instants[name]
+        settles: tuple[Edge, ...] = ()
         match op:
             case Play():
                 state.cursors[name] += self._play(state, name, op)
@@ -138,34 +177,35 @@ class _Walk:
                 self._capture(state, step, op, following)
             case Wait():
                 assert op.ticks >= 0
-                self._event(name, tick, op.ticks, "wait", op.source)
+                self._event(state, name, op.ticks, "wait", op.source)
                 state.cursors[name] += op.ticks
             case ShiftPhase():
                 turns = op.phase_rad / (2 * np.pi) if op.turns is None else float(op.turns)
-                self._event(name, tick, 0, "phase", op.source, operands=f"{op.frame} {turns - round(turns):+.6g} turns")
+                self._event(
+                    state, name, 0, "phase", op.source, operands=f"{op.frame} {turns - round(turns):+.6g} turns"
+                )
             case SetFrequency():
-                self._event(name, tick, 0, "frequency", op.source, operands=f"{op.frame} {op.frequency_hz:+.10g} Hz")
+                self._event(state, name, 0, "frequency", op.source, operands=f"{op.frame} {op.frequency_hz:+.10g} Hz")
             case WriteBit():
                 self._access(state, name, op.bit, op.source, write=True)
                 settled = max(tick, state.ready.get(op.bit, 0))
-                self._event(
-                    name,
-                    tick,
-                    settled - tick,
-                    "write",
-                    op.source,
-                    operands=f"{self._bit(op.bit)} = {op.value}",
-                    bit=self._bit(op.bit),
-                )
+                words = f"{self._bit(op.bit)} = {op.value}"
+                self._event(state, name, settled - tick, "write", op.source, operands=words, bit=self._bit(op.bit))
+                settles = (Edge(state.ready_instants[op.bit]),) if op.bit in state.ready else ()
                 state.cursors[name] = state.ready[op.bit] = settled
+        moved = 0 if isinstance(op, WriteBit) else state.cursors[name] - tick
+        state.instants[name] = self.graph.add(Edge(start, moved), *settles)
+        if isinstance(op, WriteBit):
+            state.ready_instants[op.bit] = state.instants[name]
+        assert self.graph.ticks[state.instants[name]] == state.cursors[name]
 
     def _play(self, state: _State, name: str, op: Play) -> int:
         """Send an envelope; return its duration in ticks."""
         tick = state.cursors[name]
-        check_grid(tick, f"the play of {op.envelope}", op.source, self.limits)
         duration = len(self.pulses.envelopes[op.envelope]) * self.limits.sample_ticks
         words = f"{op.envelope} x {op.amplitude:.6g}"
-        self._event(name, tick, duration, "play", op.source, operands=words, envelope=op.envelope)
+        self._event(state, name, duration, "play", op.source, operands=words, envelope=op.envelope)
+        self.late += off_grid(self.events[-1], f"the play of {op.envelope}", self.limits)
         line = self.pulses.frames[op.frame].line
         peak = abs(op.amplitude) * self._peaks[op.envelope]
         self.plays.setdefault(line, []).append(Interval(tick, tick + duration, self._branches(), peak, op.source))
@@ -180,7 +220,6 @@ class _Walk:
         tick = state.cursors[name]
         weights = self.pulses.weights[op.weights]
         samples = weights.samples.shape[1]
-        check_grid(tick, f"the capture for {weights.qubit}", op.source, self.limits)
         if not 1 <= samples <= self.limits.capture_samples_max:
             raise ProgramError(
                 f"{op.source.where}a capture of {samples} samples for {weights.qubit}; the port takes 1 to "
@@ -189,28 +228,58 @@ class _Walk:
         end = tick + samples * self.limits.sample_ticks
         bit = "" if op.bit is None else self._bit(op.bit)
         words = f"{op.weights} -> {bit}" if bit else op.weights
-        self._event(name, tick, end - tick, "capture", op.source, operands=words, bit=bit)
+        self._event(state, name, end - tick, "capture", op.source, operands=words, bit=bit)
+        self.late += off_grid(self.events[-1], f"the capture for {weights.qubit}", self.limits)
+        self.capture_ends.append(Edge(state.instants[name], end - tick))
         self.captures.append(Interval(tick, end, self._branches(), 0.0, op.source))
         frame = f"{weights.qubit}.readout"
         sees = any(isinstance(after, Play) and after.frame == frame for after in following)
         self.tone_indices[step] = state.tones.get(frame, 0) if sees else None
         if op.bit is not None:
             self._access(state, name, op.bit, op.source, write=True)
-            ready = self._on_grid(end + self.limits.feedback_latency_ticks)
-            state.ready[op.bit] = max(ready, state.ready.get(op.bit, 0))  # a read waits for all captures of its bit
+            before = (Edge(state.ready_instants[op.bit]),) if op.bit in state.ready else ()
+            latency = end - tick + self.limits.feedback_latency_ticks
+            # On the grid, so that a branch can play at once; and a read waits for all captures of its bit.
+            ready = self.graph.add(Edge(state.instants[name], latency, self.limits.granularity_ticks), *before)
+            state.ready_instants[op.bit], state.ready[op.bit] = ready, self.graph.ticks[ready]
 
     # ---- Sequencers together -----------------------------------------------------------------------------------------
 
-    def _sync(self, state: _State, group: list[str], op: Sync) -> None:
-        """Let the members go on at their largest cursor."""
+    def _sync(self, state: _State, group: Sequence[str], op: Sync | Box, steps: Mapping[str, Step]) -> int:
+        """Let the members go on at their largest cursor; return the instant at which they meet."""
+        if not group:
+            return 0
+        tick = max(state.cursors[member] for member in group)
+        meeting = self.graph.add(*(Edge(state.instants[member]) for member in group))
+        kind, words = _kind(op), " ".join(op.sequencers)
+        for member, instant in zip(group, self.graph.split(meeting, len(group)), strict=True):
+            start, self._path = state.cursors[member], steps[member].path
+            self._event(state, member, tick - start, kind, op.source, operands=words)
+            state.cursors[member], state.instants[member] = tick, instant
+        state.order.sync(group)
+        return meeting
+
+    def _box(self, state: _State, group: Mapping[str, Box], steps: Mapping[str, Step]) -> None:
+        """Walk what is in a box, and go on at its end; what ends after it is late."""
         if not group:
             return
-        tick = max(state.cursors[member] for member in group)
-        for member in group:
-            start = state.cursors[member]
-            self._event(member, start, tick - start, "sync", op.source, operands=" ".join(op.sequencers))
-            state.cursors[member] = tick
-        state.order.sync(group)
+        op = next(iter(group.values()))
+        meeting = self._sync(state, list(group), op, steps)
+        end = self.graph.ticks[meeting] + op.ticks
+        first_event, first_capture = len(self.events), len(self.capture_ends)
+        self.block(
+            state, {name: one.ops for name, one in group.items()}, {name: (*steps[name].path, 0) for name in group}
+        )
+        words = f"the box of line {op.source.line}"
+        self.late += past_box(self.events[first_event:], words, end - op.ticks, end)
+        ends = (*self.capture_ends[first_capture:], *(Edge(state.instants[name]) for name in group))
+        self.graph.dues.append(Due(words, meeting, op.ticks, ends))
+        for name, one in group.items():
+            self._path = (*steps[name].path, 0, len(one.ops))
+            if (cursor := state.cursors[name]) < end:
+                self._event(state, name, end - cursor, "pad", op.source)
+            state.cursors[name] = self.join_ticks[steps[name]] = max(cursor, end)
+            state.instants[name] = self.graph.add(Edge(state.instants[name]), Edge(meeting, op.ticks))
 
     def _branch(self, state: _State, group: Mapping[str, If], steps: Mapping[str, Step], *, ends: bool) -> None:
         """Walk both sides of a branch and join them."""
@@ -237,26 +306,26 @@ class _Walk:
                 )
             for side, cursor in enumerate(cursors):
                 self._sides = (*around, sides[side])
+                self._path = (*steps[name].path, side, len(op.otherwise if side else op.then))
                 if op.pad and cursor < join:
-                    self._event(name, cursor, join - cursor, "pad", op.source)
+                    self._event(states[side], name, join - cursor, "pad", op.source)
         self._sides = around
         state.join(*states)
 
     def _decide(self, state: _State, step: Step, op: If, side: Branch) -> None:
         """Move the cursor to the tick at which the branch can decide."""
-        name = step.sequencer
+        name, self._path = step.sequencer, step.path
         for bit in op.bits:
             self._access(state, name, bit, op.source, write=False)
         cursor = state.cursors[name]
         ready = max((state.ready.get(bit, 0) for bit in op.bits), default=0)
         due = max(cursor, ready)
         slack = due - ready
-        self._event(name, cursor, due - cursor, "if", op.source, operands=side.words, slack=slack, decides=side.number)
+        outcome = self.graph.add(Edge(0), *(Edge(state.ready_instants[bit]) for bit in op.bits if bit in state.ready))
+        self._event(state, name, due - cursor, "if", op.source, operands=side.words, slack=slack, decides=side.number)
+        self.events[-1] = msgspec.structs.replace(self.events[-1], outcome_instant=outcome)
         state.cursors[name] = self.branch_ticks[step] = due
-
-    def _on_grid(self, tick: int) -> int:
-        """Return the first tick on the port's grid from this one on; outcomes become ready there, so that a branch can play at once."""
-        return -(-tick // self.limits.granularity_ticks) * self.limits.granularity_ticks
+        state.instants[name] = self.graph.add(Edge(state.instants[name]), Edge(outcome))
 
     def _access(self, state: _State, name: str, bit: int, source: Source, *, write: bool) -> None:
         """Note an access to a bit. Raises ProgramError if it races with another sequencer's."""
@@ -273,8 +342,8 @@ class _Walk:
 
     def _event(
         self,
+        state: _State,
         name: str,
-        tick: int,
         duration: int,
         kind: str,
         source: Source,
@@ -285,11 +354,11 @@ class _Walk:
         bit: str = "",
         decides: int | None = None,
     ) -> None:
-        """Note an event under the conditions of the branches around it."""
+        """Note an event at the sequencer's cursor, under the conditions of the branches around it."""
         self.events.append(
             Event(
                 sequencer=name,
-                tick=tick,
+                tick=state.cursors[name],
                 duration_ticks=duration,
                 kind=kind,
                 operands=operands,
@@ -300,6 +369,8 @@ class _Walk:
                 envelope=envelope,
                 bit=bit,
                 decides=decides,
+                path=self._path,
+                instant=state.instants[name],
             )
         )
 
@@ -310,7 +381,7 @@ class _Walk:
         return self.pulses.bits[bit] if bit < len(self.pulses.bits) else f"bit {bit}"
 
 
-def _meeting(name: str, parked: Mapping[str, Sync | If]) -> list[str]:
+def _meeting(name: str, parked: Mapping[str, Sync | If | Box]) -> list[str]:
     """Return who goes on with the sequencer that has just arrived; nobody while one of them is still on its way."""
     arrived = parked[name]
     members = [name, *(other for other in arrived.sequencers if other != name)]
@@ -318,7 +389,17 @@ def _meeting(name: str, parked: Mapping[str, Sync | If]) -> list[str]:
     return members if together else []
 
 
-def _place(op: Sync | If) -> tuple[object, ...]:
+def _kind(op: Sync | If | Box) -> str:
+    return {Sync: "sync", If: "branch", Box: "box"}[type(op)]
+
+
+def _place(op: Sync | If | Box) -> tuple[object, ...]:
     """Return what two operations on different sequencers have in common if they are one in the program."""
     members = frozenset(op.sequencers)
-    return ("sync", members) if isinstance(op, Sync) else ("if", members, op.bits, op.value, op.source)
+    match op:
+        case Sync():
+            return (_kind(op), members)
+        case Box():
+            return (_kind(op), members, op.ticks, op.source)
+        case If():
+            return (_kind(op), members, op.bits, op.value, op.source)
