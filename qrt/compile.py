@@ -260,6 +260,8 @@ class _Writer:
             case Sync(sequencers=names):
                 self._sync(names, op.source)
             case WriteBit(bit=bit, value=value):
+                if step in self._timeline.branch_ticks:  # on a path without the captures the kernel would not wait
+                    self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
                 self.add(_Instruction(ALU, LAST, ALU_SET, d=value), op.source)
                 self.add(_Instruction(WRITE, LAST, bit), op.source)
             case If():

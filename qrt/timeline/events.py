@@ -95,7 +95,7 @@ class Timeline(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]  # by tick
     shot_ticks: int  # until the last cursor and the last capture have ended
     period_ticks: int
-    branch_ticks: Mapping[Step, int]  # at which a branch decides
+    branch_ticks: Mapping[Step, int]  # at which a branch decides, or a write is done that may have to wait for captures
     join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, or a box ends
     tone_indices: Mapping[
         Step, int | None

@@ -192,6 +192,8 @@ class _Walk:
                 words = f"{self._bit(op.bit)} = {op.value}"
                 self._event(state, name, settled - tick, "write", op.source, operands=words, bit=self._bit(op.bit))
                 settles = (Edge(state.ready_instants[op.bit]),) if op.bit in state.ready else ()
+                if settled > tick:
+                    self.branch_ticks[step] = settled
                 state.cursors[name] = state.ready[op.bit] = settled
         moved = 0 if isinstance(op, WriteBit) else state.cursors[name] - tick
         state.instants[name] = self.graph.add(Edge(start, moved), *settles)
