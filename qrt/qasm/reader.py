@@ -276,6 +276,10 @@ class Reader:
         self._depth += 1
         inside = self.block(node.body)
         self._depth -= 1
+        if not inside:
+            raise self.refuse(
+                node, "an empty box acts on no qubit; put what may take so long into it, or delay[...] the qubit"
+            )
         return [Box(duration, inside, self.source(node))]
 
     # ---- Operands ----------------------------------------------------------------------------------------------------
