@@ -178,29 +178,30 @@ def _inserted(ops: tuple[Op, ...], path: tuple[int, ...], wait: Wait) -> tuple[O
 
 
 def executed(timeline: Timeline, outcomes: dict[tuple[str, int], int]) -> list[Event]:
-    """Return the events of the path that these outcomes take; `outcomes` by sequencer and tick of the capture."""
+    """Return the events of the path that these outcomes take; `outcomes` by sequencer and tick of the capture.
+
+    Nothing races, so that a branch sees what the lines above its own wrote: of captures that overlap, the one that ended last.
+    """
     taken: dict[int, bool] = {}  # branch -> otherwise
-    written: dict[str, list[tuple[int, int, int]]] = {}  # bit -> tick of effect, order, value
+    written: dict[str, list[tuple[int, int, int]]] = {}  # bit -> tick of effect, line, value
     events = []
-    for order, event in enumerate(timeline.events):
+    for event in sorted(timeline.events, key=lambda one: (one.source.line, one.kind != "if")):
         if any(taken[side.number] != side.otherwise for side in event.branches):
             continue
         events.append(event)
         end = event.tick + event.duration_ticks
-        if event.kind == "capture" and event.bit:
-            value = outcomes[event.sequencer, event.tick]
-            written.setdefault(event.bit, []).append((end, -1, value))  # before instructions of its tick
+        if event.kind == "capture":
+            written.setdefault(event.bit, []).append((end, event.source.line, outcomes[event.sequencer, event.tick]))
         elif event.kind == "write":
-            written.setdefault(event.bit, []).append((end, order, int(event.operands[-1])))
+            written.setdefault(event.bit, []).append((end, event.source.line, int(event.operands[-1])))
         elif event.decides is not None and event.decides not in taken:
             sides = [one for other in timeline.events for one in other.branches if one.number == event.decides]
-            taken[event.decides] = bool(sides) and _value(written, sides[0].bits, end) != sides[0].value
+            taken[event.decides] = bool(sides) and _value(written, sides[0].bits) != sides[0].value
     return events
 
 
-def _value(written: dict[str, list[tuple[int, int, int]]], bits: tuple[str, ...], tick: int) -> int:
-    latest = [max((one for one in written.get(bit, []) if one[0] <= tick), default=(0, 0, 0))[2] for bit in bits]
-    return sum(value << index for index, value in enumerate(latest))
+def _value(written: dict[str, list[tuple[int, int, int]]], bits: tuple[str, ...]) -> int:
+    return sum(max(written.get(bit, [(0, 0, 0)]))[2] << index for index, bit in enumerate(bits))
 
 
 def seen(events: Sequence[Event]) -> Counter[tuple[str, int, str]]:
