@@ -18,7 +18,7 @@ from qrt.compile import BRANCH, CAPTURE, END, IF_ALWAYS, PLAY, SET_FREQUENCY, SH
 from qrt.errors import ProgramError
 from qrt.kernel import Status
 from qrt.timeline import event_slacks, outcome_slacks, schedule, survey
-from qrt.types import Capture, Frame, If, Play, PortLimits, Pulses, Source, Sync, Wait, Weights
+from qrt.types import Box, Capture, Frame, If, Play, PortLimits, Pulses, Source, Sync, Wait, Weights, WriteBit
 from tests.reference_delays import PERIOD_MAX, cases, delayed, executed, limits, seen
 from tests.test_kernel_reference import ScriptedPort
 from tests.test_timeline import LAB
@@ -221,3 +221,21 @@ def test_without_a_due_time_there_is_no_slack():
 def test_many_instants_are_followed_in_pieces():
     pulses = hand(10_000, a=tuple(play(line=k) for k in range(700)))
     assert {row[3] for row in found(pulses)} == {3000}
+
+
+def test_an_outcome_from_before_a_box_that_another_holds_up_has_the_boxs_slack():
+    inside = (If((0,), 1, (play(),), ()),)
+    boxes = (Box(40, inside, sequencers=("a", "b")), Box(40, (), sequencers=("a", "b")))
+    # b comes to the box at 100; the outcome is ready at 120, its branch ends at 130, and the box at 140.
+    pulses = hand(1000, a=(Capture("w", 0), boxes[0]), b=(Wait(100), boxes[1]))
+    slacks = {row[:2]: row[3] for row in found(pulses, latency=100)}
+    assert slacks["a", "capture"] == 10
+    assert slacks["b", "wait"] == 1000 - 140  # delayed, the box is too, and has the more time for the outcome
+
+
+def test_a_write_after_a_capture_that_only_one_side_makes_has_one_tick_on_both():
+    pulses = hand(100, a=(If((0,), 1, (Capture("w", 0),), ()), WriteBit(0, 1)))
+    status, log, _ = run(pulses, limits(30, 1), [1], 100)
+    assert status is Status.OK
+    assert log["tick"][log["op"] == WRITE].tolist() == [20 + 30]
+    assert [row[2] for row in found(pulses) if row[1] == "write"] == [0]
