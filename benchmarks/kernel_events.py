@@ -135,9 +135,8 @@ def by_hand_ns(library: Any, program: Program, port: int, shots: int) -> int:
 
     ring = kernel.Ring.create(kernel.row_dtype(2).itemsize, 64, 1)
     ring.detach(0)
-    address = int(kernel.ffi.cast("uintptr_t", ring.pointer))
     weights = weights_of(program)
-    numbers = (ctypes.c_void_p(port), ctypes.c_void_p(address), ctypes.c_int64(shots))
+    numbers = (ctypes.c_void_p(port), ctypes.c_void_p(ring.address), ctypes.c_int64(shots))
     wall_ns = library.by_hand_ns(*numbers, ctypes.byref(program), ctypes.c_void_p(weights.ctypes.data))
     assert wall_ns > 0
     return int(wall_ns)
@@ -153,6 +152,7 @@ def sequence(program: Program, code: list[tuple[int, ...]], budget: int = 100) -
     frames["phase"], frames["line"] = (7, 0), (0, program.tone_line)
     captures = np.zeros(2, kernel.CAPTURE_DTYPE)
     captures["sample_count"], captures["bit"] = program.sample_count, (0, 1)
+    captures["threshold_slot"] = kernel.SLOT_NONE
     return Sequence(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.zeros(1, np.uint32),

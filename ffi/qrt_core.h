@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_CORE_ABI 2
+#define QRT_CORE_ABI 3
 #define QRT_SEQUENCERS_MAX 16
 #define QRT_REGISTERS 64
 #define QRT_FRAMES_MAX 64
@@ -17,7 +17,9 @@
 #define QRT_CAPTURES_MAX 64 /* capture slots of one sequence, and rows' outcomes */
 #define QRT_OUTSTANDING_MAX 16
 #define QRT_READERS_MAX 2
-#define QRT_SLOTS_MAX 64 /* values that a sweep gives a shot */
+#define QRT_SLOTS_MAX 64 /* values that a sweep and the epoch give a shot */
+#define QRT_SLOT_NONE 4294967295
+#define QRT_EPOCH_VALUES_MAX 64
 #define QRT_AXES_MAX 8
 #define QRT_EMITS_MAX 64 /* emitted columns of a row */
 #define QRT_OUTCOME_NONE 255 /* the capture was not executed in this shot */
@@ -44,7 +46,7 @@ typedef enum {
                                  older capture cannot overwrite it */
     QRT_OP_ALU = 10,          /* a: destination register; b: qrt_alu; c: source register; d: immediate */
     QRT_OP_BRANCH = 11,       /* a: register; b: qrt_condition on the register beside d; c: target, an absolute instruction index */
-    QRT_OP_LOAD = 12,         /* a: register; b: slot. register = the sweep's value of this shot */
+    QRT_OP_LOAD = 12,         /* a: register; b: slot. register = the slot's value in this shot */
     QRT_OP_LOOKUP = 13,       /* a: register; b: index register; c: first entry; d: entries. register = table[c + index], index < d */
     QRT_OP_DRAW = 14,         /* a: register; d: bits, 1 to 63. register = random, 0 <= register < 2^d: the upper bits of the Philox
                                  words (0, 1) keyed by the run's seed, with the sequencer's stream and how often it has drawn in the
@@ -95,7 +97,8 @@ typedef struct {
     uint16_t reserved[3];
 } qrt_frame;
 
-/* iq = (sum x*w_i, sum x*w_q); outcome = iq[0] > threshold. The discriminator's rotation is folded into the weights. */
+/* iq = (sum x*w_i, sum x*w_q); outcome = iq[0] > threshold, which is `threshold` or what the slot is worth in this shot. The
+ * discriminator's rotation is folded into the weights. */
 typedef struct {
     int64_t threshold;
     uint32_t sample_count;
@@ -104,7 +107,7 @@ typedef struct {
     uint8_t bit; /* written with the outcome, ready at capture end + feedback latency, rounded up to the port's granularity;
                     QRT_BIT_NONE: none */
     uint8_t raw; /* 1: copy the samples to the raw ring */
-    uint32_t reserved;
+    uint32_t threshold_slot; /* QRT_SLOT_NONE: `threshold` holds */
 } qrt_capture_spec;
 
 typedef struct {
@@ -123,7 +126,7 @@ typedef struct {
     uint32_t budget; /* instructions per shot over all sequencers; exceeding it is QRT_ERR_BUDGET */
     uint32_t table_count;
     uint32_t factor_count;
-    uint32_t slot_count;  /* of the sweep */
+    uint32_t slot_count;  /* of the sweep, those that follow the epoch included */
     uint32_t emit_count;  /* columns of the row */
     uint32_t stretch_max; /* a shot longer than its period: 0: QRT_ERR_OVERRUN; n: the next one starts at the next multiple of the
                              period, and only beyond n periods more than its own is it QRT_ERR_OVERRUN */
@@ -132,7 +135,8 @@ typedef struct {
 } qrt_sequence;
 
 /* ---- Sweeps ---------------------------------------------------------------------------------------------------
- * The slots of a shot as a pure function of its index. The grid is the product of the axes, the last one fastest. */
+ * The slots of a shot as a pure function of its index and of the epoch in force. The grid is the product of the axes, the last one
+ * fastest. */
 typedef enum {
     QRT_ORDER_POINT = 0, /* shots_per_point shots of a point, then the next point; after the last the first again */
     QRT_ORDER_SHOT = 1   /* every shot another point */
@@ -140,7 +144,8 @@ typedef enum {
 
 typedef enum {
     QRT_RULE_AFFINE = 0, /* at k of n: (start*(n-1-k) + stop*k) / (n-1), exact, to the nearest, ties to even; start for n = 1 */
-    QRT_RULE_TABLE = 1   /* table[start + k]; stop is 0 */
+    QRT_RULE_TABLE = 1,  /* table[start + k]; stop is 0 */
+    QRT_RULE_EPOCH = 2   /* value `start` of the epoch in force; axis and stop are 0 */
 } qrt_rule;
 
 typedef struct {
@@ -162,10 +167,28 @@ typedef struct {
 } qrt_sweep;
 
 qrt_status qrt_sweep_check(const qrt_sweep *sweep); /* QRT_OK or QRT_ERR_ARGUMENT */
-/* Of a checked sweep: the point of a shot >= 0, and the slots [slot_count] of a point and of a shot. */
+/* Of a checked sweep: the point of a shot >= 0, how many values an epoch must have, and the slots [slot_count] of a point and of a
+ * shot, with the values of the epoch (NULL where no slot follows it). */
 int64_t qrt_sweep_point(const qrt_sweep *sweep, int64_t shot);
-void qrt_sweep_slots_at(int64_t *slots_out, const qrt_sweep *sweep, int64_t point);
-void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, int64_t shot);
+uint32_t qrt_sweep_value_count(const qrt_sweep *sweep);
+void qrt_sweep_slots_at(int64_t *slots_out, const qrt_sweep *sweep, const int64_t *epoch_values, int64_t point);
+void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, const int64_t *epoch_values, int64_t shot);
+
+/* ---- Epochs ---------------------------------------------------------------------------------------------------
+ * An epoch is one immutable set of values. Batch k is the shots [k*W, (k+1)*W), W = batch_shots; what is computed from it is epoch
+ * k + 1 + d, d = epoch_delay, in force from shot (k + 1 + d)*W on. Epochs 1 to d never come. The writer publishes one entry for each
+ * epoch from d + 1 on, in order; one that was missed stays missed, and the values in force stay.
+ * d = 0 is stop and wait: in a paced run it pauses until the entry is there, outside the promise that both clocks give the same. */
+#define QRT_EPOCH_HELD 1 /* flag: the values in force stay, and so does their number; those of the entry are not looked at */
+
+typedef struct { /* a slot of the ring: this, then value_count int64 */
+    int64_t number;        /* of the epoch, which is the batch at whose first shot it takes effect */
+    int64_t pause_periods; /* a replay's input, virtual pacing only: so many periods pass before that shot; else 0 */
+    uint32_t flags;
+    uint32_t reserved;
+} qrt_epoch;
+
+uint32_t qrt_epoch_size(uint32_t value_count);
 
 /* ---- Shot rows ------------------------------------------------------------------------------------------------
  * One row a shot, skipped shots included, so that row i is always shot first + i. Head, then capture_count outcomes
@@ -291,9 +314,13 @@ qrt_status qrt_isa_select(const char *name); /* before any kernel is armed; QRT_
 const char *qrt_isa_selected(void);
 
 /* ---- Kernel --------------------------------------------------------------------------------------------------- */
-typedef enum { QRT_PACING_VIRTUAL = 0, QRT_PACING_REAL = 1 } qrt_pacing;
-typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1 } qrt_policy;
-typedef enum { QRT_MISS_RELEASE = 0, QRT_MISS_SINK = 1 } qrt_miss_class;
+typedef enum { /* the last two: a paced run, whose shots are released by a clock and can miss it */
+    QRT_PACING_VIRTUAL = 0,
+    QRT_PACING_REAL = 1,
+    QRT_PACING_EXTERNAL = 2 /* the port's trigger releases the shots */
+} qrt_pacing;
+typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1, QRT_POLICY_HOLD = 2 } qrt_policy;
+typedef enum { QRT_MISS_RELEASE = 0, QRT_MISS_SINK = 1, QRT_MISS_EPOCH = 2 } qrt_miss_class;
 typedef enum { /* what the kernel could see at the miss; it explains at least half of the lateness (core/evidence.c) */
     QRT_CAUSE_SINK = 0,       /* results ring full */
     QRT_CAUSE_PAGE_FAULT = 1,
@@ -301,13 +328,14 @@ typedef enum { /* what the kernel could see at the miss; it explains at least ha
     QRT_CAUSE_BUDGET = 3,     /* the previous shot ran longer than its period */
     QRT_CAUSE_OUTSIDE = 4,    /* none of the others: a late wake-up, an interrupt, the host unseen */
     QRT_CAUSE_STEAL = 5,      /* the host took the core, and says so */
-    QRT_CAUSE_STOPPED = 6     /* the thread slept other than by its own sleep: a stop signal, a debugger, a port that blocks */
+    QRT_CAUSE_STOPPED = 6,    /* the thread slept other than by its own sleep: a stop signal, a debugger, a port that blocks */
+    QRT_CAUSE_BATCH = 7       /* what the batches compute was not there in time */
 } qrt_cause;
 
 typedef struct {
     int64_t shot;        /* first shot concerned */
     int64_t tick;
-    int64_t lateness_ns;
+    int64_t lateness_ns; /* of the release; of a late epoch 0, since it has not come yet */
     int64_t skipped_count;
     uint32_t miss_class; /* qrt_miss_class */
     uint32_t policy;
@@ -334,19 +362,28 @@ typedef struct {
                            uint32 sample_count, samples. NULL if no capture is raw */
     qrt_histogram *lateness_histogram; /* of the same values. NULL: not wanted */
     const qrt_skip *skips; /* ascending, apart from each other; virtual pacing only */
+    qrt_ring *epochs;      /* slot size = qrt_epoch_size(epoch_value_count); the kernel is reader 0. NULL: none come */
+    const int64_t *epoch_values; /* in force at the first shot; QRT_RULE_EPOCH names no more than these */
+    uint32_t epoch_value_count;
+    uint32_t late_epoch_policy; /* with a ring: QRT_POLICY_HOLD or QRT_POLICY_ABORT; a paced run */
     uint32_t skip_count;
     uint32_t pacing;      /* qrt_pacing */
-    uint32_t late_policy; /* qrt_policy, for both miss classes */
-    uint32_t spin_share_permille; /* real pacing: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
+    uint32_t late_policy; /* QRT_POLICY_SKIP or QRT_POLICY_ABORT, for late releases and full rings */
+    uint32_t spin_share_permille; /* paced: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
                              it measures, so that spinning and playing take at most this share of the period; up to 1000 */
     int64_t shot_first;
-    int64_t stretched_first; /* periods by which the shots before the first were stretched; 0 from the run's start */
+    int64_t stretched_first; /* periods by which the shots before the first were stretched or paused; 0 from the run's start */
     int64_t shot_count;
+    int64_t epoch_first;   /* number of what is in force before the first shot, which may be the first of a batch; 0 from the
+                              run's start. This and the following three are looked at only with a ring, but for the rows */
+    int64_t epoch_delay;   /* d */
+    int64_t batch_shots;   /* W */
+    int64_t epoch_wait_ns; /* on the wall: a wait for an epoch that lasts longer is QRT_ERR_EPOCH */
     int64_t tick_ps;           /* length of a tick */
-    int64_t late_tolerance_ns; /* real pacing: a release later than this is a miss */
-    int64_t spin_ns;           /* real pacing: how long before a release sleeping ends and spinning begins; up to 100 ms */
+    int64_t late_tolerance_ns; /* paced: a release later than this is a miss */
+    int64_t spin_ns;           /* paced: how long before a release sleeping ends and spinning begins; up to 100 ms */
     int64_t start_delay_ns;    /* real pacing: from start to the first release */
-    qrt_thread_asked thread;   /* applied by the kernel's thread to itself, before the first release. A priority is for real pacing
+    qrt_thread_asked thread;   /* applied by the kernel's thread to itself, before the first release. A priority is for a paced run
                                   only, and with it spinning must leave a tenth of the period: the system stops a real-time
                                   thread that never sleeps */
 } qrt_kernel_config;
@@ -359,11 +396,16 @@ typedef struct {
     int64_t miss_count;       /* one a stall */
     int64_t misses_dropped;   /* of them, those that found their ring full: counted, not recorded */
     int64_t sink_wait_count;  /* virtual pacing: how often the loop waited for a reader */
-    int64_t raw_dropped;      /* real pacing: raw captures that found their ring full */
+    int64_t epochs_applied;
+    int64_t epochs_held;      /* that were due and did not take effect: the entry says so, or it was late */
+    int64_t epochs_discarded; /* entries that came when their epoch was no longer due */
+    int64_t epoch_wait_count; /* how often the loop waited for an epoch */
+    int64_t paused_periods;   /* between shots, for epochs */
+    int64_t raw_dropped;      /* paced: raw captures that found their ring full */
     int64_t wall_ns;          /* from the first release to the end */
     int64_t ran_ns;           /* of it, on a core */
-    int64_t spin_ns;          /* real pacing: the spin in force at the end */
-    int64_t wake_ns;          /* real pacing: the lateness that 99.5 % of the wake-ups kept; 0: there were none */
+    int64_t spin_ns;          /* paced: the spin in force at the end */
+    int64_t wake_ns;          /* paced: the lateness that 99.5 % of the wake-ups kept; 0: there were none */
     int64_t error_shot;       /* where status is an error or QRT_ABORTED: shot, tick in the shot, sequencer, instruction
                                  index; else, and where there is none, -1 */
     int64_t error_tick;
@@ -412,5 +454,81 @@ qrt_status qrt_kernel_join(qrt_kernel *kernel, qrt_kernel_report *report_out);
  * join; it counts what did not fit, too. */
 qrt_status qrt_kernel_log_shot(qrt_kernel *kernel, int64_t shot, qrt_event *events, uint32_t event_count_max,
                                uint32_t *count_out);
+
+/* ---- Mailbox --------------------------------------------------------------------------------------------------
+ * A port for hardware without a fast path: what the kernel asks for goes into one ring, what was captured comes back in another, and
+ * whoever serves them (the pump) takes the time that it needs, up to a deadline. No function of the port blocks. Requests keep the
+ * kernel's order. An answer names the ticket of the capture that was asked for; any other is refused and counted. After the first
+ * failure the port stays failed: every function but `safe` is QRT_ERR_PORT. */
+typedef enum {
+    QRT_REQUEST_SHOT = 1,    /* a shot begins */
+    QRT_REQUEST_PLAY = 2,
+    QRT_REQUEST_CAPTURE = 3, /* a capture is announced */
+    QRT_REQUEST_FETCH = 4,   /* its samples are wanted now; the deadline counts from here */
+    QRT_REQUEST_SAFE = 5     /* the kernel has ended: outputs off */
+} qrt_request_kind;
+
+typedef struct {
+    int64_t ticket;     /* CAPTURE, FETCH: captures announced before this one; else how many there were so far */
+    int64_t shot;
+    int64_t start_tick; /* of the shot, counted from the run's start */
+    /* What follows is the same in each shot of a program whose shots are alike. */
+    int64_t tick;       /* PLAY: first sample; CAPTURE, FETCH: first sample of the capture; counted from the shot's start. Else 0 */
+    int64_t frequency;  /* PLAY, as in qrt_play */
+    uint64_t phase;
+    int32_t amplitude;
+    uint16_t kind;      /* qrt_request_kind */
+    uint16_t line;      /* PLAY; of CAPTURE and FETCH the channel */
+    uint32_t item;      /* PLAY: segment; CAPTURE, FETCH: sample count */
+    uint32_t capture;   /* CAPTURE, FETCH: captures announced before this one in the shot */
+} qrt_request;
+
+typedef struct { /* head of an answer's slot; the samples follow, int16 */
+    int64_t ticket;
+    uint32_t sample_count;
+    uint32_t reserved;
+} qrt_answer;
+
+typedef enum { /* why the port failed */
+    QRT_MAILBOX_WORKS = 0,
+    QRT_MAILBOX_NO_ANSWER = 1, /* none by the deadline */
+    QRT_MAILBOX_ENDED = 2,     /* the pump has closed the answers */
+    QRT_MAILBOX_FULL = 3,      /* the pump takes no requests: no room for one more */
+    QRT_MAILBOX_LENGTH = 4     /* an answer with another number of samples than asked for */
+} qrt_mailbox_failure;
+
+typedef struct {
+    int64_t request_count;
+    int64_t answer_count;  /* taken */
+    int64_t late_count;    /* refused: after its deadline */
+    int64_t twice_count;   /* refused: that capture has had its answer */
+    int64_t unasked_count; /* refused: nobody has asked for that capture, or not yet */
+    int64_t shot;          /* in which the port failed, and the capture of the shot that it failed at; -1: none */
+    int64_t capture;
+    int32_t failure;       /* qrt_mailbox_failure */
+    int32_t reserved;
+} qrt_mailbox_report;
+
+typedef struct {
+    qrt_ring *requests; /* slot size = sizeof(qrt_request); the pump is reader 0 */
+    qrt_ring *answers;  /* slot size = sizeof(qrt_answer) + 2 * capture_samples_max, rounded up to 8; the port is reader 0 */
+    int64_t deadline_ns; /* from FETCH to its answer */
+    int64_t feedback_latency_ticks; /* from here on as in qrt_port */
+    int64_t granularity_ticks;
+    int64_t sample_ticks;
+    uint32_t line_count;
+    uint32_t channel_count;
+    uint32_t capture_samples_max;
+    uint32_t outstanding_max;
+} qrt_mailbox_config;
+
+typedef struct qrt_mailbox qrt_mailbox;
+
+size_t qrt_mailbox_size(void); /* bytes to lend, 8-byte aligned */
+uint32_t qrt_answer_size(uint32_t capture_samples_max); /* of a slot of the answers */
+/* QRT_OK, QRT_ERR_MEMORY, QRT_ERR_ARGUMENT. The memory is lent as long as the port is used. */
+qrt_status qrt_mailbox_init(qrt_mailbox *mailbox, size_t mailbox_size, const qrt_mailbox_config *config, qrt_port *port_out);
+/* What was counted, after a look at the answers that came since the last call of the port. While no kernel plays on it. */
+void qrt_mailbox_read(qrt_mailbox *mailbox, qrt_mailbox_report *report_out);
 
 #endif

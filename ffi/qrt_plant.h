@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_PLANT_ABI 1
+#define QRT_PLANT_ABI 2
 #define QRT_PLANT_QUBITS_MAX 4
 #define QRT_PLANT_LINES_MAX 8
 #define QRT_PLANT_TONES_MAX 64 /* projective tones per qubit and shot whose truth is kept */
@@ -65,6 +65,8 @@ typedef struct {
     int64_t sample_ticks;
     int64_t feedback_latency_ticks;
     int64_t granularity_ticks;
+    int64_t trigger_period_fs;    /* by the host's clock, 10^-15 s, 1 us to 1 s: the hardware's clock drifts against it; 0: no trigger */
+    int64_t trigger_jitter_ns;    /* each trigger is up to so much later, evenly; less than half of the period */
     uint32_t capture_samples_max;
     uint32_t segment_count_max;   /* per line */
     uint32_t segment_samples_max; /* per line, all segments together */

@@ -10,7 +10,7 @@
 #define QRT_PORT_H
 #include <stdint.h>
 
-#define QRT_PORT_ABI 1
+#define QRT_PORT_ABI 2
 #define QRT_AMPLITUDE_ONE 65536 /* a play's amplitude of 1.0 */
 
 /* Success is a non-trivial constant, so that zeroed memory or a swallowed return reads as failure. */
@@ -38,7 +38,9 @@ typedef enum {
     QRT_ERR_LATE = 32,           /* a miss whose policy is abort */
     QRT_ERR_PORT = 33,           /* the hardware failed in a way that has no other code */
     QRT_ERR_OPERAND = 34,        /* a register's value is out of the operand's range */
-    QRT_ERR_TABLE = 35           /* a register's value points beside the table */
+    QRT_ERR_TABLE = 35,          /* a register's value points beside the table */
+    QRT_ERR_EPOCH = 36,          /* an epoch that the run waits for did not come, or is not one */
+    QRT_ERR_TRIGGER = 37         /* the hardware's trigger did not come */
 } qrt_status;
 
 typedef struct {
@@ -69,6 +71,10 @@ typedef struct qrt_port {
     /* Samples stay valid until the next call of any function of the port. */
     qrt_status (*capture_end)(void *self, uint16_t slot, const int16_t **samples_out);
     qrt_status (*safe)(void *self);
+    /* External pacing, NULL where no trigger of the hardware's own starts the shots: how many it has started since the port was
+     * armed, as far as is known at the host's time now_ns (CLOCK_MONOTONIC, never decreasing), and the host's time of the last of
+     * them. Never blocks. */
+    qrt_status (*triggers)(void *self, int64_t now_ns, int64_t *count_out, int64_t *last_ns_out);
 
     /* Properties, constant while armed. */
     int64_t feedback_latency_ticks; /* from the last sample of a capture to the first tick at which a branch may act on it */
@@ -78,6 +84,8 @@ typedef struct qrt_port {
     uint32_t channel_count;
     uint32_t capture_samples_max;
     uint32_t outstanding_max; /* captures begun and not ended, per channel; at most 16 in all */
+    int64_t answer_ns_max;    /* how long capture_end may say QRT_NOT_READY before the port has failed; waiting, the kernel sleeps.
+                                 0: the samples are at hand at once, the kernel spins, and takes 1 s for a failure */
 } qrt_port;
 
 #endif

@@ -26,6 +26,8 @@ FEEDLINE = "feedline"
 QUBITS_MAX = 4  # QRT_PLANT_QUBITS_MAX
 LINES_MAX = 8  # QRT_PLANT_LINES_MAX
 
+PERIOD_NS = (1e3, 1e9)  # of a trigger, as ffi/plant/trigger.c bounds it
+
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Hertz = Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]
@@ -75,6 +77,15 @@ class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     capture_samples_max: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 8192
 
 
+class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The hardware's own clock, which starts a shot every `timing.shot_period_ns` as it sees it: external pacing."""
+
+    drift_ppm: Annotated[float, msgspec.Meta(ge=-1000.0, le=1000.0)] = (
+        0.0  # its period is longer by this, by the host's clock
+    )
+    jitter_ns: NonNegative = 0.0  # each trigger is up to so much later, evenly; whole ns
+
+
 class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is wrong with one simulated instrument, for tests; the default is nothing."""
 
@@ -100,6 +111,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lines: Annotated[Mapping[str, Wiring], SOME]
     adc: Converter
     port: Port = Port()
+    trigger: Trigger | None = None  # None: shots are released by the host
     projective_exponent: Positive = 8.0  # a tone that dephases by more collapses: coherence left 3e-4
     negligible_exponent: NonNegative = 0.05  # a tone that dephases by less does not; between the two it is refused
     faults: Mapping[str, Faults] = {}
@@ -110,6 +122,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         yield from self._physics()
         yield from self._instruments(lab)
         yield from self._grid(lab)
+        yield from self._trigger(lab)
 
     def _names(self, lab: Lab) -> Iterator[Problem]:
         """Yield qubits and lines that the lab and the twin do not share, and more of them than the plant has room for."""
@@ -160,6 +173,25 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 for key in faults.clamp:
                     if key not in known:
                         yield Problem((*path, "clamp", key), f"no such setting; {nearest(key, known)}")
+
+    def _trigger(self, lab: Lab) -> Iterator[Problem]:
+        """Yield what external pacing lacks, and a trigger that could not be; other pacings have none."""
+        trigger, period_ns = self.trigger, lab.timing.shot_period_ns
+        if lab.timing.pacing != "external":
+            return
+        if trigger is None:
+            text = "'external' needs a trigger; add [twin.parameters.trigger], or choose virtual or real"
+            yield Problem(("timing", "pacing"), text)
+            return
+        path = (*PATH, "trigger")
+        if trigger.jitter_ns != int(trigger.jitter_ns) or trigger.jitter_ns >= period_ns * (1 - 1e-3) / 2:
+            text = (
+                f"{trigger.jitter_ns:g} is not a whole number of ns below half of timing.shot_period_ns = {period_ns:g}"
+            )
+            yield Problem((*path, "jitter_ns"), text)
+        if not PERIOD_NS[0] <= period_ns * (1 + trigger.drift_ppm * 1e-6) <= PERIOD_NS[1]:
+            text = f"a trigger comes every {PERIOD_NS[0]:g} to {PERIOD_NS[1]:g} ns, not every {period_ns:g} (timing.shot_period_ns)"
+            yield Problem(path, text)
 
     def _grid(self, lab: Lab) -> Iterator[Problem]:
         """Yield durations of the port that are no whole ticks, or samples, and those of qubits that its granularity does not fit."""

@@ -104,6 +104,8 @@ class PlantConfig:
     sample_ticks: int = 1
     feedback_latency_ticks: int = 0
     granularity_ticks: int = 1
+    trigger_period_fs: int = 0  # by the host's clock; 0: no trigger of the hardware's own starts the shots
+    trigger_jitter_ns: int = 0  # each is up to so much later, evenly
     capture_samples_max: int = 16384
     segment_count_max: int = 256
     segment_samples_max: int = 131072
@@ -186,6 +188,11 @@ def _problems(config: PlantConfig) -> list[str]:
         f"a multiple of sample_ticks = {config.sample_ticks}",
         holds=whole,
     )
+    period, jitter = config.trigger_period_fs, config.trigger_jitter_ns
+    check("trigger_period_fs", period, "0, or 10^9 to 10^15", holds=period == 0 or 10**9 <= period <= 10**15)
+    check(
+        "trigger_jitter_ns", jitter, "below half of the period", holds=jitter == 0 or 0 < jitter < period // 10**6 // 2
+    )
     return found
 
 
@@ -201,6 +208,8 @@ def _fill(config: PlantConfig) -> Any:
         "sample_ticks",
         "feedback_latency_ticks",
         "granularity_ticks",
+        "trigger_period_fs",
+        "trigger_jitter_ns",
         "capture_samples_max",
         "segment_count_max",
         "segment_samples_max",
@@ -273,6 +282,17 @@ class Port:
         _must(self._struct.capture_end(self._struct.self, slot, samples), f"capture_end({slot})")
         return np.frombuffer(_ffi.buffer(samples[0], 2 * sample_count), dtype=np.int16).copy()
 
+    def triggers(self, now_ns: int) -> tuple[int, int]:
+        """Return how many triggers there were until `now_ns`, and when the last one was; the first question is their origin."""
+        count, last_ns = _ffi.new("int64_t *"), _ffi.new("int64_t *")
+        _must(self._struct.triggers(self._struct.self, now_ns, count, last_ns), f"triggers({now_ns})")
+        return count[0], last_ns[0]
+
+    @property
+    def has_trigger(self) -> bool:
+        """Whether the hardware's own clock starts the shots."""
+        return bool(self._struct.triggers)
+
     def safe(self) -> None:
         """Turn every output off until the next `Plant.start`."""
         _must(self._struct.safe(self._struct.self), "safe")
@@ -308,6 +328,52 @@ class Port:
     @property
     def outstanding_max(self) -> int:
         return int(self._struct.outstanding_max)
+
+
+class PortWords:
+    """A port by its address, its functions called with the machine's own words, as instruments hold them.
+
+    What is to be played or recorded again and again is made once (`make_play`, `make_capture`). Each call raises ValueError with the
+    status if it is not QRT_OK: what hardware refuses is for the instrument to tell.
+    """
+
+    def __init__(self, address: int) -> None:
+        self._port = _ffi.cast("qrt_port *", address)
+        self._samples = _ffi.new("const int16_t **")
+
+    def begin_shot(self, shot: int, tick: int) -> None:
+        """Begin a shot."""
+        self._must(self._port.begin_shot(self._port.self, shot, tick))
+
+    def make_play(self, line: int, segment: int, amplitude: int, frequency: int, phase: int) -> Any:
+        """Return what `play` takes."""
+        play = _ffi.new("qrt_play *")
+        play.line, play.segment, play.amplitude = line, segment, amplitude
+        play.frequency, play.phase = frequency, phase
+        return play
+
+    def play(self, play: Any, tick: int) -> None:
+        """Play at a tick."""
+        play.tick = tick
+        self._must(self._port.play(self._port.self, play))
+
+    def make_capture(self, sample_count: int, slot: int) -> Any:
+        """Return what `capture_begin` takes."""
+        return _ffi.new("qrt_capture *", (0, sample_count, 0, slot))
+
+    def capture_begin(self, capture: Any, tick: int) -> None:
+        """Announce a capture at a tick."""
+        capture.tick = tick
+        self._must(self._port.capture_begin(self._port.self, capture))
+
+    def capture_end(self, capture: Any) -> bytes:
+        """Return the samples of a capture that was announced, little-endian int16."""
+        self._must(self._port.capture_end(self._port.self, capture.slot, self._samples))
+        return bytes(_ffi.buffer(self._samples[0], 2 * capture.sample_count))
+
+    def _must(self, status: int) -> None:
+        if status != _lib.QRT_OK:
+            raise ValueError(_status_name(status).removeprefix("QRT_ERR_"))
 
 
 @dataclass

@@ -5,7 +5,8 @@
     port.address          what the kernel plays on
 
 Nothing bypasses the simulated firmware: the plant's segments are copied from the generators' memories, and a line whose
-generator was not started, whose output or whose source is off sends nothing. The physical state goes on from arm to
+generator was not started, whose output or whose source is off sends nothing. On a lab with a [mailbox], where nothing plays on the
+port's address, the digitizer's trigger output is wired to the generators and plays on it (`rack`). The physical state goes on from arm to
 arm, `idle_s` apart. What an arm was made of can be had as bytes (`plant_bytes`) and made again from them
 (`plant_from_bytes`), which is what a replay does: no instrument is needed for it.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from fractions import Fraction
 from math import tau
 from types import TracebackType
 from typing import Any, Self
@@ -27,9 +29,10 @@ from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
 from qrt.firmware_sim.faults import faulty_instrument
 from qrt.firmware_sim.models import MODELS
-from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, read_parameters
+from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, Trigger, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
+from qrt.firmware_sim.rack import Rack
 from qrt.firmware_sim.serial import SerialRack
 from qrt.firmware_sim.visa import visa_rack
 from qrt.scpi import Instrument
@@ -37,6 +40,7 @@ from qrt.types import Lab, Line, PortLimits, Timing, Truth
 
 SERIAL_PREFIX = "serial:"
 REFERENCE_DBM = 10.0  # the level at which a line's volts are those of its generator
+FS_PER_NS = 10**6
 IMAGE_VERSION = 1
 OUTSTANDING_MAX = 16  # captures at once, as qrt_port.h allows
 
@@ -170,6 +174,10 @@ class TwoTransmons:
             plant = previous.plant  # its cached responses stay
             plant.start(seed, idle_s)
         self._armed = ArmedPort(image, plant)
+        if self.lab.mailbox is not None:
+            generators = {place: self.instruments[line.awg] for place, line in enumerate(self.lab.lines.values())}
+            rack = Rack(self._armed.address, generators, self.lab.timing.sample_ticks)
+            self.instruments[self.lab.digitizer.instrument].wires = rack
         return self._armed
 
     @property
@@ -177,7 +185,7 @@ class TwoTransmons:
         """What the port will be able to do, known before anything is armed."""
         port, timing = self.parameters.port, self.lab.timing
         return PortLimits(
-            feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
+            feedback_latency_ticks=_feedback_ticks(self.lab, port),
             granularity_ticks=_granularity_ticks(port, timing),
             sample_ticks=timing.sample_ticks,
             capture_samples_max=port.capture_samples_max,
@@ -220,6 +228,7 @@ class TwoTransmons:
     def _plant_config(self) -> PlantConfig:
         parameters, timing = self.parameters, self.lab.timing
         port = parameters.port
+        trigger = parameters.trigger if timing.pacing == "external" else None
         digitizer = self.instruments[self.lab.digitizer.instrument]
         channel = self.lab.digitizer.channel
         bits = parameters.adc.bits
@@ -235,8 +244,10 @@ class TwoTransmons:
             ),
             tick_ps=timing.tick_ps,
             sample_ticks=timing.sample_ticks,
-            feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
+            feedback_latency_ticks=_feedback_ticks(self.lab, port),
             granularity_ticks=_granularity_ticks(port, timing),
+            trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
+            trigger_jitter_ns=0 if trigger is None else int(trigger.jitter_ns),
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
             segment_samples_max=MEMORY_SAMPLES,
@@ -314,8 +325,19 @@ def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:
     )
 
 
+def _feedback_ticks(lab: Lab, port: Port) -> int:
+    """Return the feedback latency of the lab's port: of its mailbox, or of the simulated fast path."""
+    latency_ns = port.feedback_latency_ns if lab.mailbox is None else lab.mailbox.feedback_latency_ns
+    return _ticks(latency_ns, lab.timing.tick_ps)
+
+
 def _granularity_ticks(port: Port, timing: Timing) -> int:
     return timing.sample_ticks if port.granularity_ns is None else _ticks(port.granularity_ns, timing.tick_ps)
+
+
+def _trigger_period_fs(trigger: Trigger, timing: Timing) -> int:
+    """Return how often the hardware starts a shot, by the host's clock."""
+    return round(Fraction(repr(timing.shot_period_ns)) * FS_PER_NS * (1 + Fraction(repr(trigger.drift_ppm)) / 10**6))
 
 
 def _ticks(duration_ns: float, tick_ps: int) -> int:

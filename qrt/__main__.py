@@ -25,7 +25,18 @@ as_json = click.option(
 lab_option = click.option("--lab", "lab_path", required=True, type=click.Path(), help="The lab's TOML file.")
 program_argument = click.argument("program", type=click.Path())
 inputs_option = click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an `input` of the program."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value for an `input` of the program; of a duration in seconds.",
+)
+sweep_option = click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME=FORM",
+    help="Let an `input` go through linspace(first, last, points), logspace(first exponent, last exponent, points) or values(a, b, ...).",
 )
 
 
@@ -94,11 +105,27 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
 @cli.command()
 @program_argument
 @lab_option
-@click.option("--shots", default=1000, show_default=True, type=click.IntRange(min=1), help="How many shots.")
+@click.option(
+    "--shots",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many shots; of a sweep at each point.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
 @inputs_option
+@sweep_option
 @click.option(
-    "--pacing", type=click.Choice(["virtual", "real"]), help="As fast as possible, or by the clock (the lab's)."
+    "--order",
+    type=click.Choice(["point", "shot"]),
+    default="point",
+    show_default=True,
+    help="Of a sweep: all shots of a point together, or every shot another point.",
+)
+@click.option(
+    "--pacing",
+    type=click.Choice(["virtual", "real", "external"]),
+    help="As fast as possible, by this machine's clock, or by the hardware's trigger (the lab's).",
 )
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
 @click.option("--on", metavar="NAME", help="Give the twin's port the published latency of a controller.")
@@ -121,16 +148,20 @@ def run(
 @program_argument
 @lab_option
 @inputs_option
+@sweep_option
 @click.option("--on", metavar="NAME|all", help="Judge it with the published latency of a controller, or of each.")
 @as_json
-def check(*, program: str, lab_path: str, inputs: tuple[str, ...], on: str | None, as_json: bool) -> None:
+def check(
+    *, program: str, lab_path: str, inputs: tuple[str, ...], sweeps: tuple[str, ...], on: str | None, as_json: bool
+) -> None:
     """Print the timeline of one shot of PROGRAM.
 
-    Each event's tick, duration, slack and source line, and all that is late. Opens no instrument.
+    Each event's tick, duration, slack and source line, and all that is late; from the earliest to the latest tick where a sweep moves
+    it. Opens no instrument.
     """
     from qrt.commands import check as command
 
-    found = command.check(program, lab_path, _values(inputs), on=on, silent=as_json)
+    found = command.check(program, lab_path, _values(inputs), on=on, silent=as_json, sweeps=sweeps)
     _finish(found, as_json=as_json)
     if found["late"]:
         sys.exit(command.LATE_STATUS)
@@ -152,15 +183,35 @@ def watch(*, address: str, as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", metavar="RUN", type=click.Path())
 @click.option("--verify", is_flag=True, help="End with status 1 unless every bit is the same.")
+@click.option(
+    "--against",
+    metavar="RUN",
+    type=click.Path(),
+    help="Compare with another run, name the first difference. Status 1 if there is one.",
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Compute the estimates again from the recorded rows. Status 1 if a number is not within 1e-9.",
+)
 @as_json
-def replay(*, folder: str, verify: bool, as_json: bool) -> None:
+def replay(*, folder: str, verify: bool, against: str | None, recompute: bool, as_json: bool) -> None:
     """Execute a recorded run again and compare."""
-    from qrt.commands.replay import again
+    from qrt.commands import replay as command
     from qrt.commands.screen import Screen
 
-    verdict = again(folder, Screen(silent=as_json))
-    _finish(verdict, as_json=as_json)
-    if verify and not verdict.same:
+    if verify + recompute + (against is not None) > 1:
+        raise click.UsageError("--verify, --against and --recompute ask different things: give one of them")
+    screen = Screen(silent=as_json)
+    found: Any
+    if against is not None:
+        found = command.against(folder, against, screen)
+    elif recompute:
+        found = command.computed(folder, screen)
+    else:
+        found = command.again(folder, screen)
+    _finish(found, as_json=as_json)
+    if not found.same and (verify or recompute or against is not None):
         sys.exit(1)
 
 
@@ -175,6 +226,30 @@ def doctor(*, lab_path: str | None, as_json: bool) -> None:
     _finish(found, as_json=as_json)
     if found["status"] == "fail":
         sys.exit(7)
+
+
+@cli.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command()
+@click.argument("name")
+@click.option("--path", type=click.Path(), help="Where to write it (NAME.py, here).")
+@as_json
+def controller(*, name: str, path: str | None, as_json: bool) -> None:
+    """Write a feedback law that works as it is.
+
+    Its file is then named in a lab's [controllers.<name>] or after --controller.
+    """
+    from qrt.commands import new as command
+
+    written = command.controller(name, path)
+    if not as_json:
+        click.echo(
+            f'{written["path"]} is a law that works; change its equation, and use it as law = "{written["path"]}"'
+        )
+    _finish(written, as_json=as_json)
 
 
 def _values(inputs: tuple[str, ...]) -> dict[str, float]:

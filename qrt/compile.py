@@ -6,8 +6,13 @@ jumps; both sides end by waiting until the tick at which they join. So every tic
 printed, and if the hardware ever disagreed, the kernel would stop with an underflow instead of playing late. Nothing loops, so
 the number of instructions bounds what a shot executes.
 
+An operand that varies from shot to shot is loaded from its slot right before the instruction that uses it, always into the same
+register; operands that are always equal share a slot. At a tick that varied waits move there is no absolute wait: a branch decides when
+its outcomes are ready, and its sides and boxes are padded by what the schedule has proved to lead to the same tick: a constant, or
+one and a sum of varied operands.
+
 A line's index is its place in the lab's file, and the one digitizer is channel 0. Registers: 0 holds what a branch decides by, 1
-the bit that was read last, 2 the constant that it is compared with.
+the bit that was read last, 2 the constant that it is compared with or the sum that pads, 3 a varied operand.
 """
 
 from __future__ import annotations
@@ -15,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from qrt import units
 from qrt.errors import ProgramError
-from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE
-from qrt.timeline import Step, Timeline, schedule
+from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SLOT_NONE
+from qrt.timeline import Pad, Reach, Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
     Box,
@@ -30,6 +36,7 @@ from qrt.types import (
     If,
     Lab,
     Op,
+    Parameter,
     Play,
     PortLimits,
     Pulses,
@@ -45,12 +52,13 @@ from qrt.types import (
 
 # As qrt_core.h numbers them; tests compare with the header.
 END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
-ALU_SET, ALU_ADD, ALU_SUB = 0, 2, 3
+LOAD, PLAY_REGISTER, WAIT_REGISTER, SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER = 12, 17, 18, 19, 20
+ALU_SET, ALU_ADD, ALU_SUB, ALU_MULTIPLY = 0, 2, 3, 9
 IF_ALWAYS, IF_ZERO, IF_NONZERO = 0, 1, 2
-SEQUENCERS_MAX, FRAMES_MAX, BITS_MAX, CAPTURES_MAX = 16, 64, 64, 64
+SEQUENCERS_MAX, FRAMES_MAX, BITS_MAX, CAPTURES_MAX, SLOTS_MAX = 16, 64, 64, 64, 64
 BIT_NONE = 255
 PEAK = 32767  # counts of an envelope's 1.0: full scale, symmetric
-DECIDES, LAST, CONSTANT = 0, 1, 2  # registers
+DECIDES, LAST, CONSTANT, VARIED = 0, 1, 2, 3  # registers
 
 
 class _Instruction(NamedTuple):
@@ -61,15 +69,38 @@ class _Instruction(NamedTuple):
     d: int = 0
 
 
-def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits) -> Sequence:
-    """Return the sequence of one shot for a port with these limits.
+def _scheduled(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None) -> Timeline:
+    """Return the schedule; where only the mailbox's feedback latency does not fit, the ProgramError says so, and what to do."""
+    try:
+        return schedule(pulses, limits, reach)
+    except ProgramError as error:
+        if lab.mailbox is None or not _fits(pulses, msgspec.structs.replace(limits, feedback_latency_ticks=0), reach):
+            raise
+        raise ProgramError(
+            f"{error}; this lab plays through its mailbox, which needs {lab.mailbox.feedback_latency_ns:g} ns from the last sample of a "
+            "capture to the first tick of a branch (mailbox.feedback_latency_ns): raise timing.shot_period_ns, take the branch out of the "
+            "shot, or use a port with a fast path: leave [mailbox] out"
+        ) from error
+
+
+def _fits(pulses: Pulses, limits: PortLimits, reach: Reach | None) -> bool:
+    """Return whether a port with these limits could play it."""
+    try:
+        schedule(pulses, limits, reach)
+    except ProgramError:
+        return False
+    return True
+
+
+def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None = None) -> Sequence:
+    """Return the sequence of one shot for a port with these limits; `reach`: what varied operands can be, where there are any.
 
     Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
     """
-    timeline = schedule(pulses, limits)
+    timeline = _scheduled(pulses, lab, limits, reach)
     _check_counts(pulses)
     segments = _Segments(pulses, lab, limits)
-    writer = _Writer(pulses, lab, timeline, segments, limits.sample_ticks)
+    writer = _Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach)
     entries = []
     for name, ops in pulses.blocks.items():
         entries.append(len(writer.instructions))
@@ -98,6 +129,7 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits) -> Sequence:
         bits=pulses.bits,
         slots=tuple(writer.slots),
         source_lines=tuple(writer.source_lines),
+        parameters=tuple(writer.parameters),
     )
 
 
@@ -167,6 +199,7 @@ def _capture_specs(pulses: Pulses, writer: _Writer) -> tuple[NDArray[np.void], N
         row["weights_offset"] = offsets[capture.weights]
         row["bit"] = BIT_NONE if capture.bit is None else capture.bit
         row["raw"] = capture.raw
+        row["threshold_slot"] = SLOT_NONE
     return specs, np.concatenate([*pieces, np.zeros(0, np.int16)])
 
 
@@ -212,8 +245,18 @@ def _int16(samples: NDArray[np.complex128]) -> Segment:
 class _Writer:
     """Writes instructions, in the order of blocks; capture slots are numbered in the same order."""
 
-    def __init__(self, pulses: Pulses, lab: Lab, timeline: Timeline, segments: _Segments, sample_ticks: int) -> None:
-        self._pulses, self._lab, self._timeline, self._segments = pulses, lab, timeline, segments
+    def __init__(
+        self,
+        pulses: Pulses,
+        lab: Lab,
+        timeline: Timeline,
+        segments: _Segments,
+        sample_ticks: int,
+        *,
+        reach: Reach | None,
+    ) -> None:
+        self._pulses, self._lab, self._timeline, self._segments, self._reach = pulses, lab, timeline, segments, reach
+        self._slots: dict[int, int] = {}  # the reach's number of a varied operand -> slot
         self._frames = {name: index for index, name in enumerate(pulses.frames)}
         self._sequencers = {name: index for index, name in enumerate(pulses.blocks)}
         self._sample_ticks = sample_ticks
@@ -223,6 +266,7 @@ class _Writer:
         self.captures: list[Capture] = []
         self.capture_sources: list[Source] = []
         self.slots: list[CaptureSlot] = []
+        self.parameters: list[Parameter] = []
 
     def add(self, instruction: _Instruction, source: Source) -> int:
         """Append an instruction; return its index."""
@@ -239,23 +283,32 @@ class _Writer:
         """Write one operation."""
         match op:
             case Play():
-                amplitude = units.amplitude_word(op.amplitude)
-                self.add(
-                    _Instruction(PLAY, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart)),
-                    op.source,
-                )
+                kind, amplitude = PLAY_REGISTER, VARIED
+                if isinstance(op.amplitude, Parameter):
+                    self._load(op.amplitude, op.source)
+                else:
+                    kind, amplitude = PLAY, units.amplitude_word(op.amplitude)
+                segment = self._segments.index(op)
+                self.add(_Instruction(kind, self._frames[op.frame], segment, amplitude, int(op.restart)), op.source)
                 self._wait(len(self._pulses.envelopes[op.envelope]) * self._sample_ticks, op.source)
             case Capture():
                 self._capture(step, op)
-            case Wait(ticks=ticks):
+            case Wait(ticks=Parameter() as varied):
+                self._load(varied, op.source)
+                self.add(_Instruction(WAIT_REGISTER, VARIED), op.source)
+            case Wait(ticks=int() as ticks):
                 self._wait(ticks, op.source)
-            case ShiftPhase():
-                word = (
-                    units.phase_word(op.phase_rad) if op.turns is None else units.signed64(round(op.turns * units.TURN))
-                )
+            case ShiftPhase(phase_rad=Parameter() as varied):
+                self._load(varied, op.source)
+                self.add(_Instruction(SHIFT_PHASE_REGISTER, self._frames[op.frame], VARIED), op.source)
+            case ShiftPhase(phase_rad=float() | int() as phase):
+                word = units.phase_word(phase) if op.turns is None else units.signed64(round(op.turns * units.TURN))
                 self.add(_Instruction(SHIFT_PHASE, self._frames[op.frame], d=word), op.source)
-            case SetFrequency():
-                word = _frequency_word(op.frequency_hz, op.frame, self._lab, op.source)
+            case SetFrequency(frequency_hz=Parameter() as varied):
+                self._load(varied, op.source)
+                self.add(_Instruction(SET_FREQUENCY_REGISTER, self._frames[op.frame], VARIED), op.source)
+            case SetFrequency(frequency_hz=float() | int() as hertz):
+                word = _frequency_word(hertz, op.frame, self._lab, op.source)
                 self.add(_Instruction(SET_FREQUENCY, self._frames[op.frame], d=word), op.source)
             case Sync(sequencers=names):
                 self._sync(names, op.source)
@@ -269,6 +322,20 @@ class _Writer:
             case Box():
                 self._box(step, op)
 
+    def _load(self, varied: Parameter, source: Source) -> None:
+        """Write the load of a varied operand from its slot."""
+        assert self._reach is not None
+        number = self._reach.slot(varied)
+        if number not in self._slots:
+            if len(self.parameters) == SLOTS_MAX:
+                raise ProgramError(
+                    f"{source.where}more than {SLOTS_MAX} different operands vary from shot to shot; the kernel has {SLOTS_MAX} slots: "
+                    "let more of them be the same expression"
+                )
+            self._slots[number] = len(self.parameters)
+            self.parameters.append(varied)
+        self.add(_Instruction(LOAD, VARIED, self._slots[number]), source)
+
     def _wait(self, ticks: int, source: Source) -> None:
         """Write a wait, or lengthen the one before, unless a jump leads in between."""
         last = len(self.instructions) - 1
@@ -276,6 +343,20 @@ class _Writer:
             self.instructions[last] = self.instructions[last]._replace(d=self.instructions[last].d + ticks)
         elif ticks:
             self.add(_Instruction(WAIT, d=ticks), source)
+
+    def _pad(self, pad: Pad, source: Source) -> None:
+        """Write a wait of a constant and a sum of varied durations."""
+        if not pad.varied:
+            self._wait(pad.ticks, source)
+            return
+        self.add(_Instruction(ALU, CONSTANT, ALU_SET, d=pad.ticks), source)
+        for varied, count in pad.varied:
+            self._load(varied, source)
+            if abs(count) > 1:
+                self.add(_Instruction(ALU, LAST, ALU_SET, d=abs(count)), source)
+                self.add(_Instruction(ALU, VARIED, ALU_MULTIPLY, LAST), source)
+            self.add(_Instruction(ALU, CONSTANT, ALU_ADD if count > 0 else ALU_SUB, VARIED), source)
+        self.add(_Instruction(WAIT_REGISTER, CONSTANT), source)
 
     def _capture(self, step: Step, op: Capture) -> None:
         """Write a capture, and its slot for those who read the rows."""
@@ -294,19 +375,24 @@ class _Writer:
         if op.sequencers:
             self._sync(op.sequencers, op.source)
         self.block(step.sequencer, op.ops, (*step.path, 0))
-        self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
+        if step in self._timeline.join_ticks:
+            self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
+        else:
+            (pad,) = self._timeline.pads[step]
+            self._pad(pad, op.source)
 
     def _branch(self, step: Step, op: If) -> None:
         """Write a branch: read, decide, the other side, this side, and for both the wait until they join."""
         condition = self._condition(op)
-        self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
+        if step in self._timeline.branch_ticks:
+            self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
         jump = self.add(_Instruction(BRANCH, DECIDES, condition), op.source)
         self.block(step.sequencer, op.otherwise, (*step.path, 1))
-        self._join(step, op)
+        self._join(step, op, 1)
         leave = self.add(_Instruction(BRANCH, DECIDES, IF_ALWAYS), op.source)
         self._aim(jump)
         self.block(step.sequencer, op.then, (*step.path, 0))
-        self._join(step, op)
+        self._join(step, op, 0)
         self._aim(leave)
 
     def _condition(self, op: If) -> int:
@@ -323,9 +409,11 @@ class _Writer:
         self.add(_Instruction(ALU, DECIDES, ALU_SUB, CONSTANT), op.source)
         return IF_ZERO
 
-    def _join(self, step: Step, op: If) -> None:
+    def _join(self, step: Step, op: If, side: int) -> None:
         """Write the wait until both sides of a padded branch meet."""
-        if op.pad:
+        if op.pad and step in self._timeline.pads:
+            self._pad(self._timeline.pads[step][side], op.source)
+        elif op.pad:
             self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
 
     def _aim(self, branch: int) -> None:

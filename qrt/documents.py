@@ -46,9 +46,9 @@ COLUMNS: Final = (
 LATENESS: Final = ("lateness_ns", "ns", "release after due time; telemetry, outside the digest")
 
 # Names for the numbers of qrt_core.h.
-MISS_CLASSES: Final = ("late_release", "late_sink")
-MISS_POLICIES: Final = ("skip", "abort")
-MISS_CAUSES: Final = ("sink", "page_fault", "switch", "budget", "outside")
+MISS_CLASSES: Final = ("late_release", "late_sink", "late_epoch")
+MISS_POLICIES: Final = ("skip", "abort", "hold")
+MISS_CAUSES: Final = ("sink", "page_fault", "switch", "budget", "outside", "steal", "stopped", "batch")
 
 
 def start(

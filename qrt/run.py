@@ -16,8 +16,10 @@ import msgspec
 from qrt.client import Run, open_run
 from qrt.config import checked, lab_hash, load
 from qrt.events import RunEvent, silent
+from qrt.grids import Sweeps
 from qrt.latencies import lab_on, published
 from qrt.loop import NEVER, Stop
+from qrt.points import FILE, Swept, read_points
 from qrt.qasm import parse_program, read_program
 from qrt.session import Session
 from qrt.store import bound_hash
@@ -25,7 +27,10 @@ from qrt.types import Calibration, Found, Lab, Summary
 
 
 class Result:
-    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2]."""
+    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2].
+
+    `sweep`: axes and estimates of a sweep's points (points.Swept); None without one.
+    """
 
     def __init__(
         self,
@@ -43,6 +48,7 @@ class Result:
         self.folder = record.path
         self.bits, self.outcomes, self.iq = record.bits, record.outcomes, record.iq
         self.estimates = {estimate.name: estimate for estimate in summary.estimates}
+        self.sweep = swept(record)
 
     def __repr__(self) -> str:
         lines = [f"<run {self.folder}: {self.summary.shots} shots>"]
@@ -59,6 +65,8 @@ def run(
     lab: str | Path | Lab,
     shots: int,
     inputs: Mapping[str, float] | None = None,
+    sweep: Sweeps | None = None,
+    order: str = "point",
     seed: int | None = None,
     calibration: str | Calibration | None = None,
     pacing: str | None = None,
@@ -75,11 +83,14 @@ def run(
     Args:
       program: path of an OpenQASM 3 file, or its text (anything with a newline)
       lab: path of a lab file, or a lab
-      shots: how many, >= 1
-      inputs: values of the program's `input` variables
+      shots: how many, >= 1; of a sweep at each point
+      inputs: values of the program's `input` variables, of a duration in seconds
+      sweep: what inputs go through, by name: `linspace(0, 2*pi, 41)`, `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array. The points
+        are the product of them all, the last one fastest; `Result.sweep` has an estimate at each
+      order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
-      pacing: `virtual` or `real`, instead of the lab's
+      pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
       on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       runs: folder for the record, instead of the lab's
@@ -101,6 +112,8 @@ def run(
         text=text,
         inputs=dict(inputs or {}),
         shots=shots,
+        sweep=sweep or (),
+        order=order,
         seed=secrets.randbits(63) if seed is None else seed,
         runs=Path(runs if runs is not None else lab.runs),
         events=events,
@@ -111,6 +124,11 @@ def run(
         session.calibrate()
         summary, counters = session.play()
     return Result(summary, open_run(summary.run), session.loop.found, session.calibration, counters)
+
+
+def swept(record: Run) -> Swept | None:
+    """Return the estimates at each point of a recorded sweep; None for a run without one, or that ended before its first shot."""
+    return read_points(record.file(FILE), (record.start or {}).get("sweep")) if FILE in record.files else None
 
 
 def _with_timing(lab: Lab, pacing: str | None, period_ns: float | None) -> Lab:

@@ -34,10 +34,13 @@ from qrt.compile import compile_pulses
 from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.grids import Sweeps, grid_of, to_document
 from qrt.image import Played, to_image
 from qrt.layout import Layout
 from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
 from qrt.observables import observables_of, with_truth
+from qrt.points import FILE as POINTS_FILE
+from qrt.points import check_points, encode_points, point_estimates
 from qrt.preflight import Held, hold
 from qrt.pulses import lower
 from qrt.qasm import Program
@@ -52,7 +55,8 @@ from qrt.store import (
     save_calibration,
 )
 from qrt.stream import Publisher
-from qrt.types import Calibration, Estimate, Lab, Sequence, Summary, Truth
+from qrt.sweeps import Reach, bind
+from qrt.types import Calibration, Estimate, Lab, Pulses, Sequence, Summary, Truth
 from qrt.units import PS_PER_S
 
 ROWS_S: Final = 2.0  # what the rows ring holds at the least, of the run's own time
@@ -77,10 +81,14 @@ class Session:
         seed: int,
         runs: Path,
         events: Callable[[RunEvent], None],
+        sweep: Sweeps = (),
+        order: str = "point",
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
-        self.shots, self.seed, self.runs = shots, seed, runs
+        self.grid = grid_of(sweep, program, inputs, order, shots) if sweep else None
+        self.reach = Reach(program, self.grid) if self.grid else None
+        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots, seed, runs
         self.events = events
         self.uid = new_uid(time.time_ns())
         self.given: Calibration | None = None
@@ -96,8 +104,10 @@ class Session:
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was given")
         elif calibration is not None:
             self.given = load_calibration(self.runs, calibration, self.lab, self.bound_hash)
-        self.pulses = lower(self.program, self.lab, self.given, self.inputs)
-        nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab))
+        if self.grid is not None:
+            check_points(self.grid)
+        self.pulses = self._lowered(self.given)
+        nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab), self.reach)
         _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
         self.observables = observables_of(nominal)
         check_writable(self.runs)
@@ -122,15 +132,19 @@ class Session:
             calibration = calibrate(self.lab, self.loop.measure, self.seed, step)
             calibration = msgspec.structs.replace(calibration, lab_hash=self.bound_hash, taken_ns=time.time_ns())
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was taken")
-            self.pulses = lower(self.program, self.lab, calibration, self.inputs)
+            self.pulses = self._lowered(calibration)
         path = save_calibration(self.runs, calibration)
         self.calibration = calibration
         self.calibration_hash = calibration_hash(calibration)
         self.events(Calibrated(calibration, self.calibration_hash, str(path), taken_now=self.given is None))
 
+    def _lowered(self, calibration: Calibration | None) -> Pulses:
+        return lower(self.program, self.lab, calibration, self.inputs, self.reach.varied if self.reach else ())
+
     def play(self) -> tuple[Summary, dict[str, int]]:
         """Arm, record, run, close: return its summary and everything that was counted."""
-        armed = self.loop.arm(self.pulses)
+        armed = self.loop.arm(self.pulses, self.reach)
+        sweep = bind(armed.sequence.parameters, self.reach).sweep if self.reach else kernel.NO_SWEEP
         if self.batch is not None:
             self.batch.wait_ready(self.loop.asked_to_end)
         self.loop.check_asked()
@@ -140,10 +154,10 @@ class Session:
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
             rings = self._rings(stack, sequence)
             pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
-            if pacing is kernel.Pacing.REAL:
+            if pacing is not kernel.Pacing.VIRTUAL:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
             plan = NO_PLAN if self.held is None else self.held.plan
-            loop = kernel.Kernel(kernel_config(self.lab, armed, rings, self.shots, pacing, plan=plan))
+            loop = kernel.Kernel(kernel_config(self.lab, armed, rings, self.shots, pacing, plan=plan, sweep=sweep))
             started_ns = time.time_ns()
             recorder = self._recorder(rings, loop, started_ns)
             try:
@@ -229,6 +243,7 @@ class Session:
             simulated=lab.twin is not None,
             lab=lab.name,
             inputs=dict(self.inputs),
+            sweep=to_document(self.grid) if self.grid else {},
             shots=self.shots,
             period_ticks=self.pulses.period_ticks,
             tick_ps=lab.timing.tick_ps,
@@ -270,6 +285,7 @@ class Session:
         if played.failure is None:
             for one in played.estimates:
                 recorder.document("estimate", documents.estimate(one))
+            self._put_points()
         early = played.failure or _early_end(played.report, sequence, self.batch)
         if isinstance(early, RunError):
             raise early
@@ -287,6 +303,16 @@ class Session:
             estimates=played.estimates,
         )
         return summary, self._counters(recorder)
+
+    def _put_points(self) -> None:
+        """Put the estimates of every point of a sweep into the record, as far as it was played."""
+        if self.grid is None or not self.record.durable_shot:
+            return
+        rows = np.memmap(
+            self.record.path / "shots.bin", self.record.layout.dtype, "r", shape=(self.record.durable_shot,)
+        )
+        table = point_estimates(rows, self.grid, self.observables, self.calibration.qubits)
+        self.record.put(POINTS_FILE, encode_points(table))
 
     def _end_early(self, recorder: Recorder, error: BaseException) -> None:
         """Close the record of a run that `error` ended: outputs off, the reason on record, the place on the error."""

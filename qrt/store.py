@@ -54,12 +54,12 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
 
 
 def bound_hash(lab: Lab) -> str:
-    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced."""
+    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced and played."""
     timing = msgspec.structs.replace(
         lab.timing,
         **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
     )
-    return lab_hash(msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs=""))
+    return lab_hash(msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs="", mailbox=None))
 
 
 def _problems(calibration: Calibration) -> Iterator[str]:

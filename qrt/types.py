@@ -84,9 +84,17 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tick_ps: Count = 1000
     sample_ticks: Count = 1
     shot_period_ns: Positive = 7000.0
-    pacing: Literal["virtual", "real"] = "virtual"
+    pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+
+
+class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rack without a fast path: shots are played from the generators' tables, triggered and fetched over SCPI."""
+
+    shots_per_arm: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1  # through the digitizer's segmented memory
+    deadline_s: Annotated[float, msgspec.Meta(gt=0.0, le=3600.0)] = 5.0  # from the request of a capture to its samples
+    feedback_latency_ns: NonNegative = 5e6  # from the last sample of a capture to the first tick of a branch
 
 
 class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +119,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timing: Timing = Timing()
     stream: Stream = Stream()
     runs: str = "runs"  # folder, relative to where the command is called
+    mailbox: Mailbox | None = None  # None: the port is a fast path
     twin: Twin | None = None
 
 
@@ -144,12 +153,42 @@ class Frame(msgspec.Struct, frozen=True):
     phase_rad: float = 0.0
 
 
+class Formula(Protocol):
+    """A function of a program's inputs (qrt.qasm.formula.Formula), as data: equal ones mean the same."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs that it depends on."""
+
+    @property
+    def affine(self) -> bool:
+        """Whether a straight line of inputs gives a straight line of values."""
+
+    def at(self, values: Mapping[str, Any]) -> Fraction:
+        """Return the value at these inputs' values, not rounded."""
+
+    def times(self, factor: Fraction) -> Formula:
+        """Return it in other units."""
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """An operand that may be another one in every shot. `word` is the function that the kernel's word is rounded from.
+
+    Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick.
+    """
+
+    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold"]
+    word: Formula
+    text: str  # for a person
+    source: Source = NOWHERE
+
+
 class Play(msgspec.Struct, frozen=True):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
     frame: str
     envelope: str  # name in Pulses.envelopes
-    amplitude: float  # [-1, 1]
+    amplitude: float | Parameter  # [-1, 1]
     restart: bool = False  # the NCO counts from this play (readout tones) instead of from the shot's start
     source: Source = NOWHERE
 
@@ -166,7 +205,7 @@ class Capture(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """Move the cursor."""
 
-    ticks: int
+    ticks: int | Parameter
     source: Source = NOWHERE
 
 
@@ -178,7 +217,7 @@ class ShiftPhase(msgspec.Struct, frozen=True):
     """
 
     frame: str
-    phase_rad: float
+    phase_rad: float | Parameter
     source: Source = NOWHERE
     turns: Fraction | None = None
 
@@ -187,7 +226,7 @@ class SetFrequency(msgspec.Struct, frozen=True):
     """Change a frame's frequency at the cursor, phase-continuous."""
 
     frame: str
-    frequency_hz: float
+    frequency_hz: float | Parameter
     source: Source = NOWHERE
 
 
@@ -222,7 +261,7 @@ class Box(msgspec.Struct, frozen=True):
     None named: the box is this sequencer's alone.
     """
 
-    ticks: int
+    ticks: int | Parameter
     ops: tuple[Op, ...]
     source: Source = NOWHERE
     sequencers: tuple[str, ...] = ()
@@ -296,6 +335,7 @@ class Sequence(msgspec.Struct, frozen=True):
     table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
     factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
     emit_count: int = 0  # emitted columns of a row
+    parameters: tuple[Parameter, ...] = ()  # [slots] what each slot of the kernel means
     stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
 

@@ -33,7 +33,7 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **out)
     return QRT_OK;
 }
 static qrt_status safe(void *self) { (void)self; return QRT_OK; }
-qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 100, 1, 1, 4, 1, 64, 16};
+qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 0, 100, 1, 1, 4, 1, 64, 16};
 """
 
 
@@ -55,6 +55,7 @@ def sequence(period=PERIOD, raw=(0, 0)):
     code = [(PLAY, 0, 0, 9, 0), (CAPTURE, 0, 0, 0, 0), (CAPTURE, 0, 1, 0, 0), (END, 0, 0, 0, 0)]
     captures = np.zeros(2, kernel.CAPTURE_DTYPE)
     captures["sample_count"], captures["bit"], captures["raw"] = (64, 30), (0, 1), raw
+    captures["threshold_slot"] = kernel.SLOT_NONE
     return SimpleNamespace(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.zeros(1, np.uint32),

@@ -81,7 +81,7 @@ class ScriptedPort:
         ]
         size = FFI_PORT.sizeof("qrt_port")
         limits = (LATENCY, granularity, 1, 4, 1, 64, 16)
-        self._port = FFI_PORT.new("qrt_port *", (1, size, FFI_PORT.NULL, *self._callbacks, *limits))
+        self._port = FFI_PORT.new("qrt_port *", (2, size, FFI_PORT.NULL, *self._callbacks, FFI_PORT.NULL, *limits))
         self.address = int(FFI_PORT.cast("uintptr_t", self._port))
 
     def note(self, *call):
@@ -176,7 +176,8 @@ class Reference:
         self.end = max(self.end, tick)
         weights = self.s.weights[offset : offset + 2 * count].reshape(2, count).astype(int)
         iq = tuple(int(one.sum()) * level for one in weights)
-        outcome = int(iq[0] > spec["threshold"])
+        slot = int(spec["threshold_slot"])
+        outcome = int(iq[0] > (spec["threshold"] if slot == kernel.SLOT_NONE else self.slots[slot]))
         self.outcomes[index], self.iq[index] = outcome, iq
         self.events.append((tick, kernel.EVENT_OUTCOME, 0, index, outcome, iq[0], sequencer))
         self.events.append((tick, kernel.EVENT_IQ, 0, index, 0, iq[1], sequencer))
@@ -336,7 +337,7 @@ def instruction(place, count, sequencers):
         st.tuples(st.just(BRANCH), REGISTER, st.integers(0, 4), target, st.one_of(zero, WORD)),
         st.tuples(st.just(WAIT_UNTIL), zero, zero, zero, st.integers(0, PERIOD)),
         st.tuples(st.just(END), zero, zero, zero, zero),
-        st.tuples(st.just(LOAD), REGISTER, st.integers(0, 1), zero, zero),
+        st.tuples(st.just(LOAD), REGISTER, st.integers(0, 2), zero, zero),
         st.tuples(st.just(LOOKUP), REGISTER, REGISTER, st.integers(0, 2), st.integers(1, 4)),
         st.tuples(st.just(DRAW), REGISTER, zero, zero, st.sampled_from([1, 2, 5, 63])),
         st.tuples(st.just(WEIGH), zero, REGISTER, st.integers(0, 1), st.integers(1, 3)),
@@ -359,7 +360,9 @@ def sequences(draw):
     entries = [draw(st.integers(0, count // 2)) for _ in range(sequencers)]
     lengths = [draw(st.integers(1, 64)) for _ in range(CAPTURES)]
     bits = [draw(st.sampled_from([*range(4), kernel.BIT_NONE])) for _ in range(CAPTURES)]
-    return make(code, entries, lengths, bits, stretch=draw(st.integers(0, 2)))
+    sequence = make(code, entries, lengths, bits, stretch=draw(st.integers(0, 2)))
+    sequence.captures["threshold_slot"] = [draw(st.sampled_from([kernel.SLOT_NONE, 0, 1, 2])) for _ in range(CAPTURES)]
+    return sequence
 
 
 def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), period=PERIOD, stretch=0, budget=BUDGET):
@@ -367,6 +370,7 @@ def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), pe
     frames["frequency"], frames["phase"], frames["line"] = [5, -(1 << 62)], [1, (1 << 64) - 1], [3, 1]
     captures = np.zeros(CAPTURES, kernel.CAPTURE_DTYPE)
     captures["sample_count"], captures["bit"], captures["threshold"] = lengths, bits, [0, -100, 100]
+    captures["threshold_slot"] = kernel.SLOT_NONE
     return SimpleNamespace(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.array(entries, np.uint32),
@@ -382,20 +386,41 @@ def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), pe
     )
 
 
-# Two slots: one goes -5, 0, 5, the other through a table, which is slower; and what they are worth in a shot.
-SLOTS = np.array([(-5, 5, 1, 0), (1, 0, 0, 1)], kernel.SLOT_DTYPE)
+# Three slots: one goes -5, 0, 5, one through a table, which is slower, one is the second value of the epoch; and what they are worth in
+# a shot. A batch has two shots, and its results come into force at once.
+SLOTS = np.array([(-5, 5, 1, 0), (1, 0, 0, 1), (1, 0, 0, 2)], kernel.SLOT_DTYPE)
 SWEEP = kernel.Sweep((2, 3), SLOTS, np.array([9, 3, -(1 << 40)]), kernel.Order.SHOT)
 
 
 def slots_of(shot):
-    return (-5, 0, 5)[shot % 3], (3, -(1 << 40))[shot // 3 % 2]
+    return (-5, 0, 5)[shot % 3], (3, -(1 << 40))[shot // 3 % 2], values_of(shot // BATCH)[1]
 
 
-def play(sequence, port, shots=1, **options):
+BATCH, ENTRY = 2, kernel.epoch_dtype(2)
+
+
+def values_of(epoch):
+    return 1 << 62, (epoch * 37) % 11 - 5
+
+
+def epochs_from(shot_first, pause, ring):
+    """Write all epochs of a short run into the ring; `pause` periods pass before each."""
+    for number in range(1, 5):
+        (entry,) = ring.claim(ENTRY)
+        entry["number"], entry["pause_periods"], entry["flags"], entry["values"] = number, pause, 0, values_of(number)
+        ring.publish()
+    first = shot_first // BATCH
+    return kernel.Epochs(ring, np.array(values_of(first)), 0, BATCH, first=first)
+
+
+def play(sequence, port, shots=1, pause=0, **options):
     """Return report, rows and the events of the last shot."""
     dtype = kernel.row_dtype(len(sequence.captures), sequence.emit_count)
-    with kernel.Ring.create(dtype.itemsize, 64, 1) as rows:
-        config = kernel.Config(sequence, port.address, kernel.Rings(rows), shots, **{"sweep": SWEEP, **options})
+    with kernel.Ring.create(dtype.itemsize, 64, 1) as rows, kernel.Ring.create(ENTRY.itemsize, 4, 1) as ring:
+        epochs = epochs_from(options.get("shot_first", 0), pause, ring)
+        config = kernel.Config(
+            sequence, port.address, kernel.Rings(rows), shots, **{"sweep": SWEEP, "epochs": epochs, **options}
+        )
         with kernel.Kernel(config) as loop:
             loop.log_shot(config.shot_first + shots - 1, 4 * sequence.budget)
             loop.start()
@@ -403,13 +428,14 @@ def play(sequence, port, shots=1, **options):
             return report, rows.peek(0, dtype).copy(), loop.events
 
 
-def compare(sequence, levels, granularity, shots=1, seed=0):
+def compare(sequence, levels, granularity, shots=1, seed=0, pause=1):
     """Run the kernel and the reference from shot 3 on, compare all that can be seen, and return the reference's last shot."""
     port = ScriptedPort(levels, granularity)
-    report, rows, events = play(sequence, port, shots, shot_first=3, seed=seed)
+    report, rows, events = play(sequence, port, shots, pause, shot_first=3, seed=seed)
     expected, tick, period = [], 3 * sequence.period_ticks, sequence.period_ticks
     while len(expected) < shots and not (expected and expected[-1].error):
         shot = 3 + len(expected)
+        tick += pause * period * (shot % BATCH == 0)
         expected.append(Reference(sequence, shot, levels, granularity, tick, slots_of(shot), seed))
         tick += max(1, -(-expected[-1].end // period)) * period
     last = expected[-1]
@@ -424,10 +450,11 @@ def compare(sequence, levels, granularity, shots=1, seed=0):
         expected.pop()
     else:
         assert report.status == Status.OK
-        assert report.stretched_periods == tick // period - 3 - shots
+        assert report.paused_periods == pause * ((3 + shots - 1) // BATCH - 1)
+        assert report.stretched_periods == tick // period - 3 - shots - report.paused_periods
     assert len(rows) == len(expected)
     for row, one in zip(rows, expected, strict=True):
-        assert (row["shot"], row["tick"]) == (one.shot, one.base)
+        assert (row["shot"], row["tick"], row["epoch"]) == (one.shot, one.base, one.shot // BATCH)
         assert row["outcomes"].tolist() == one.outcomes
         assert [tuple(map(int, pair)) for pair in row["iq"]] == one.iq
         assert row["emitted"].tolist() == one.emitted

@@ -28,6 +28,8 @@ def sweeps(draw):
     for _ in range(draw(st.integers(0, 6))):
         axis = draw(st.integers(0, len(points) - 1))
         if draw(st.booleans()):
+            slots.append((draw(st.integers(0, 3)), 0, 0, Rule.EPOCH))
+        elif draw(st.booleans()):
             slots.append((draw(st.integers(0, len(table) - points[axis])), 0, axis, Rule.TABLE))
         else:
             slots.append((draw(INT64), draw(INT64), axis, Rule.AFFINE))
@@ -35,8 +37,11 @@ def sweeps(draw):
     return Sweep(tuple(points), slots, table, draw(st.sampled_from(Order)), draw(st.integers(1, 5)))
 
 
-@given(sweeps(), st.lists(st.one_of(st.integers(0, 100), st.integers(0, (1 << 63) - 1)), min_size=1, max_size=20))
-def test_slots_are_what_exact_fractions_give(sweep, shots):
+SHOTS = st.lists(st.one_of(st.integers(0, 100), st.integers(0, (1 << 63) - 1)), min_size=1, max_size=20)
+
+
+@given(sweeps(), SHOTS, st.lists(INT64, min_size=4, max_size=4))
+def test_slots_are_what_exact_fractions_give(sweep, shots, values):
     points = int(np.prod([int(n) for n in sweep.points], dtype=object))
     expected = []
     for shot in shots:
@@ -48,9 +53,12 @@ def test_slots_are_what_exact_fractions_give(sweep, shots):
         row = []
         for start, stop, axis, rule in sweep.slots.tolist():
             k = at[axis]
-            row.append(int(sweep.table[start + k]) if rule else affine(start, stop, k, sweep.points[axis]))
+            if rule == Rule.EPOCH:
+                row.append(values[start])
+            else:
+                row.append(int(sweep.table[start + k]) if rule else affine(start, stop, k, sweep.points[axis]))
         expected.append(row)
-    assert sweep_slots(sweep, np.array(shots, np.int64)).tolist() == expected
+    assert sweep_slots(sweep, np.array(shots, np.int64), np.array(values)).tolist() == expected
 
 
 def test_the_grid_is_the_product_of_the_axes_the_last_fastest():
@@ -83,7 +91,12 @@ SLOT = [(0, 0, 0, 0)]
     [
         ((), SLOT, (), 1),
         ((3,), [(0, 0, 1, 0)], (), 1),
+        ((3,), [(0, 0, 0, 3)], (), 1),
         ((3,), [(0, 0, 0, 2)], (), 1),
+        ((3, 3), [(0, 0, 1, 2)], (), 1),
+        ((3,), [(0, 1, 0, 2)], (), 1),
+        ((3,), [(64, 0, 0, 2)], (), 1),
+        ((3,), [(-1, 0, 0, 2)], (), 1),
         ((3,), [(0, 0, 0, 1)], (1, 2), 1),
         ((3,), [(1, 0, 0, 1)], (1, 2, 3), 1),
         ((3,), [(-1, 0, 0, 1)], (1, 2, 3), 1),

@@ -47,7 +47,7 @@ static qrt_status play(void *self, const qrt_play *p) { (void)self; (void)p; ret
 static qrt_status capture_begin(void *self, const qrt_capture *c) { (void)self; (void)c; return QRT_OK; }
 static qrt_status capture_end(void *self, uint16_t slot, const int16_t **out) { (void)self; (void)slot; (void)out; return QRT_OK; }
 static qrt_status safe(void *self) { (void)self; return QRT_OK; }
-qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 100, 1, 1, 4, 1, 64, 16};
+qrt_port port = {QRT_PORT_ABI, sizeof(qrt_port), 0, begin_shot, play, capture_begin, capture_end, safe, 0, 100, 1, 1, 4, 1, 64, 16};
 """
 
 

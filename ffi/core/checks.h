@@ -23,6 +23,7 @@ static_assert(sizeof(qrt_capture_spec) == 24, "no hidden padding");
 static_assert(sizeof(qrt_slot) == 24, "no hidden padding");
 static_assert(sizeof(qrt_row) == 56, "the fixed head of a row");
 static_assert(sizeof(qrt_miss) == 48, "no hidden padding");
+static_assert(sizeof(qrt_epoch) == 24, "no hidden padding");
 static_assert(sizeof(qrt_event) == 32, "no hidden padding");
 static_assert(sizeof(qrt_ring) == 512, "eight cache lines");
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "processes share rings: no lock may hide in an atomic");

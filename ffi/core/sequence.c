@@ -66,7 +66,8 @@ static qrt_status check_arrays(const qrt_sequence *s, const qrt_port *port)
             return QRT_ERR_CAPTURE_LENGTH;
         }
         if ((uint64_t)spec->weights_offset + 2 * (uint64_t)spec->sample_count > s->weights_count || spec->raw > 1 ||
-            (spec->bit >= QRT_BITS_MAX && spec->bit != QRT_BIT_NONE)) {
+            (spec->bit >= QRT_BITS_MAX && spec->bit != QRT_BIT_NONE) ||
+            (spec->threshold_slot >= s->slot_count && spec->threshold_slot != QRT_SLOT_NONE)) {
             return QRT_ERR_ARGUMENT;
         }
     }

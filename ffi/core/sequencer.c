@@ -497,7 +497,8 @@ void qrt_shot_outcome(qrt_shot *shot, const qrt_effect *effect, const int64_t iq
 {
     const qrt_outstanding *ended = &shot->outstanding[effect->slot];
     const qrt_capture_spec *spec = &shot->sequence.captures[ended->capture_index];
-    uint8_t outcome = iq[0] > spec->threshold;
+    int64_t threshold = spec->threshold_slot == QRT_SLOT_NONE ? spec->threshold : shot->start.slots[spec->threshold_slot];
+    uint8_t outcome = iq[0] > threshold;
     shot->slots_free |= 1u << effect->slot;
     shot->end_tick = ended->end_tick > shot->end_tick ? ended->end_tick : shot->end_tick;
     shot->start.outcomes[ended->capture_index] = outcome;

@@ -1,8 +1,8 @@
-/* Sweeps: what each slot is worth in a shot, as a pure function of the shot's index. No state, no float.
+/* Sweeps: what each slot is worth in a shot, as a pure function of the shot's index and the epoch in force. No state, no float.
  *
- * A shot has a point of the grid, a point has an index k on each axis (the last axis fastest), a slot follows one axis. The affine
- * rule is an exact fraction, rounded once: |start*(n-1-k) + stop*k| <= 2^63 * 2^40 fits in 128 bits, so that every point is what
- * integers of any size would give, the first exactly `start` and the last exactly `stop`.
+ * A shot has a point of the grid, a point has an index k on each axis (the last axis fastest), a slot follows one axis, or it is a
+ * value of the epoch. The affine rule is an exact fraction, rounded once: |start*(n-1-k) + stop*k| <= 2^63 * 2^40 fits in 128 bits,
+ * so that every point is what integers of any size would give, the first exactly `start` and the last exactly `stop`.
  */
 #include "checks.h"
 
@@ -11,7 +11,10 @@
 
 static bool slot_is_valid(const qrt_sweep *s, const qrt_slot *slot)
 {
-    if (slot->axis >= s->axis_count || slot->rule > QRT_RULE_TABLE) {
+    if (slot->rule == QRT_RULE_EPOCH) {
+        return slot->axis == 0 && slot->stop == 0 && slot->start >= 0 && slot->start < QRT_EPOCH_VALUES_MAX;
+    }
+    if (slot->axis >= s->axis_count || slot->rule > QRT_RULE_EPOCH) {
         return false;
     }
     int64_t points = s->points[slot->axis];
@@ -65,7 +68,17 @@ static int64_t affine(int64_t start, int64_t stop, int64_t k, int64_t count)
     return (int64_t)(down + (twice > steps || (twice == steps && down % 2 != 0)));
 }
 
-void qrt_sweep_slots_at(int64_t *slots_out, const qrt_sweep *s, int64_t point)
+uint32_t qrt_sweep_value_count(const qrt_sweep *s)
+{
+    uint32_t count = 0;
+    for (uint32_t j = 0; j < s->slot_count; j++) {
+        const qrt_slot *slot = &s->slots[j];
+        count = slot->rule == QRT_RULE_EPOCH && slot->start >= count ? (uint32_t)slot->start + 1 : count;
+    }
+    return count;
+}
+
+void qrt_sweep_slots_at(int64_t *slots_out, const qrt_sweep *s, const int64_t *epoch_values, int64_t point)
 {
     int64_t at[QRT_AXES_MAX] = {0};
     for (uint32_t axis = s->axis_count; axis-- > 0; point /= s->points[axis]) {
@@ -73,13 +86,17 @@ void qrt_sweep_slots_at(int64_t *slots_out, const qrt_sweep *s, int64_t point)
     }
     for (uint32_t j = 0; j < s->slot_count; j++) {
         const qrt_slot *slot = &s->slots[j];
+        if (slot->rule == QRT_RULE_EPOCH) {
+            slots_out[j] = epoch_values[slot->start];
+            continue;
+        }
         int64_t k = at[slot->axis];
         slots_out[j] = slot->rule == QRT_RULE_TABLE ? s->table[slot->start + k]
                                                     : affine(slot->start, slot->stop, k, s->points[slot->axis]);
     }
 }
 
-void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, int64_t shot)
+void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, const int64_t *epoch_values, int64_t shot)
 {
-    qrt_sweep_slots_at(slots_out, sweep, qrt_sweep_point(sweep, shot));
+    qrt_sweep_slots_at(slots_out, sweep, epoch_values, qrt_sweep_point(sweep, shot));
 }

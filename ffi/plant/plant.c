@@ -111,7 +111,8 @@ static int config_is_valid(const qrt_plant_config *c)
            c->capture_samples_max < samples_max && c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
            c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
            c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
-           c->negligible_exponent >= 0.0 && c->projective_exponent > c->negligible_exponent && c->adc.bits >= 2 &&
+           trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->negligible_exponent >= 0.0 &&
+           c->projective_exponent > c->negligible_exponent && c->adc.bits >= 2 &&
            c->adc.bits <= 16 && is_finite(c->adc.volts_per_count) && c->adc.volts_per_count > 0.0 &&
            is_finite(c->adc.volts_per_sqrt_hz_root) && c->adc.volts_per_sqrt_hz_root >= 0.0;
 }
@@ -241,6 +242,7 @@ qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
         return QRT_ERR_ARGUMENT;
     plant_state *s = &plant->state;
     memset(plant->captures, 0, sizeof plant->captures);
+    plant->trigger = (trigger){plant->config.trigger_period_fs, plant->config.trigger_jitter_ns, seed, -1};
     const int64_t end = end_of_run(plant);
     const double idle = idle_s / plant->sample_s + 0.5;
     const int64_t later = end + (idle < 1e17 ? (int64_t)idle : (int64_t)1e17);
@@ -486,6 +488,13 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **samples
     return QRT_OK;
 }
 
+static qrt_status triggers(void *self, int64_t now_ns, int64_t *count_out, int64_t *last_ns_out)
+{
+    qrt_plant *plant = self;
+    *count_out = trigger_count(&plant->trigger, now_ns, last_ns_out);
+    return QRT_OK;
+}
+
 qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out)
 {
     *port_out = (qrt_port){
@@ -497,6 +506,7 @@ qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out)
         .capture_begin = capture_begin,
         .capture_end = capture_end,
         .safe = safe,
+        .triggers = plant->config.trigger_period_fs > 0 ? triggers : NULL,
         .feedback_latency_ticks = plant->config.feedback_latency_ticks,
         .granularity_ticks = plant->config.granularity_ticks,
         .sample_ticks = plant->config.sample_ticks,

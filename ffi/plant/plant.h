@@ -2,7 +2,7 @@
  *
  *   waveform.c  segments -> volts at the mixer's output          qubits.c  Bloch vectors, drive pulses, levels that jump
  *   field.c     volts -> resonator fields, dephasing integrals    adc.c     fields and noise -> int16
- *   plant.c     the port's functions, time, memory
+ *   plant.c     the port's functions, time, memory               trigger.c when the hardware's own clock starts shots
  *
  * Time inside is in samples counted from the run's start. All fields and drives are complex envelopes in the frame of the line's
  * source, in the sign of engineering: the voltage on a line is Re[V(t) e^{+2 pi i source_hz t}], so that an NCO of frequency f
@@ -24,6 +24,7 @@
 #include "../qrt_plant.h"
 #include "adc.h"
 #include "elementary.h"
+#include "trigger.h"
 
 #define TONES_MAX 16    /* plays on the feedline whose field is not yet forgotten */
 #define PULSES_MAX 8    /* plays on a drive line that are not yet applied */
@@ -182,6 +183,7 @@ struct qrt_plant {
     capture captures[CAPTURES_MAX];
     int64_t rendered_start; /* what `counts` holds */
     uint32_t rendered_count;
+    trigger trigger;
     plant_state state;
     qrt_plant_truth truth;
     qrt_plant_path *path;

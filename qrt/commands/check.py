@@ -2,22 +2,25 @@
 
 Ticks come from the same walk that a run's sequence is compiled from; pulse amplitudes are nominal, since no calibration is taken. With
 `--on` the twin's port is that of a published controller; `--on all` asks of each of them whether the program would make it. Something
-late ends with the exit status of a refused program; what else could not run is refused with the message that a run would give.
+late, of a sweep at any of its points, ends with the exit status of a refused program. What else could not run is refused with the
+message that a run would give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from qrt import config
 from qrt.commands.screen import Screen
 from qrt.errors import ConfigError, ProgramError
+from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
 from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.qasm import Program, parse_program, read_program
+from qrt.sweeps import Reach
 from qrt.timeline import COLUMNS, Timeline, event_slacks, format_timeline, outcome_slacks, survey
 from qrt.types import Lab
 
@@ -26,22 +29,43 @@ ALL: Final = "all"
 SLACK_COLUMNS: Final = (*COLUMNS[:2], "slack", "due", *COLUMNS[2:])
 
 
+class Asked(NamedTuple):
+    """What is judged: a program with the values of its inputs, and what it sweeps."""
+
+    program: Program
+    inputs: Mapping[str, float]
+    sweeps: Sweeps
+
+    def timeline(self, lab: Lab) -> Timeline:
+        """Return the timeline of a shot on a lab, with nominal pulses."""
+        grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1) if self.sweeps else None
+        reach = None if grid is None else Reach(self.program, grid)
+        pulses = lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied)
+        return survey(pulses, limits_of(lab), reach)
+
+
 def check(
-    program_path: str, lab_path: str, inputs: Mapping[str, float], *, on: str | None = None, silent: bool
+    program_path: str,
+    lab_path: str,
+    inputs: Mapping[str, float],
+    *,
+    on: str | None = None,
+    silent: bool,
+    sweeps: Sweeps = (),
 ) -> dict[str, Any]:
     """Write the timeline and return it: events in the order of their ticks, what is late, the shot's length and its period, in ticks."""
     lab = config.load(Path(lab_path))
-    program = parse_program(read_program(program_path), program_path)
+    asked = Asked(parse_program(read_program(program_path), program_path), inputs, sweeps)
     screen = Screen(silent=silent)
     if on is not None:
         check_simulated(lab)
     if on == ALL:
-        return _on_all(program, lab, inputs, screen)
+        return _on_all(asked, lab, screen)
     if on is not None:
         controller = published(on)
         lab = lab_on(lab, controller)
         screen.line(f"   on {controller.title}: {_span(controller)}")
-    timeline = _timeline(program, lab, inputs)
+    timeline = asked.timeline(lab)
     return _told(timeline, lab.timing.tick_ps, screen)
 
 
@@ -90,6 +114,8 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
                 "slack_ticks": slack.ticks,
                 "due": slack.due,
                 "early_ticks": event.slack_ticks,
+                "later_ticks": event.later_ticks,
+                "longer_ticks": event.longer_ticks,
                 "sequencer": event.sequencer,
                 "event": event.kind,
                 "operands": event.operands,
@@ -119,10 +145,10 @@ def _late_rows(timeline: Timeline) -> list[tuple[object, ...]]:
     ]
 
 
-def _on_all(program: Program, lab: Lab, inputs: Mapping[str, float], screen: Screen) -> dict[str, Any]:
+def _on_all(asked: Asked, lab: Lab, screen: Screen) -> dict[str, Any]:
     """Write for each published controller whether the program would make it, and return that."""
-    _timeline(program, lab, inputs)  # what is wrong with it on any controller is said once
-    found = [_judged(program, lab, inputs, controller) for controller in PUBLISHED]
+    asked.timeline(lab)  # what is wrong with it on any controller is said once
+    found = [_judged(asked, lab, controller) for controller in PUBLISHED]
     rows = [
         (
             str(one["controller"]),
@@ -142,7 +168,7 @@ def _on_all(program: Program, lab: Lab, inputs: Mapping[str, float], screen: Scr
     return {"tick_ps": lab.timing.tick_ps, "controllers": found, "late": []}
 
 
-def _judged(program: Program, lab: Lab, inputs: Mapping[str, float], controller: Published) -> dict[str, Any]:
+def _judged(asked: Asked, lab: Lab, controller: Published) -> dict[str, Any]:
     """Return whether the program would make it on a controller, with the slack of its tightest branch and the first late event."""
     told = {
         "controller": controller.name,
@@ -154,7 +180,7 @@ def _judged(program: Program, lab: Lab, inputs: Mapping[str, float], controller:
         "url": controller.url,
     }
     try:
-        timeline = _timeline(program, lab_on(lab, controller), inputs)
+        timeline = asked.timeline(lab_on(lab, controller))
     except (ConfigError, ProgramError) as error:
         lines = str(error).splitlines()
         first = (
@@ -175,11 +201,6 @@ def _judged(program: Program, lab: Lab, inputs: Mapping[str, float], controller:
 
 def _span(controller: Published) -> str:
     return f"{controller.latency_ns:g} ns {controller.span} ({controller.source}, {controller.url})"
-
-
-def _timeline(program: Program, lab: Lab, inputs: Mapping[str, float]) -> Timeline:
-    """Return the timeline of a program's shot on a lab, with nominal pulses."""
-    return survey(lower(program, lab, None, inputs), limits_of(lab))
 
 
 def without_comment(text: str) -> str:

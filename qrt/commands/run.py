@@ -23,6 +23,7 @@ from qrt.commands.screen import (
     misses_line,
     printable,
     summary_line,
+    sweep_rows,
 )
 from qrt.commands.sheet import report_data
 from qrt.errors import RunError
@@ -41,6 +42,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     shots: int
     seed: int | None = None
     inputs: Mapping[str, float] = {}
+    sweeps: tuple[str, ...] = ()
+    order: str = "point"
     pacing: str | None = None
     period_ns: float | None = None
     on: str | None = None
@@ -65,7 +68,11 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
         "Estimates",
         "Raw: as read. Mitigated: what a perfect readout would have averaged. Truth: what the simulation knows.",
     )
-    if result.summary.estimates:
+    if result.sweep is not None:
+        told, head, rows = sweep_rows(result.sweep)
+        screen.line(f"   {told}; the rest is in {result.folder / 'sweep.npy'}" if told else "")
+        screen.table(head, rows)
+    elif result.summary.estimates:
         screen.table(ESTIMATE_HEAD, estimate_rows(result.summary.estimates))
     else:
         screen.line("   none: no bit of the program has an expectation value")
@@ -91,6 +98,8 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 lab=lab,
                 shots=request.shots,
                 inputs=request.inputs,
+                sweep=request.sweeps,
+                order=request.order,
                 seed=request.seed,
                 calibration=request.calibration,
                 pacing=request.pacing,

@@ -1,0 +1,81 @@
+/* What the kernel writes for its readers: rows with their lateness, and misses. A row for every shot, skipped ones included. */
+#include <string.h>
+#include "kernel_state.h"
+
+static uint32_t outcomes_size(uint32_t capture_count)
+{
+    return (capture_count + 7) / 8 * 8;
+}
+
+uint32_t qrt_row_size(uint32_t capture_count, uint32_t emit_count)
+{
+    return (uint32_t)sizeof(qrt_row) + outcomes_size(capture_count) +
+           (capture_count * 2 + emit_count) * (uint32_t)sizeof(int64_t);
+}
+
+qrt_row *qrt_rows_claim(const qrt_kernel *k)
+{
+    if (k->config.lateness != NULL && qrt_ring_claim(k->config.lateness) == NULL) {
+        return NULL;
+    }
+    return qrt_ring_claim(k->config.rows);
+}
+
+uint8_t *qrt_rows_outcomes(qrt_row *row)
+{
+    return (uint8_t *)row + sizeof(qrt_row);
+}
+
+int64_t *qrt_rows_iq(qrt_row *row)
+{
+    return (int64_t *)(void *)(qrt_rows_outcomes(row) + outcomes_size(row->capture_count));
+}
+
+void qrt_rows_begin(const qrt_kernel *k, qrt_row *row)
+{
+    uint32_t capture_count = k->config.sequence.capture_count;
+    *row = (qrt_row){.shot = k->shot_index,
+                     .tick = shot_tick(k, k->shot_index),
+                     .epoch = k->epoch,
+                     .shot_weight = 1.0,
+                     .capture_count = capture_count};
+    memset(qrt_rows_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(capture_count));
+    memset(qrt_rows_iq(row), 0, (capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
+}
+
+void qrt_rows_publish(qrt_kernel *k)
+{
+    if (k->config.lateness_histogram != NULL) {
+        qrt_histogram_add(k->config.lateness_histogram, k->lateness_ns);
+    }
+    if (k->config.lateness != NULL) {
+        memcpy(qrt_ring_claim(k->config.lateness), &k->lateness_ns, 8);
+        qrt_ring_publish(k->config.lateness);
+    }
+    qrt_ring_publish(k->config.rows);
+}
+
+void qrt_rows_skip(qrt_kernel *k, qrt_row *row)
+{
+    qrt_rows_begin(k, row);
+    row->flags = QRT_ROW_SKIPPED;
+    row->shot_weight = 0.0;
+    qrt_rows_publish(k);
+    k->report.shots_skipped++;
+    k->shot_index++;
+}
+
+void qrt_rows_miss(qrt_kernel *k, const qrt_miss *miss)
+{
+    k->report.miss_count++;
+    if (k->config.misses == NULL) {
+        return;
+    }
+    qrt_miss *slot = qrt_ring_claim(k->config.misses);
+    if (slot == NULL) {
+        k->report.misses_dropped++;
+        return;
+    }
+    *slot = *miss;
+    qrt_ring_publish(k->config.misses);
+}
