@@ -131,6 +131,13 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
 @click.option("--on", metavar="NAME", help="Give the twin's port the published latency of a controller.")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
+@click.option(
+    "--controller",
+    "controllers",
+    multiple=True,
+    metavar="LAW:KEY=VALUE,...",
+    help="Put a controller into the loop, beside the lab's: integrator:output=theta,bit=c[0].",
+)
 @click.option("--no-publish", is_flag=True, help="Do not publish on the lab's stream address.")
 @as_json
 def run(

@@ -306,8 +306,13 @@ def kernel_config(
     *,
     plan: Plan = NO_PLAN,
     sweep: kernel.Sweep = kernel.NO_SWEEP,
+    epochs: kernel.Epochs | None = None,
 ) -> kernel.Config:
-    """Return the kernel's configuration for an armed lab; `plan` says what its thread asks of the machine, for real pacing."""
+    """Return the kernel's configuration for an armed lab.
+
+    plan: what its thread asks of the machine, for real pacing; sweep: what the slots are
+    worth in each shot; epochs: where the values of controlled outputs come from.
+    """
     timing = lab.timing
     return kernel.Config(
         sequence=armed.sequence,
@@ -320,6 +325,8 @@ def kernel_config(
         late_tolerance_ns=int(timing.late_tolerance_ns),
         sweep=sweep,
         seed=armed.seed,
+        epochs=epochs,
+        late_epoch_policy=kernel.Policy[lab.control.policy.upper()],
         thread=plan.thread,
         spin_share_permille=plan.spin_share_permille,
     )
@@ -363,7 +370,8 @@ REASONS: Final = {
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
-    kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
+    kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort, or an epoch its shot and `control.policy` is; "
+    "the last `miss` of the journal says which: raise `timing.shot_period_ns` or `control.batch_shots`, or choose skip and hold",
     kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",

@@ -15,6 +15,7 @@ import msgspec
 
 from qrt.client import Run, open_run
 from qrt.config import checked, lab_hash, load
+from qrt.config.controlled import with_controllers
 from qrt.events import RunEvent, silent
 from qrt.grids import Sweeps
 from qrt.latencies import lab_on, published
@@ -23,7 +24,7 @@ from qrt.points import FILE, Swept, read_points
 from qrt.qasm import parse_program, read_program
 from qrt.session import Session
 from qrt.store import bound_hash
-from qrt.types import Calibration, Found, Lab, Summary
+from qrt.types import Calibration, Controller, Found, Lab, Summary
 
 
 class Result:
@@ -72,6 +73,7 @@ def run(
     pacing: str | None = None,
     period_ns: float | None = None,
     on: str | None = None,
+    controllers: Mapping[str, Controller] | None = None,
     runs: str | Path | None = None,
     publish: bool = True,
     events: Callable[[RunEvent], None] = silent,
@@ -93,6 +95,7 @@ def run(
       pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
       on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
+      controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
       runs: folder for the record, instead of the lab's
       publish: whether results are streamed while they come
       events: called on this thread with what happens
@@ -105,8 +108,8 @@ def run(
     lab = load(lab) if not isinstance(lab, Lab) else lab
     text, path = _read_program(program)
     session = Session(
-        lab=_with_timing(lab if on is None else lab_on(lab, published(on)), pacing, period_ns),
-        lab_hash=lab_hash(lab),  # of the lab itself: pacing, period and port may change from run to run
+        lab=_with_options(lab if on is None else lab_on(lab, published(on)), pacing, period_ns, controllers or {}),
+        lab_hash=lab_hash(lab),  # of the lab itself: pacing, period, port and controllers may change from run to run
         bound_hash=bound_hash(lab),
         program=parse_program(text, path),
         text=text,
@@ -131,17 +134,17 @@ def swept(record: Run) -> Swept | None:
     return read_points(record.file(FILE), (record.start or {}).get("sweep")) if FILE in record.files else None
 
 
-def _with_timing(lab: Lab, pacing: str | None, period_ns: float | None) -> Lab:
-    """Return the lab, with another pacing or period where one is given, checked as a file's is: it may have been made in Python."""
+def _with_options(lab: Lab, pacing: str | None, period_ns: float | None, controllers: Mapping[str, Controller]) -> Lab:
+    """Return the lab with what the run has otherwise, checked as a file's is: it may have been made in Python."""
     changes: dict[str, Any] = {}
     if pacing is not None:
         changes["pacing"] = pacing
     if period_ns is not None:
         changes["shot_period_ns"] = period_ns
-    if not changes:
+    if not changes and not controllers:
         return checked(lab, f"lab {lab.name!r}")
     changed = msgspec.structs.replace(lab, timing=msgspec.structs.replace(lab.timing, **changes))
-    return checked(changed, f"lab {lab.name!r} with the run's options")
+    return checked(with_controllers(changed, controllers), f"lab {lab.name!r} with the run's options")
 
 
 def _read_program(program: str | Path) -> tuple[str, str]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from qrt.config import lab_hash
 from qrt.errors import CalibrationError, MachineError
-from qrt.types import Calibration, Lab, Stream, Timing
+from qrt.types import Calibration, Control, Lab, Stream, Timing
 
 FOLDER = "calibrations"
 SUFFIX = ".json"
@@ -54,12 +54,20 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
 
 
 def bound_hash(lab: Lab) -> str:
-    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced and played."""
+    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced, played and controlled."""
     timing = msgspec.structs.replace(
         lab.timing,
         **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
     )
-    return lab_hash(msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs="", mailbox=None))
+    changes = {
+        "timing": timing,
+        "stream": Stream(),
+        "runs": "",
+        "mailbox": None,
+        "controllers": {},
+        "control": Control(),
+    }
+    return lab_hash(msgspec.structs.replace(lab, **changes))
 
 
 def _problems(calibration: Calibration) -> Iterator[str]:

@@ -108,6 +108,36 @@ class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
 
 
+class Controller(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A feedback law in the loop: what it acts on and what it sets, from batch to batch.
+
+    `parameters` are the law's own: checked along the type that it declares where it is loaded, in the batch process.
+    """
+
+    law: str  # an entry point of group `qrt.controllers`, or the path of a file that ends in `.py`
+    output: str  # an input of the program, or `threshold.<qubit>`
+    bit: str | None = (
+        None  # the bit whose mean, less the setpoint, is the law's signal; None: a law that looks at the shots itself
+    )
+    setpoint: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.5
+    minimum: float | None = None  # of the output
+    maximum: float | None = None
+    every: Count = 1  # step at every so many batches
+    parameters: dict[str, Any] = {}
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How batches and their results are handed over."""
+
+    batch_shots: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 1000
+    delay_batches: Annotated[int, msgspec.Meta(ge=0, le=64)] = (
+        1  # results of batch k act from batch k + 1 + d on; 0: stop and wait
+    )
+    policy: Literal["hold", "abort"] = "hold"  # for an update that is refused, or late
+    deadline_s: Annotated[float, msgspec.Meta(gt=0.0, le=3600.0)] = 5.0  # wall time for the laws of one batch
+    restarts_max: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3  # of the batch process, in one run
+
+
 class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A configured set of instruments, lines and qubits. Without `twin` it is a real rack."""
 
@@ -121,6 +151,8 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runs: str = "runs"  # folder, relative to where the command is called
     mailbox: Mailbox | None = None  # None: the port is a fast path
     twin: Twin | None = None
+    controllers: dict[str, Controller] = {}
+    control: Control = Control()
 
 
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
@@ -444,6 +476,15 @@ class Found(msgspec.Struct, frozen=True):
     idn: str
 
 
+class Controlled(msgspec.Struct, frozen=True):
+    """What a controller came to in a run."""
+
+    name: str
+    output: str
+    value: float | None  # that it gave last; None if no batch was whole
+    refused: int  # updates that were not taken
+
+
 class Summary(msgspec.Struct, frozen=True):
     """What a run has to say for itself: the JSON object that `qrt run --json` ends with."""
 
@@ -454,3 +495,4 @@ class Summary(msgspec.Struct, frozen=True):
     misses: int
     digest: str  # SHA-256 of shots.bin, in hex
     estimates: tuple[Estimate, ...]
+    controllers: tuple[Controlled, ...] = ()

@@ -15,9 +15,11 @@ from qrt.commands.interrupt import Interrupt
 from qrt.commands.replay import again
 from qrt.commands.screen import (
     CALIBRATION_HEAD,
+    CONTROLLER_HEAD,
     ESTIMATE_HEAD,
     Screen,
     calibration_rows,
+    controller_rows,
     estimate_rows,
     found_rows,
     misses_line,
@@ -26,6 +28,7 @@ from qrt.commands.screen import (
     sweep_rows,
 )
 from qrt.commands.sheet import report_data
+from qrt.config.controlled import parse_controllers
 from qrt.errors import RunError
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.latencies import published
@@ -49,6 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     on: str | None = None
     runs: str | None = None
     calibration: str | None = None
+    controllers: tuple[str, ...] = ()  # as the command line writes them
     publish: bool = True
 
 
@@ -76,6 +80,12 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
         screen.table(ESTIMATE_HEAD, estimate_rows(result.summary.estimates))
     else:
         screen.line("   none: no bit of the program has an expectation value")
+    if result.summary.controllers:
+        screen.step(
+            "Controllers",
+            "Each value acts from a shot known beforehand; `epoch` documents in the journal have them all.",
+        )
+        screen.table(CONTROLLER_HEAD, controller_rows(result.summary.controllers))
     if verified:
         screen.step(
             "Replay", "The same image of program and simulation once more: every row must be the same in every bit."
@@ -102,6 +112,7 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 order=request.order,
                 seed=request.seed,
                 calibration=request.calibration,
+                controllers=parse_controllers(request.controllers),
                 pacing=request.pacing,
                 period_ns=request.period_ns,
                 on=request.on,

@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from qrt.points import Swept
-from qrt.types import Calibration, Estimate, Found, Lab, Summary
+from qrt.types import Calibration, Controlled, Estimate, Found, Lab, Summary
 
 QUIET_S = 1.0  # between two plain lines of progress
 
@@ -129,6 +129,17 @@ def estimate_rows(estimates: Sequence[Estimate]) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+CONTROLLER_HEAD = ("", "output", "last value", "updates refused")
+
+
+def controller_rows(controllers: Sequence[Controlled]) -> list[tuple[str, ...]]:
+    """Return a row for each controller."""
+    return [
+        (one.name, one.output, "none: no whole batch" if one.value is None else f"{one.value:.9g}", spaced(one.refused))
+        for one in controllers
+    ]
 
 
 SWEEP_ROWS_MAX = 9  # points that a table shows: the first, the last, and those evenly between

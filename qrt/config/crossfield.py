@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import combinations
 
 from qrt.config.address import stream_address
+from qrt.config.controlled import controller_problems
 from qrt.errors import Problem, nearest
 from qrt.types import Lab, Line, Qubit
 
@@ -32,6 +33,7 @@ def cross_problems(lab: Lab) -> Iterator[Problem]:
     yield from _spacing(lab)
     yield from _stream(lab)
     yield from _mailbox(lab)
+    yield from controller_problems(lab)
 
 
 def exact(value: float) -> Fraction:
