@@ -165,15 +165,15 @@ def _short_latency(monkeypatch):
     monkeypatch.setattr(reference, "LATENCY", LATENCY)
 
 
-@pytest.mark.parametrize(("sequencers", "length"), [(1, 3), (2, 2), (3, 1)])
+@pytest.mark.parametrize(("sequencers", "length"), [(1, 2), (2, 2), (3, 1)])
 def test_every_small_program_has_the_references_order(sequencers, length):
-    good, bad = enumerate_all(sequencers, length, errors_every=20 if sequencers > 1 else 1)
+    good, bad = enumerate_all(sequencers, length, errors_every=20)
     assert good + bad == len(programs(sequencers, length)) ** sequencers
-    assert good > 100
+    assert good > 50
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize(("sequencers", "length"), [(1, 5), (2, 3), (3, 2)])
+@pytest.mark.parametrize(("sequencers", "length"), [(1, 3), (1, 5), (2, 3), (3, 2)])
 def test_every_longer_program_has_the_references_order(sequencers, length):
     good, bad = enumerate_all(sequencers, length, errors_every=200)
     assert good + bad == len(programs(sequencers, length)) ** sequencers

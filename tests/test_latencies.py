@@ -16,12 +16,13 @@ from qrt.__main__ import cli
 from qrt.client import open_run
 from qrt.compile import BRANCH, IF_ALWAYS
 from qrt.config import load
-from qrt.errors import ConfigError
+from qrt.errors import ConfigError, ProgramError
 from qrt.firmware_sim.twin import plant_from_bytes
 from qrt.image import from_image
 from qrt.latencies import PUBLISHED, lab_on, published
 from qrt.loop import limits_of
 from qrt.replay import replay
+from qrt.run import run
 from qrt.store import save_calibration
 from tests.test_active_reset import T1_S, bench_of, expectation, played, reset_pulses, threshold_of
 from tests.test_compile import logged
@@ -114,6 +115,64 @@ def test_runs_on_two_controllers_differ(play):
     assert (
         digests[0] == digests[1] != digests[2]
     )  # an outcome after 300 or 364 ns is there before the photons have left
+
+
+SWEPT = """OPENQASM 3;
+include "stdgates.inc";
+input duration t;
+qubit q;
+delay[t] q;
+box[3us] {
+  reset q;
+}
+"""
+
+
+def test_a_sweep_runs_on_a_controller_and_replays(demo_lab, demo_calibration, tmp_path):
+    given = {"lab": demo_lab, "calibration": demo_calibration, "runs": tmp_path, "seed": 1, "publish": False}
+    result = run(SWEPT, shots=20, sweep={"t": "linspace(0, 400ns, 5)"}, on="qblox", **given)
+    assert result.summary.shots == 100
+    assert plant_from_bytes(from_image(result.record.image()).plant).limits.feedback_latency_ticks == 364
+    assert replay(result.folder).same
+    # The outcome is there 1000 + 2100 ticks after the box begins, at any delay.
+    message = r":7:3: if q0.reset is 1 on q0 ends up to 100 ticks after the end of the box of line 6"
+    with pytest.raises(ProgramError, match=message):
+        run(SWEPT, shots=20, sweep={"t": "linspace(0, 400ns, 5)"}, on="artiq-2015", **given)
+
+
+def test_check_of_a_sweep_on_controllers(project, tmp_path):
+    program = tmp_path / "swept.qasm"
+    program.write_text(SWEPT)
+    arguments = [
+        "check",
+        program,
+        "--lab",
+        project / "configs/demo.toml",
+        "--sweep",
+        "t=linspace(0, 400ns, 5)",
+        "--json",
+    ]
+    answer = call(*arguments, "--on", "qblox")
+    assert answer.exit_code == 0, answer.output
+    told = json.loads(answer.stdout)
+    (branch,) = [one for one in told["events"] if one["event"] == "if"]
+    assert (branch["tick"], branch["later_ticks"], branch["duration_ticks"], branch["early_ticks"]) == (
+        1500,
+        400,
+        0,
+        136,
+    )
+    assert (branch["slack_ticks"], branch["due"]) == (3000 - 1500 - 60, "the box of line 6")
+    answer = call(*arguments, "--on", "artiq-2015")
+    assert answer.exit_code == ProgramError.exit_code
+    late = json.loads(answer.stdout)["late"]
+    assert [(one["line"], one["late_ticks"], one["tick"], one["due"]) for one in late if one["event"] == "play"] == [
+        (7, 130, 400 + 1000 + 2100 + 30, "the box of line 6"),
+        (7, 160, 400 + 1000 + 2100 + 60, "the box of line 6"),
+    ]
+    told = {one["controller"]: one for one in json.loads(call(*arguments, "--on", "all").stdout)["controllers"]}
+    assert [name for name, one in told.items() if not one["makes_it"]] == ["zi-shfsg", "zi-hdawg", "artiq-2015"]
+    assert told["qblox"]["slack_ticks"] == 3000 - 1500 - 60 + 136  # of the outcome
 
 
 def test_the_command_runs_on_a_controller_and_says_so(project, tmp_path, feedback, demo_calibration):

@@ -82,9 +82,7 @@ def compiles(pulses: Pulses, port: PortLimits) -> bool:
     return True
 
 
-@settings(max_examples=150)
-@given(cases(), LEVELS)
-def test_every_predicted_tick_is_the_kernels(case, levels):
+def is_played_as_predicted(case, levels):
     pulses, port = case
     assume(compiles(pulses, port))
     timeline = schedule(pulses, port)
@@ -102,9 +100,7 @@ def test_every_predicted_tick_is_the_kernels(case, levels):
     event(f"{len({one.condition for one in path})} conditions on the path")
 
 
-@settings(max_examples=120)
-@given(cases(), st.randoms(use_true_random=False))
-def test_a_delay_of_the_slack_makes_it_and_one_more_does_not(case, random):
+def has_the_slack_that_it_says(case, random):
     pulses, port = case
     timeline = schedule(pulses, port)
     found = list(zip(timeline.events, event_slacks(timeline), strict=True))
@@ -120,9 +116,7 @@ def test_a_delay_of_the_slack_makes_it_and_one_more_does_not(case, random):
         event(slack.due.partition(" of ")[0])
 
 
-@settings(max_examples=60)
-@given(cases(), LEVELS, st.randoms(use_true_random=False))
-def test_the_kernel_agrees_where_the_period_binds(case, levels, random):
+def ends_where_it_says(case, levels, random):
     pulses, port = case
     assume(compiles(pulses, port))
     timeline = schedule(pulses, port)
@@ -143,6 +137,36 @@ def test_the_kernel_agrees_where_the_period_binds(case, levels, random):
                 continue  # a box too small is the compiler's to refuse; the kernel knows none
             status, *_ = run(beyond, port, levels, pulses.period_ticks)
             assert status is Status.OVERRUN
+
+
+RANDOMS = st.randoms(use_true_random=False)
+
+
+@settings(max_examples=40)
+@given(cases(), LEVELS)
+def test_every_predicted_tick_is_the_kernels(case, levels):
+    is_played_as_predicted(case, levels)
+
+
+@settings(max_examples=40)
+@given(cases(), RANDOMS)
+def test_a_delay_of_the_slack_makes_it_and_one_more_does_not(case, random):
+    has_the_slack_that_it_says(case, random)
+
+
+@settings(max_examples=20)
+@given(cases(), LEVELS, RANDOMS)
+def test_the_kernel_agrees_where_the_period_binds(case, levels, random):
+    ends_where_it_says(case, levels, random)
+
+
+@pytest.mark.prove
+@settings(max_examples=1000)
+@given(cases(), LEVELS, RANDOMS)
+def test_ticks_and_slack_of_many_programs(case, levels, random):
+    has_the_slack_that_it_says(case, random)
+    is_played_as_predicted(case, levels)
+    ends_where_it_says(case, levels, random)
 
 
 # ---- By hand ---------------------------------------------------------------------------------------------------------------
