@@ -28,6 +28,7 @@ from qrt.qasm.expressions import Literal, Name
 from qrt.qasm.formula import Formula
 from qrt.sweeps import Reach, bind
 from qrt.timeline import POINTS_MAX, event_slacks, format_timeline, schedule, survey
+from qrt.timeline.ticks import Ticks
 from qrt.types import Frame, Parameter, PortLimits, Pulses, SetFrequency, Source, Wait
 
 LAB = config.load(Path(__file__).with_name("lab.toml"))
@@ -385,9 +386,9 @@ def test_beyond_the_points_that_can_be_seen_slack_is_the_periods_or_not_known():
 
     wide = [f"t=linspace(0, {POINTS_MAX}ns, {POINTS_MAX + 1})", "u=values(0, 80ns, 20ns)"]
     plain = "delay[t] q[0]; delay[u] q[1]; barrier q; delay[t] q[0]; sx q[0];"
-    # q0 goes by its own delay or by q1's to the barrier, then by t and the pulse to the end.
+    # q0 goes by its own delay or by q1's to the barrier, then by t and the pulse to the end; q1 is told last.
     own, other = 10**6 - 2 * POINTS_MAX - 30, 10**6 - POINTS_MAX - 80 - 30
-    assert [one[1] for one in slacks(plain, wide) if one[0] == "wait"] == [own, other, own]
+    assert [one[1] for one in slacks(plain, wide) if one[0] == "wait"] == [own, own, other]
     assert {one[2] for one in slacks(plain, wide)} == {"the period"}
     boxed = "delay[t] q[0]; box[50ns] { sx q[0]; }"
     assert {one[1:] for one in slacks(boxed, wide[:1])} == {
@@ -396,6 +397,16 @@ def test_beyond_the_points_that_can_be_seen_slack_is_the_periods_or_not_known():
     assert [one[1] for one in slacks(boxed, [f"t=linspace(0, {POINTS_MAX - 1}ns, {POINTS_MAX})"])] == [
         10**6 - POINTS_MAX + 1 - 50
     ] * 2 + [20, 20]
+
+
+def test_the_largest_lead_over_a_meeting_is_that_of_a_point():
+    program = parse_program("input duration t; qubit q; delay[t] q; delay[400ns - t] q;", "p")
+    reach = Reach(program, grid_of(["t=linspace(0, 400ns, 5)"], program, {}, "shot", 1))
+    waits = [op.ticks for op in lower(program, LAB, None, {}, reach.varied).blocks["q0"]]
+    ticks = Ticks(reach)
+    meeting = ticks.largest(*(ticks.after(0, wait) for wait in waits))
+    assert ticks.ahead(300, meeting)[1] == 300  # over either wait
+    assert ticks.most_ahead(300, meeting) == 100  # over both, at t = 200 ns
 
 
 def test_a_branch_whose_tick_depends_on_a_path_and_a_sweep_is_refused():

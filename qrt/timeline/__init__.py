@@ -7,7 +7,7 @@ between sequencers that share bits, `ticks` the arithmetic of ticks that varied 
 result also carries what the compiler needs of the walk: the tick at which each branch decides, and how its two sides meet again.
 """
 
-from qrt.timeline.events import COLUMNS, Branch, Event, Late, Pad, Step, Timeline, format_timeline
+from qrt.timeline.events import COLUMNS, Branch, Event, Late, Pad, Step, Timeline, format_timeline, span
 from qrt.timeline.order import Order
 from qrt.timeline.slack import Slack, event_slacks, outcome_slacks
 from qrt.timeline.ticks import POINTS_MAX, Reach
@@ -29,5 +29,6 @@ __all__ = [
     "format_timeline",
     "outcome_slacks",
     "schedule",
+    "span",
     "survey",
 ]

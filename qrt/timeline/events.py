@@ -123,8 +123,8 @@ def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
     """
     return [
         (
-            _range(event.tick, event.later_ticks),
-            _range(event.duration_ticks, event.longer_ticks),
+            span(event.tick, event.later_ticks),
+            span(event.duration_ticks, event.longer_ticks),
             "" if event.slack_ticks is None else str(event.slack_ticks),
             event.sequencer,
             event.kind,
@@ -137,5 +137,6 @@ def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
     ]
 
 
-def _range(low: int, more: int) -> str:
+def span(low: int, more: int) -> str:
+    """Return what something varies between, for a person."""
     return f"{low}..{low + more}" if more else str(low)
