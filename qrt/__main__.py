@@ -128,6 +128,7 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     help="As fast as possible, by this machine's clock, or by the hardware's trigger (the lab's).",
 )
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
+@click.option("--on", metavar="NAME", help="Give the twin's port the published latency of a controller.")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
 @click.option(
@@ -155,15 +156,22 @@ def run(
 @lab_option
 @inputs_option
 @sweep_option
+@click.option("--on", metavar="NAME|all", help="Judge it with the published latency of a controller, or of each.")
 @as_json
-def check(*, program: str, lab_path: str, inputs: tuple[str, ...], sweeps: tuple[str, ...], as_json: bool) -> None:
+def check(
+    *, program: str, lab_path: str, inputs: tuple[str, ...], sweeps: tuple[str, ...], on: str | None, as_json: bool
+) -> None:
     """Print the timeline of one shot of PROGRAM.
 
-    Each event's tick, duration, slack and source line; from the earliest to the latest tick where a sweep moves it. Opens no instrument.
+    Each event's tick, duration, slack and source line, and all that is late; from the earliest to the latest tick where a sweep moves
+    it. Opens no instrument.
     """
     from qrt.commands import check as command
 
-    _finish(command.check(program, lab_path, _values(inputs), silent=as_json, sweeps=sweeps), as_json=as_json)
+    found = command.check(program, lab_path, _values(inputs), on=on, silent=as_json, sweeps=sweeps)
+    _finish(found, as_json=as_json)
+    if found["late"]:
+        sys.exit(command.LATE_STATUS)
 
 
 @cli.command()

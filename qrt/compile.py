@@ -8,10 +8,11 @@ the number of instructions bounds what a shot executes.
 
 An operand that varies from shot to shot is loaded from its slot right before the instruction that uses it, always into the same
 register; operands that are always equal share a slot. At a tick that varied waits move there is no absolute wait: a branch decides when
-its outcomes are ready, and its sides are padded by constants, which the schedule has proved to be the same ticks.
+its outcomes are ready, and its sides and boxes are padded by what the schedule has proved to lead to the same tick: a constant, or
+one and a sum of varied operands.
 
 A line's index is its place in the lab's file, and the one digitizer is channel 0. Registers: 0 holds what a branch decides by, 1
-the bit that was read last, 2 the constant that it is compared with, 3 a varied operand.
+the bit that was read last, 2 the constant that it is compared with or the sum that pads, 3 a varied operand.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from numpy.typing import NDArray
 from qrt import units
 from qrt.errors import ProgramError
 from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SLOT_NONE
-from qrt.timeline import Reach, Step, Timeline, schedule
+from qrt.timeline import Pad, Reach, Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
+    Box,
     Capture,
     CaptureSlot,
     If,
@@ -51,7 +53,7 @@ from qrt.types import (
 # As qrt_core.h numbers them; tests compare with the header.
 END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
 LOAD, PLAY_REGISTER, WAIT_REGISTER, SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER = 12, 17, 18, 19, 20
-ALU_SET, ALU_ADD, ALU_SUB = 0, 2, 3
+ALU_SET, ALU_ADD, ALU_SUB, ALU_MULTIPLY = 0, 2, 3, 9
 IF_ALWAYS, IF_ZERO, IF_NONZERO = 0, 1, 2
 SEQUENCERS_MAX, FRAMES_MAX, BITS_MAX, CAPTURES_MAX, SLOTS_MAX = 16, 64, 64, 64, 64
 BIT_NONE = 255
@@ -165,6 +167,9 @@ def _uses(name: str, ops: Iterable[Op]) -> Iterator[tuple[Op, set[Any]]]:
             case If(bits=bits):
                 yield op, {name, *bits}
                 yield from _uses(name, (*op.then, *op.otherwise))
+            case Box(ops=inside):
+                yield op, {name}
+                yield from _uses(name, inside)
             case _:
                 yield op, {name}
 
@@ -306,13 +311,16 @@ class _Writer:
                 word = _frequency_word(hertz, op.frame, self._lab, op.source)
                 self.add(_Instruction(SET_FREQUENCY, self._frames[op.frame], d=word), op.source)
             case Sync(sequencers=names):
-                mask = sum(1 << self._sequencers[name] for name in names)
-                self.add(_Instruction(SYNC, d=mask), op.source)
+                self._sync(names, op.source)
             case WriteBit(bit=bit, value=value):
+                if step in self._timeline.branch_ticks:  # on a path without the captures the kernel would not wait
+                    self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
                 self.add(_Instruction(ALU, LAST, ALU_SET, d=value), op.source)
                 self.add(_Instruction(WRITE, LAST, bit), op.source)
             case If():
                 self._branch(step, op)
+            case Box():
+                self._box(step, op)
 
     def _load(self, varied: Parameter, source: Source) -> None:
         """Write the load of a varied operand from its slot."""
@@ -336,6 +344,20 @@ class _Writer:
         elif ticks:
             self.add(_Instruction(WAIT, d=ticks), source)
 
+    def _pad(self, pad: Pad, source: Source) -> None:
+        """Write a wait of a constant and a sum of varied durations."""
+        if not pad.varied:
+            self._wait(pad.ticks, source)
+            return
+        self.add(_Instruction(ALU, CONSTANT, ALU_SET, d=pad.ticks), source)
+        for varied, count in pad.varied:
+            self._load(varied, source)
+            if abs(count) > 1:
+                self.add(_Instruction(ALU, LAST, ALU_SET, d=abs(count)), source)
+                self.add(_Instruction(ALU, VARIED, ALU_MULTIPLY, LAST), source)
+            self.add(_Instruction(ALU, CONSTANT, ALU_ADD if count > 0 else ALU_SUB, VARIED), source)
+        self.add(_Instruction(WAIT_REGISTER, CONSTANT), source)
+
     def _capture(self, step: Step, op: Capture) -> None:
         """Write a capture, and its slot for those who read the rows."""
         self.add(_Instruction(CAPTURE, b=len(self.captures)), op.source)
@@ -343,6 +365,21 @@ class _Writer:
         self.capture_sources.append(op.source)
         qubit = self._pulses.weights[op.weights].qubit
         self.slots.append(CaptureSlot(qubit, op.bit, self._timeline.tone_indices[step], op.source.line))
+
+    def _sync(self, names: Iterable[str], source: Source) -> None:
+        """Write a meeting of sequencers."""
+        self.add(_Instruction(SYNC, d=sum(1 << self._sequencers[name] for name in names)), source)
+
+    def _box(self, step: Step, op: Box) -> None:
+        """Write what is in a box, and the wait until its end."""
+        if op.sequencers:
+            self._sync(op.sequencers, op.source)
+        self.block(step.sequencer, op.ops, (*step.path, 0))
+        if step in self._timeline.join_ticks:
+            self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
+        else:
+            (pad,) = self._timeline.pads[step]
+            self._pad(pad, op.source)
 
     def _branch(self, step: Step, op: If) -> None:
         """Write a branch: read, decide, the other side, this side, and for both the wait until they join."""
@@ -375,7 +412,7 @@ class _Writer:
     def _join(self, step: Step, op: If, side: int) -> None:
         """Write the wait until both sides of a padded branch meet."""
         if op.pad and step in self._timeline.pads:
-            self._wait(self._timeline.pads[step][side], op.source)
+            self._pad(self._timeline.pads[step][side], op.source)
         elif op.pad:
             self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
 

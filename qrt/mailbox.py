@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.errors import BugError, ProgramError
 from qrt.kernel import RequestKind
-from qrt.timeline import Timeline
+from qrt.timeline import Timeline, span
 from qrt.types import Lab, PortLimits
 from qrt.types import Sequence as ShotSequence
 
@@ -158,15 +158,21 @@ def check_playable(sequence: ShotSequence, timeline: Callable[[], Timeline], lab
 
 def _check_gaps(timeline: Timeline, lab: Lab, limits: PortLimits) -> None:
     """Raise ProgramError where something starts while the mailbox still waits for the samples of a capture."""
-    latency = limits.feedback_latency_ticks
-    ends = sorted({event.tick + event.duration_ticks for event in timeline.events if event.kind == "capture"})
+    latency, graph = limits.feedback_latency_ticks, timeline.graph
+    ends = [
+        (event.end_tick, graph.ticks.after(graph.at[event.instant], event.duration_ticks))
+        for event in timeline.events
+        if event.kind == "capture"
+    ]
     for event in timeline.events:
         if event.kind not in {"play", "capture"}:
             continue
-        for end in ends:
-            if end <= event.tick < end + latency:
+        for end, tick in ends:
+            low, high = graph.ticks.ahead(graph.at[event.instant], tick)
+            if high >= 0 and low < latency:
+                at = span(event.tick, event.later_ticks)
                 raise ProgramError(
-                    f"{event.source.where}{event.kind} {event.operands} on {event.sequencer} starts at tick {event.tick}, while the lab's "
+                    f"{event.source.where}{event.kind} {event.operands} on {event.sequencer} starts at tick {at}, while the lab's "
                     f"mailbox port waits for the capture that ends at tick {end}: it is not through before tick {end + latency} "
                     f"(mailbox.feedback_latency_ns = {lab.mailbox.feedback_latency_ns if lab.mailbox else 0:g}); start it before or after, "
                     f"take the branch out of the shot, {SHORTEN}"

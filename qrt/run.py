@@ -18,6 +18,7 @@ from qrt.config import checked, lab_hash, load
 from qrt.config.controlled import with_controllers
 from qrt.events import RunEvent, silent
 from qrt.grids import Sweeps
+from qrt.latencies import lab_on, published
 from qrt.loop import NEVER, Stop
 from qrt.points import FILE, Swept, read_points
 from qrt.qasm import parse_program, read_program
@@ -71,6 +72,7 @@ def run(
     calibration: str | Calibration | None = None,
     pacing: str | None = None,
     period_ns: float | None = None,
+    on: str | None = None,
     controllers: Mapping[str, Controller] | None = None,
     runs: str | Path | None = None,
     publish: bool = True,
@@ -92,6 +94,7 @@ def run(
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
       pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
+      on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
       runs: folder for the record, instead of the lab's
       publish: whether results are streamed while they come
@@ -105,8 +108,8 @@ def run(
     lab = load(lab) if not isinstance(lab, Lab) else lab
     text, path = _read_program(program)
     session = Session(
-        lab=_with_options(lab, pacing, period_ns, controllers or {}),
-        lab_hash=lab_hash(lab),  # of the lab itself: pacing, period and controllers may change from run to run
+        lab=_with_options(lab if on is None else lab_on(lab, published(on)), pacing, period_ns, controllers or {}),
+        lab_hash=lab_hash(lab),  # of the lab itself: pacing, period, port and controllers may change from run to run
         bound_hash=bound_hash(lab),
         program=parse_program(text, path),
         text=text,

@@ -27,6 +27,7 @@ from qrt.grids import TABLE_MAX, Axis, Grid, Line
 from qrt.kernel import SLOT_DTYPE, Order, Rule, Sweep
 from qrt.qasm.expressions import Duration, Exact, Value, as_float
 from qrt.qasm.program import Program
+from qrt.timeline import POINTS_MAX
 from qrt.types import Parameter
 from qrt.units import AMPLITUDE_ONE, TURN, signed64
 
@@ -139,6 +140,41 @@ class Reach:
             return all(word % grid == 0 for word in one.listed)
         return one.start % grid == 0 and (one.stop - one.start) % (grid * max(one.length - 1, 1)) == 0
 
+    def points(self, slots: Sequence[int]) -> NDArray[np.int64] | None:
+        """Return the words of these slots at every point, each combination once, [points, slots]; None beyond POINTS_MAX.
+
+        An operand that batches set has every word within its bounds, whatever the others have.
+        """
+        return self._together(slots, ends=False)
+
+    def corners(self, slots: Sequence[int]) -> NDArray[np.int64] | None:
+        """Return those of the points at one of which any sum of count * word is largest, for each sum; None beyond POINTS_MAX.
+
+        Words on lines along one axis have their extremes at its ends.
+        """
+        return self._together(slots, ends=True)
+
+    def _together(self, slots: Sequence[int], *, ends: bool) -> NDArray[np.int64] | None:
+        """Return the product of what the slots on each axis have together: all of it, or where it is on a line the ends."""
+        groups: dict[object, list[int]] = {}  # by axis; an operand that batches set by itself
+        for column, slot in enumerate(slots):
+            one = self._found[slot]
+            groups.setdefault(("set", slot) if isinstance(one, Ruled) else one.axis, []).append(column)
+        listed: list[list[list[int]]] = []  # of each group for each slot its words
+        count = 1
+        for columns in groups.values():
+            found = [self._found[slots[column]] for column in columns]
+            straight = ends and not any(isinstance(one, Tabled) for one in found)
+            count *= 2 if straight else _count(found[0])
+            if count > POINTS_MAX:
+                return None
+            listed.append([list(_ends(one)) if straight else _all(one) for one in found])
+        places = np.indices([len(part[0]) for part in listed]).reshape(len(listed), count)
+        words = np.zeros((count, len(slots)), np.int64)
+        for columns, part, place in zip(groups.values(), listed, places, strict=True):
+            words[:, columns] = np.array(part, np.int64)[:, place].T
+        return np.unique(words, axis=0) if slots else words
+
     # ---- One operand ---------------------------------------------------------------------------------------------------
 
     def _of(self, parameter: Parameter) -> Straight | Tabled | Ruled:
@@ -182,7 +218,7 @@ class Reach:
         near = round(value)
         if value != near and (isinstance(axis.points, Line) or abs(value - near) > FLOAT_ERROR * abs(value)):
             raise ProgramError(
-                f"{parameter.source.where}at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count}) this delay is "
+                f"{parameter.source.where}at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count}) this duration is "
                 f"{float(value):.12g} ticks; durations are whole ticks: choose first, last and number of points so, or give values(...)"
             )
         return near
@@ -232,12 +268,39 @@ class Reach:
         return Duration(Fraction(number)) if name in self._durations else Exact(Fraction(number))
 
 
+def _count(one: Straight | Tabled | Ruled) -> int:
+    """Return how many words an operand has."""
+    match one:
+        case Straight(length=length):
+            return length
+        case Tabled(listed=listed):
+            return len(listed)
+        case Ruled(low=low, high=high):
+            return high - low + 1
+
+
+def _all(one: Straight | Tabled | Ruled) -> list[int]:
+    """Return them."""
+    return list(range(one.low, one.high + 1)) if isinstance(one, Ruled) else one.all()
+
+
+def _ends(one: Straight | Tabled | Ruled) -> tuple[int, int]:
+    """Return the first and the last of them."""
+    match one:
+        case Straight(start=start, stop=stop):
+            return start, stop
+        case Tabled(listed=listed):
+            return listed[0], listed[-1]
+        case Ruled(low=low, high=high):
+            return low, high
+
+
 def _beyond(unit: str, word: int) -> str:
     match unit:
         case "amplitude":
             return f"the pulse has {word / AMPLITUDE_ONE:.4g} of full scale; possible is -1 to 1: smaller angles, or two turns"
         case "ticks":
-            return f"the delay is {word} ticks; possible is 0 to {RANGES['ticks'][1]}"
+            return f"the duration is {word} ticks; possible is 0 to {RANGES['ticks'][1]}"
     return f"the {unit} is out of range"
 
 

@@ -286,6 +286,19 @@ class If(msgspec.Struct, frozen=True):
     sequencers: tuple[str, ...] = ()
 
 
+class Box(msgspec.Struct, frozen=True):
+    """Operations that begin together, and have `ticks` until all of them must have ended; what follows starts then, not earlier.
+
+    Where one box of a program acts on several sequencers, each has a Box of its own in its block, and `sequencers` names all of them.
+    None named: the box is this sequencer's alone.
+    """
+
+    ticks: int | Parameter
+    ops: tuple[Op, ...]
+    source: Source = NOWHERE
+    sequencers: tuple[str, ...] = ()
+
+
 class WriteBit(msgspec.Struct, frozen=True):
     """Set a bit to a constant."""
 
@@ -294,7 +307,7 @@ class WriteBit(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | WriteBit
+Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit
 
 
 class Weights(msgspec.Struct, frozen=True):

@@ -12,10 +12,10 @@ import qrt.errors
 from qrt import documents
 from qrt.__main__ import Commands, as_json, cli
 from qrt.commands import demo, watch
+from qrt.commands.check import SLACK_COLUMNS
 from qrt.commands.interrupt import SIGNALS, Interrupt
 from qrt.commands.screen import Screen, columns, estimate_rows, misses_line, printable
 from qrt.stream import Seen
-from qrt.timeline import COLUMNS
 from qrt.types import Estimate, StdErr
 from qrt.wire import Header, Message
 
@@ -208,7 +208,7 @@ def test_the_demo_finds_its_files_from_any_folder(tmp_path, monkeypatch, project
 def test_check_prints_every_event_with_its_line(project):
     arguments = ("check", str(project / demo.PROGRAM), "--lab", str(project / demo.LAB))
     lines = call(*arguments).stdout.splitlines()
-    assert lines[0].split() == list(COLUMNS)
+    assert lines[0].split() == list(SLACK_COLUMNS)
     assert any("if (before) x q;" in line and " 200 " in line for line in lines)
     found = json.loads(call(*arguments, "--json").stdout)
     assert found["shot_ticks"] <= found["period_ticks"] == 7000

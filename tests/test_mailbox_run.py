@@ -53,14 +53,21 @@ d = measure q[1];
 def play(demo_lab, demo_calibration, tmp_path):
     """Play on the demo lab with the mailbox's latency, directly (None) or through a mailbox."""
 
-    def run_on(program, mailbox, shots=20, period_ns=None, stop=None, timeout_s=2.0, **faults):
+    def run_on(program, mailbox, shots=20, period_ns=None, stop=None, timeout_s=2.0, sweep=None, **faults):
         parameters = msgspec.to_builtins(demo_lab.twin.parameters) | {"faults": faults}
         parameters["port"]["feedback_latency_ns"] = LATENCY_NS
         twin = msgspec.structs.replace(demo_lab.twin, parameters=parameters)
         slow = {name: msgspec.structs.replace(one, timeout_s=timeout_s) for name, one in demo_lab.instruments.items()}
         lab = msgspec.structs.replace(demo_lab, twin=twin, mailbox=mailbox, instruments=slow)
         calibration = msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(lab))
-        given = {"calibration": calibration, "runs": tmp_path, "seed": 3, "publish": False, "period_ns": period_ns}
+        given = {
+            "calibration": calibration,
+            "runs": tmp_path,
+            "seed": 3,
+            "publish": False,
+            "period_ns": period_ns,
+            "sweep": sweep,
+        }
         if stop is not None:
             given["stop"] = stop
         return run(program, lab=lab, shots=shots, **given)
@@ -194,6 +201,17 @@ def test_a_play_while_the_mailbox_waits_for_samples_is_refused(play):
         match=r"play .* on q1 starts at tick 2000, while the lab's mailbox port waits for the capture that ends at",
     ):
         play(program, box(), period_ns=PERIOD_NS)
+
+
+def test_a_play_that_a_sweep_moves_there_is_refused(play):
+    program = (
+        FEEDBACK.replace("qubit q;", "qubit[2] q;")
+        .replace("q;", "q[0];")
+        .replace("qubit[2] q[0];", "input duration t;\nqubit[2] q;")
+    )
+    program += "delay[t] q[1];\nx q[1];\n"
+    with pytest.raises(ProgramError, match=r"play .* on q1 starts at tick 0..2000, while the lab's mailbox port waits"):
+        play(program, box(), period_ns=PERIOD_NS, sweep={"t": "linspace(0, 2us, 2)"})
 
 
 def test_more_shots_than_the_digitizers_memory_holds_are_refused(play):

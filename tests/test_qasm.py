@@ -220,7 +220,7 @@ def test_arithmetic_agrees_with_python(text: str) -> None:
         ("gate g a { x a; }", 1, "a gate definition is not supported"),
         ("def f() { }", 1, "def is not supported"),
         ("let a = q[0];", 1, "let is not supported"),
-        ("box { x q[0]; }", 1, "box is not supported"),
+        ("box { x q[0]; }", 1, "a box without a duration is not supported"),
         ("end;", 1, "end is not supported"),
         ("gphase(1);", 1, "gphase is not supported"),
         ("cal { x; }", 1, "cal is not supported"),

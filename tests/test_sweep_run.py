@@ -233,7 +233,7 @@ def test_what_a_run_does_not_keep_is_refused():
         ),
         (
             ["--sweep", "t=linspace(0, 10ns, 4)", "--input", "theta=1"],
-            ":14:1: at t = 3.33333333333e-09 (point 1 of 4) this delay is",
+            ":14:1: at t = 3.33333333333e-09 (point 1 of 4) this duration is",
         ),
         (["--sweep", "t=linspace(0, 1ms, 5)", "--input", "theta=1"], "more than its period of 7000"),
     ],

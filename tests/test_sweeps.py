@@ -93,7 +93,7 @@ def test_an_array_of_floats_means_the_ticks_that_it_was_made_from():
         reach = Reach(program, found)
         bound = bind([operand("ticks", "t", 10**9, duration=True)], reach)
         assert sweep_slots(bound.sweep, np.arange(found.points))[:, 0].tolist() == np.rint(array * 1e9).tolist()
-    with pytest.raises(ProgramError, match=r"at t = 1.0000001e-07 \(point 1 of 2\) this delay is 100.00001 ticks"):
+    with pytest.raises(ProgramError, match=r"at t = 1.0000001e-07 \(point 1 of 2\) this duration is 100.00001 ticks"):
         Reach(program, grid_of({"t": [0, 100.00001e-9]}, program, {}, "shot", 1)).slot(
             operand("ticks", "t", 10**9, duration=True)
         )
@@ -243,7 +243,11 @@ def test_sweeps_and_controlled_inputs_share_a_list_of_slots():
             {"t": (None, None)},
             "t is a duration that a controller sets: give the controller a minimum and a maximum",
         ),
-        ("delay[t] q;", {"t": (-1e-6, 1e-6)}, "at the bounds of t, which a controller sets, the delay is -1000 ticks"),
+        (
+            "delay[t] q;",
+            {"t": (-1e-6, 1e-6)},
+            "at the bounds of t, which a controller sets, the duration is -1000 ticks",
+        ),
         ("delay[t] q;", {"t": (0.0, 1e-3)}, "the shot takes 1000000 ticks, 993000 more than its period"),
     ],
 )

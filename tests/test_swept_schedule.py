@@ -27,11 +27,13 @@ from qrt.qasm import parse_program
 from qrt.qasm.expressions import Literal, Name
 from qrt.qasm.formula import Formula
 from qrt.sweeps import Reach, bind
-from qrt.timeline import format_timeline, schedule
+from qrt.timeline import POINTS_MAX, event_slacks, format_timeline, schedule, survey
+from qrt.timeline.ticks import Ticks
 from qrt.types import Frame, Parameter, PortLimits, Pulses, SetFrequency, Source, Wait
 
 LAB = config.load(Path(__file__).with_name("lab.toml"))
 LAB = msgspec.structs.replace(LAB, timing=msgspec.structs.replace(LAB.timing, shot_period_ns=1e6))
+SHORT = msgspec.structs.replace(LAB, timing=msgspec.structs.replace(LAB.timing, shot_period_ns=3e3))
 LIMITS = PortLimits(
     feedback_latency_ticks=300,
     granularity_ticks=1,
@@ -86,11 +88,16 @@ def swept(body, sweeps=tuple(SWEEPS), limits=LIMITS, lab=LAB):
     return sequence, schedule(pulses, limits, reach), grid, bind(sequence.parameters, reach)
 
 
-def constant(body, values, limits=LIMITS, lab=LAB):
+def filled(body, values):
+    """The program with values as constants."""
     text = HEAD.replace("input float a; input angle p; input duration t; input duration u; input int n; ", "")
     for name, written in values.items():
         body = body.replace(f"<{name}>", written)
-    pulses = lower(parse_program(f"{text}{body}", "p.qasm"), lab, None, {})
+    return parse_program(f"{text}{body}", "p.qasm")
+
+
+def constant(body, values, limits=LIMITS, lab=LAB):
+    pulses = lower(filled(body, values), lab, None, {})
     return compile_pulses(pulses, lab, limits), schedule(pulses, limits)
 
 
@@ -182,7 +189,23 @@ def branches(inner):
 
 BOTH = DELAYS.map(lambda delay: f"if (c[0]) {{\n{delay}\nx q[0];\n}} else {{\n{delay}\n}}")
 BRANCHES = st.one_of(branches(st.recursive(STEADY, branches, max_leaves=4)), BOTH, branches(st.one_of(STEADY, DELAYS)))
-PROGRAMS = st.lists(st.one_of(STEADY, DELAYS, DELAYS, BRANCHES), min_size=2, max_size=8).map("\n".join)
+INSIDE = st.one_of(STEADY, DELAYS, BOTH, branches(STEADY))
+
+
+def boxes(durations):
+    inside = st.lists(INSIDE, min_size=1, max_size=2).map("\n".join)
+    return st.tuples(st.sampled_from(durations), inside).map(lambda p: f"box[{p[0]}] {{\n{p[1]}\n}}")
+
+
+ROOMY = boxes(["9us", "9us + <t>", "10us - <u>"])
+PROGRAMS = st.lists(st.one_of(STEADY, DELAYS, DELAYS, BRANCHES, ROOMY), min_size=2, max_size=8).map("\n".join)
+TIGHT = boxes(["1.6us", "<t>", "2us - <t>", "<u> + 300ns", "40ns"])
+BOXED = st.lists(st.one_of(STEADY, DELAYS, BOTH, TIGHT, TIGHT), min_size=2, max_size=6).map("\n".join)
+REFUSALS = (
+    "on a duration that varies",
+    "on which side an earlier branch",
+    "by the longest of several varied durations",
+)
 COUNTS = {"accepted": 0, "refused": 0}
 
 
@@ -197,8 +220,7 @@ def test_at_every_point_the_kernel_does_what_the_program_of_that_point_does(port
     try:
         sequence, timeline, grid, bound = swept(plain)
     except ProgramError as error:
-        allowed = ("by a duration that varies", "on which side an earlier branch")
-        assert any(words in str(error) for words in allowed), error  # noqa: PT017 - a random program may not be provable
+        assert any(words in str(error) for words in REFUSALS), error  # noqa: PT017 - a random program may not be provable
         COUNTS["refused"] += 1
         return
     COUNTS["accepted"] += 1
@@ -217,6 +239,47 @@ def test_at_every_point_the_kernel_does_what_the_program_of_that_point_does(port
         for key, event in places(moved(static)):
             assert ranges[key].tick <= event.tick <= ranges[key].tick + ranges[key].later_ticks
         assert static.shot_ticks <= timeline.shot_ticks
+
+
+def surveyed(pulses, limits, reach=None):
+    """The timeline; each event with its slack, and what is late with the most ticks, by where it stands."""
+    timeline = survey(pulses, limits, reach)
+    slacks = dict(zip(timeline.events, event_slacks(timeline), strict=True))
+    firm = [event for event in timeline.events if event.kind in {"play", "capture", "wait", "if"}]
+    found = {key: slacks[event].ticks for key, event in places(firm)}
+    late = {}
+    for one in timeline.late:
+        key = (one.source.line, one.sequencer, one.kind, one.condition, one.due)
+        late[key] = max(one.ticks, late.get(key, 0))
+    return timeline, found, late
+
+
+@settings(max_examples=25)
+@given(BOXED)
+def test_slack_and_lateness_are_those_of_the_worst_point(body):
+    program = parse_program(HEAD + body.replace("<", "").replace(">", ""), "p.qasm")
+    sweeps = ["t=linspace(0, 400ns, 3)", "u=values(0, 80ns, 1.2us)"]
+    grid = grid_of(sweeps, program, {}, "shot", 1)
+    reach = Reach(program, grid)
+    inputs = {"a": 0.25, "p": 0.5, "n": 3.0}
+    try:
+        timeline, slacks, late = surveyed(lower(program, SHORT, None, inputs, reach.varied), LIMITS, reach)
+    except ProgramError as error:
+        assert any(words in str(error) for words in REFUSALS), error  # noqa: PT017 - a random program may not be provable
+        return
+    worst, latest, length = dict.fromkeys(slacks, 1 << 60), {}, 0
+    for point in range(grid.points):
+        values = {**{name: f"{value:g}" for name, value in inputs.items()}, **written(grid, point)}
+        static, found, over = surveyed(lower(filled(body, values), SHORT, None, {}), LIMITS)
+        assert found.keys() == slacks.keys()
+        worst = {key: min(found[key], least) for key, least in worst.items()}
+        latest = {key: max(over.get(key, 0), latest.get(key, 0)) for key in over.keys() | latest.keys()}
+        length = max(length, static.shot_ticks)
+    assert timeline.shot_ticks == length
+    assert slacks == worst
+    assert {key: ticks for key, ticks in late.items() if key[2] != "pad"} == {
+        key: ticks for key, ticks in latest.items() if key[2] != "pad"
+    }
 
 
 def test_most_random_programs_were_provable():
@@ -268,11 +331,11 @@ def test_a_frequency_may_vary(port):
 
 
 REFUSED = [
-    ("c[0] = measure q[0]; if (c[0]) delay[t] q[0];", SWEEPS, "p.qasm:2:22: one side of this branch is longer"),
+    ("c[0] = measure q[0]; if (c[0]) delay[t] q[0]; else x q[0];", SWEEPS, "p.qasm:2:22: which side of this branch is longer"),
     ("delay[t] q[0]; rx(a*7) q[0];", SWEEPS, "p.qasm:2:16: at a = -1 (point 0 of 3) the pulse has -1.114 of full scale"),
-    ("delay[t] q[0];", ["t=linspace(0, 10ns, 4)"], "p.qasm:2:1: at t = 3.33333333333e-09 (point 1 of 4) this delay is 3.33333333333 ticks"),
-    ("delay[t] q[0];", ["t=linspace(0.5ns, 1.5ns, 2)"], "(point 0 of 2) this delay is 0.5 ticks; durations are whole ticks"),
-    ("delay[200ns - t] q[0];", ["t=linspace(0, 400ns, 3)"], "at t = 4e-07 (point 2 of 3) the delay is -200 ticks"),
+    ("delay[t] q[0];", ["t=linspace(0, 10ns, 4)"], "p.qasm:2:1: at t = 3.33333333333e-09 (point 1 of 4) this duration is 3.33333333333"),
+    ("delay[t] q[0];", ["t=linspace(0.5ns, 1.5ns, 2)"], "(point 0 of 2) this duration is 0.5 ticks; durations are whole ticks"),
+    ("delay[200ns - t] q[0];", ["t=linspace(0, 400ns, 3)"], "at t = 4e-07 (point 2 of 3) the duration is -200 ticks"),
     ("delay[t] q[0]; delay[t] q[0];", ["t=linspace(0, 600us, 3)"], "the shot takes 1200000 ticks, 200000 more than its period"),
     ("rz(a + p) q[0];", SWEEPS, "p.qasm:2:1: one operand depends on a and p together"),
     ("rz(1/a) q[0];", SWEEPS, "p.qasm:2:1: division by zero at a = 0 (point 1)"),
@@ -286,6 +349,64 @@ def test_what_cannot_vary_is_told_with_its_place(body, sweeps, wanted):
     with pytest.raises(ProgramError) as caught:
         swept(body, [one for one in sweeps if re.search(rf"\b{one[0]}\b", body)])
     assert wanted in str(caught.value)
+
+
+def test_a_box_that_moves_is_padded_by_a_varied_wait(port):
+    body = """delay[<u>] q[0];
+    box[2us - <t>] { delay[<t>] q[0]; delay[<t>] q[0]; x q[0]; delay[<u>] q[0]; }
+    x q[0];"""
+    sequence, timeline, grid, bound = swept(
+        body.replace("<", "").replace(">", ""), ["t=linspace(0, 200ns, 3)", "u=values(0, 80ns, 1.2us)"]
+    )
+    (pad,) = [event for event in timeline.events if event.kind == "pad"]
+    assert (pad.duration_ticks, pad.longer_ticks) == (2000 - 200 - 400 - 60 - 1200, 1200 + 600)
+    for point in range(grid.points):
+        reference, _ = constant(body, written(grid, point))
+        assert log_of(port, sequence, [0], bound.sweep, point) == log_of(port, reference, [0])
+    with pytest.raises(
+        ProgramError,
+        match=r"p.qasm:3:\d+: wait  on q0 ends up to 40 ticks after the end of the box of line 3, which has 1500 to",
+    ):
+        swept(
+            body.replace("2us", "1.7us").replace("<", "").replace(">", ""),
+            ["t=linspace(0, 200ns, 3)", "u=values(0, 80ns, 1.08us)"],
+        )
+
+
+def test_beyond_the_points_that_can_be_seen_slack_is_the_periods_or_not_known():
+    def slacks(body, sweeps):
+        program = parse_program(HEAD + body, "p.qasm")
+        reach = Reach(program, grid_of(sweeps, program, {}, "shot", 1))
+        others = {one.name: 0.0 for one in program.inputs if one.name not in reach.varied}
+        timeline = survey(lower(program, LAB, None, others, reach.varied), LIMITS, reach)
+        return [
+            (one.kind, slack.ticks, slack.due)
+            for one, slack in zip(timeline.events, event_slacks(timeline), strict=True)
+        ]
+
+    wide = [f"t=linspace(0, {POINTS_MAX}ns, {POINTS_MAX + 1})", "u=values(0, 80ns, 20ns)"]
+    plain = "delay[t] q[0]; delay[u] q[1]; barrier q; delay[t] q[0]; sx q[0];"
+    # q0 goes by its own delay or by q1's to the barrier, then by t and the pulse to the end; q1 is told last.
+    own, other = 10**6 - 2 * POINTS_MAX - 30, 10**6 - POINTS_MAX - 80 - 30
+    assert [one[1] for one in slacks(plain, wide) if one[0] == "wait"] == [own, own, other]
+    assert {one[2] for one in slacks(plain, wide)} == {"the period"}
+    boxed = "delay[t] q[0]; box[50ns] { sx q[0]; }"
+    assert {one[1:] for one in slacks(boxed, wide[:1])} == {
+        (None, f"not known: varied durations come together in more than {POINTS_MAX} ways")
+    }
+    assert [one[1] for one in slacks(boxed, [f"t=linspace(0, {POINTS_MAX - 1}ns, {POINTS_MAX})"])] == [
+        10**6 - POINTS_MAX + 1 - 50
+    ] * 2 + [20, 20]
+
+
+def test_the_largest_lead_over_a_meeting_is_that_of_a_point():
+    program = parse_program("input duration t; qubit q; delay[t] q; delay[400ns - t] q;", "p")
+    reach = Reach(program, grid_of(["t=linspace(0, 400ns, 5)"], program, {}, "shot", 1))
+    waits = [op.ticks for op in lower(program, LAB, None, {}, reach.varied).blocks["q0"]]
+    ticks = Ticks(reach)
+    meeting = ticks.largest(*(ticks.after(0, wait) for wait in waits))
+    assert ticks.ahead(300, meeting)[1] == 300  # over either wait
+    assert ticks.most_ahead(300, meeting) == 100  # over both, at t = 200 ns
 
 
 def test_a_branch_whose_tick_depends_on_a_path_and_a_sweep_is_refused():

@@ -1,53 +1,121 @@
-"""`qrt check`: the timeline of one shot, from nominal durations, with nothing opened.
+"""`qrt check`: the timeline of one shot, from nominal durations, with nothing opened; what is late in it, and the slack of all of it.
 
-Ticks and slack come from the same walk that a run's sequence is compiled from; pulse amplitudes are nominal, since no calibration is
-taken. A program that could not run is refused here with the message that a run would give.
+Ticks come from the same walk that a run's sequence is compiled from; pulse amplitudes are nominal, since no calibration is taken. With
+`--on` the twin's port is that of a published controller; `--on all` asks of each of them whether the program would make it. Something
+late, of a sweep at any of its points, ends with the exit status of a refused program. What else could not run is refused with the
+message that a run would give.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from qrt import config
 from qrt.commands.screen import Screen
+from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
+from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
 from qrt.loop import limits_of
 from qrt.pulses import lower
-from qrt.qasm import parse_program, read_program
+from qrt.qasm import Program, parse_program, read_program
 from qrt.sweeps import Reach
-from qrt.timeline import COLUMNS, Timeline, format_timeline, schedule
+from qrt.timeline import COLUMNS, Timeline, event_slacks, format_timeline, outcome_slacks, survey
 from qrt.types import Lab
+
+LATE_STATUS: Final = ProgramError.exit_code
+ALL: Final = "all"
+SLACK_COLUMNS: Final = (*COLUMNS[:2], "slack", "due", *COLUMNS[2:])
+
+
+class Asked(NamedTuple):
+    """What is judged: a program with the values of its inputs, and what it sweeps."""
+
+    program: Program
+    inputs: Mapping[str, float]
+    sweeps: Sweeps
+
+    def timeline(self, lab: Lab) -> Timeline:
+        """Return the timeline of a shot on a lab, with nominal pulses."""
+        grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1) if self.sweeps else None
+        reach = None if grid is None else Reach(self.program, grid)
+        pulses = lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied)
+        return survey(pulses, limits_of(lab), reach)
 
 
 def check(
-    program_path: str, lab_path: str, inputs: Mapping[str, float], *, silent: bool, sweeps: Sweeps = ()
+    program_path: str,
+    lab_path: str,
+    inputs: Mapping[str, float],
+    *,
+    on: str | None = None,
+    silent: bool,
+    sweeps: Sweeps = (),
 ) -> dict[str, Any]:
-    """Write the timeline and return it: events in the order of their ticks, the shot's length and its period, in ticks."""
+    """Write the timeline and return it: events in the order of their ticks, what is late, the shot's length and its period, in ticks."""
     lab = config.load(Path(lab_path))
-    timeline = timeline_of(program_path, lab, inputs, sweeps)
+    asked = Asked(parse_program(read_program(program_path), program_path), inputs, sweeps)
     screen = Screen(silent=silent)
-    rows = [tuple(without_comment(cell) for cell in row) for row in format_timeline(timeline)]
-    screen.table(COLUMNS, rows)
+    if on is not None:
+        check_simulated(lab)
+    if on == ALL:
+        return _on_all(asked, lab, screen)
+    if on is not None:
+        controller = published(on)
+        lab = lab_on(lab, controller)
+        screen.line(f"   on {controller.title}: {_span(controller)}")
+    timeline = asked.timeline(lab)
+    return _told(timeline, lab.timing.tick_ps, screen)
+
+
+def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
+    """Write one timeline and return it."""
+    slacks = event_slacks(timeline)
+    rows = []
+    for row, slack in zip(format_timeline(timeline), slacks, strict=True):
+        words = ("" if slack.ticks is None else str(slack.ticks), slack.due)
+        rows.append(tuple(without_comment(cell) for cell in (*row[:2], *words, *row[2:])))
+    screen.table(SLACK_COLUMNS, rows)
     screen.line()
-    tick_ns = lab.timing.tick_ps / 1000
     spare = timeline.period_ticks - timeline.shot_ticks
     screen.line(
-        f"   shot {timeline.shot_ticks} ticks of {tick_ns:g} ns, period {timeline.period_ticks}, {spare} to spare; "
-        f"slack: how much later an outcome could have come without moving its branch"
+        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}, {spare} to spare; "
+        "slack: how much later it could begin before something is late for what `due` names; early: how long before a branch its "
+        "outcome is ready"
     )
+    if timeline.late:
+        screen.line()
+        screen.line(f"   LATE: {len(timeline.late)} events")
+        columns = ("line", "late by", "ends at", "sequencer", "event", "operands", "condition", "late for", "source")
+        screen.table(columns, [tuple(map(str, row)) for row in _late_rows(timeline)])
     return {
-        "tick_ps": lab.timing.tick_ps,
+        "tick_ps": tick_ps,
         "shot_ticks": timeline.shot_ticks,
         "period_ticks": timeline.period_ticks,
+        "late": [
+            {
+                "line": late.source.line,
+                "late_ticks": late.ticks,
+                "tick": late.at_tick,
+                "sequencer": late.sequencer,
+                "event": late.kind,
+                "operands": late.operands,
+                "condition": late.condition,
+                "due": late.due,
+                "source": late.source.text,
+            }
+            for late in timeline.late
+        ],
         "events": [
             {
                 "tick": event.tick,
                 "duration_ticks": event.duration_ticks,
+                "slack_ticks": slack.ticks,
+                "due": slack.due,
+                "early_ticks": event.slack_ticks,
                 "later_ticks": event.later_ticks,
                 "longer_ticks": event.longer_ticks,
-                "slack_ticks": event.slack_ticks,
                 "sequencer": event.sequencer,
                 "event": event.kind,
                 "operands": event.operands,
@@ -55,17 +123,84 @@ def check(
                 "line": event.source.line,
                 "source": event.source.text,
             }
-            for event in timeline.events
+            for event, slack in zip(timeline.events, slacks, strict=True)
         ],
     }
 
 
-def timeline_of(program_path: str, lab: Lab, inputs: Mapping[str, float], sweeps: Sweeps = ()) -> Timeline:
-    """Return the timeline of a program's shot on a lab, with nominal pulses."""
-    program = parse_program(read_program(program_path), program_path)
-    reach = Reach(program, grid_of(sweeps, program, inputs, "point", 1)) if sweeps else None
-    pulses = lower(program, lab, None, inputs, reach.varied if reach else ())
-    return schedule(pulses, limits_of(lab), reach)
+def _late_rows(timeline: Timeline) -> list[tuple[object, ...]]:
+    return [
+        (
+            late.source.line or "",
+            late.ticks,
+            late.at_tick,
+            late.sequencer,
+            late.kind,
+            late.operands,
+            late.condition,
+            late.due,
+            without_comment(late.source.text),
+        )
+        for late in timeline.late
+    ]
+
+
+def _on_all(asked: Asked, lab: Lab, screen: Screen) -> dict[str, Any]:
+    """Write for each published controller whether the program would make it, and return that."""
+    asked.timeline(lab)  # what is wrong with it on any controller is said once
+    found = [_judged(asked, lab, controller) for controller in PUBLISHED]
+    rows = [
+        (
+            str(one["controller"]),
+            f"{one['latency_ns']:g} ns",
+            "yes" if one["makes_it"] else "no",
+            "" if one["slack_ticks"] is None else str(one["slack_ticks"]),
+            str(one["first_late"]),
+        )
+        for one in found
+    ]
+    screen.table(("controller", "latency", "makes it", "slack", "first late event, or what does not fit"), rows)
+    screen.line()
+    screen.line(
+        f"   slack: how many ticks of {lab.timing.tick_ps / 1000:g} ns later the outcome of the tightest branch could be ready; "
+        "--on NAME for one of them in full"
+    )
+    return {"tick_ps": lab.timing.tick_ps, "controllers": found, "late": []}
+
+
+def _judged(asked: Asked, lab: Lab, controller: Published) -> dict[str, Any]:
+    """Return whether the program would make it on a controller, with the slack of its tightest branch and the first late event."""
+    told = {
+        "controller": controller.name,
+        "title": controller.title,
+        "latency_ns": controller.latency_ns,
+        "granularity_ns": controller.granularity_ns,
+        "span": controller.span,
+        "source": controller.source,
+        "url": controller.url,
+    }
+    try:
+        timeline = asked.timeline(lab_on(lab, controller))
+    except (ConfigError, ProgramError) as error:
+        lines = str(error).splitlines()
+        first = (
+            lines[1] if isinstance(error, ConfigError) and len(lines) > 1 else lines[0]
+        )  # after how many problems there are
+        return {**told, "makes_it": False, "slack_ticks": None, "late_count": 0, "first_late": first.strip()}
+    slacks = [slack.ticks for slack in outcome_slacks(timeline) if slack.ticks is not None]
+    first = f"{timeline.late[0].source.where}{timeline.late[0].message}" if timeline.late else ""
+    tightest = min(slacks, default=None)
+    return {
+        **told,
+        "makes_it": not timeline.late,
+        "slack_ticks": tightest,
+        "late_count": len(timeline.late),
+        "first_late": first,
+    }
+
+
+def _span(controller: Published) -> str:
+    return f"{controller.latency_ns:g} ns {controller.span} ({controller.source}, {controller.url})"
 
 
 def without_comment(text: str) -> str:

@@ -31,6 +31,7 @@ from qrt.commands.sheet import report_data
 from qrt.config.controlled import parse_controllers
 from qrt.errors import RunError
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.latencies import published
 from qrt.report import write
 from qrt.run import Result, run
 from qrt.types import Lab, Summary
@@ -48,6 +49,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     order: str = "point"
     pacing: str | None = None
     period_ns: float | None = None
+    on: str | None = None
     runs: str | None = None
     calibration: str | None = None
     controllers: tuple[str, ...] = ()  # as the command line writes them
@@ -57,6 +59,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summary:
     """Run what was asked for, write its page, and return its summary; `verified`: replay it first, RunError if it differs."""
     lab = config.load(request.lab)
+    if request.on is not None:
+        controller = published(request.on)
+        screen.line(
+            f"   port as {controller.title} states it: {controller.latency_ns:g} ns {controller.span} ({controller.source})"
+        )
     result = play(request, lab, Writer(screen, lab))
     screen.line(f"   {summary_line(result.summary)}")
     if missed := misses_line(result.summary.misses, request.pacing or lab.timing.pacing):
@@ -108,6 +115,7 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 controllers=parse_controllers(request.controllers),
                 pacing=request.pacing,
                 period_ns=request.period_ns,
+                on=request.on,
                 runs=Path(request.runs) if request.runs is not None else None,
                 publish=request.publish,
                 events=writer.write,

@@ -143,7 +143,11 @@ class GateSet:
 
     def delay(self, qubit: str, ticks: int | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Nothing, for so many ticks."""
-        return (Wait(ticks if isinstance(ticks, int) else Parameter("ticks", ticks, _text(ticks), source), source),)
+        return (Wait(ticks if isinstance(ticks, int) else self.ticks_varied(ticks, source), source),)
+
+    def ticks_varied(self, word: Formula, source: Source = NOWHERE) -> Parameter:
+        """Return a duration that varies between shots."""
+        return Parameter("ticks", word, _text(word), source)
 
     def measure(self, qubit: str, bit: int | None, source: Source = NOWHERE, raw: bool = False) -> tuple[Op, ...]:  # noqa: FBT001, FBT002
         """Capture and readout tone at one tick, then the wait for the photons to leave."""

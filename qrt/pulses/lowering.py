@@ -20,8 +20,9 @@ from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
 from qrt.qasm.expressions import Duration, Exact, Expression, Value, as_float, evaluate, fold, names
 from qrt.qasm.formula import Formula, turns
-from qrt.qasm.program import Barrier, Branch, Delay, Gate, Initial, Measurement, Program, Reset, Statement
+from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Initial, Measurement, Program, Reset, Statement
 from qrt.timeline.order import Order
+from qrt.types import Box as BoxOp
 from qrt.types import Calibration, If, Lab, Op, Pulses, Source, Sync, WriteBit
 
 PS_PER_S = 10**12
@@ -144,6 +145,8 @@ class _Lowering:
                     self._sync([self._names[qubit] for qubit in qubits], blocks, source)
                 case Branch():
                     self._branch(one, blocks)
+                case Box():
+                    self._box(one, blocks)
                 case Initial():
                     pass  # written by `initials`
 
@@ -200,13 +203,13 @@ class _Lowering:
 
     def _delay(self, one: Delay, blocks: Blocks) -> None:
         """Wait; several qubits begin together, as the language says."""
-        ticks = self._ticks(one.duration, one.source)
+        ticks = self._ticks(one.duration, one.source, "a delay")
         names = [self._names[qubit] for qubit in one.qubits]
         self._sync(names, blocks, one.source)
         for name in names:
             blocks[name].extend(self._gates.delay(name, ticks, one.source))
 
-    def _ticks(self, expression: Expression, source: Source) -> int | Formula:
+    def _ticks(self, expression: Expression, source: Source, what: str) -> int | Formula:
         """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
         timing = self._lab.timing
         if self._is_varied(expression):
@@ -218,11 +221,11 @@ class _Lowering:
         ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
         tick_ns = timing.tick_ps / 1000
         if ticks < 0:
-            raise ProgramError(f"{source.where}a delay of {float(ticks) * tick_ns:g} ns is negative")
+            raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
         if ticks.denominator != 1:
             below = math.floor(ticks)
             raise ProgramError(
-                f"{source.where}a delay of {float(ticks) * tick_ns:.12g} ns is no whole number of ticks of {tick_ns:g} ns; nearest: "
+                f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns is no whole number of ticks of {tick_ns:g} ns; nearest: "
                 f"{below * tick_ns:.12g} ns and {(below + 1) * tick_ns:.12g} ns"
             )
         return int(ticks)
@@ -239,18 +242,8 @@ class _Lowering:
 
     def _branch(self, one: Branch, blocks: Blocks) -> None:
         """Write a branch into the block of each qubit that acts in it."""
-        inside = [*_walk(one.then), *_walk(one.otherwise)]
-        acting = {self._names[qubit] for statement in inside for qubit in _qubits(statement)}
-        group = [name for name in self._names if name in acting]
-        accesses = [(bit, False) for bit in one.bits]
-        accesses += [(bit, False) for statement in inside if isinstance(statement, Branch) for bit in statement.bits]
-        accesses += [(s.bit, True) for s in inside if isinstance(s, Measurement) and s.bit is not None]
-        meeting: set[str] = set()
-        for name in group:
-            for bit, write in accesses:
-                others = self._order.conflicts(name, bit, write=write)
-                meeting |= others | ({name} if others else set())
-        self._sync(meeting, blocks, one.source)
+        group = self._acting([*one.then, *one.otherwise])
+        self._sync(self._unordered(group, [one]), blocks, one.source)
         for name in group:
             for bit in one.bits:
                 self._order.access(name, bit, write=False)
@@ -269,6 +262,36 @@ class _Lowering:
                 If(one.bits, one.value, then, otherwise, pad=True, source=one.source, sequencers=together)
             )
 
+    def _box(self, one: Box, blocks: Blocks) -> None:
+        """Write a box into the block of each qubit that acts in it, after everybody who used its bits before."""
+        found = self._ticks(one.duration, one.source, "a box")
+        ticks = found if isinstance(found, int) else self._gates.ticks_varied(found, one.source)
+        group = self._acting(one.inside)
+        self._sync(self._unordered(group, one.inside), blocks, one.source)
+        self._order.sync(group)
+        inside: dict[str, list[Op]] = {name: [] for name in group}
+        self.statements(one.inside, inside)
+        together = tuple(group) if len(group) > 1 else ()
+        for name in group:
+            blocks[name].append(BoxOp(ticks, tuple(inside[name]), one.source, together))
+
+    def _acting(self, statements: Iterable[Statement]) -> list[str]:
+        """Return the sequencers whose qubits act in statements, in order."""
+        acting = {self._names[qubit] for one in _walk(statements) for qubit in _qubits(one)}
+        return [name for name in self._names if name in acting]
+
+    def _unordered(self, group: Iterable[str], statements: Iterable[Statement]) -> set[str]:
+        """Return who must meet before a group may use the bits of these statements in any order of its own."""
+        inside = list(_walk(statements))
+        accesses = [(bit, False) for one in inside if isinstance(one, Branch) for bit in one.bits]
+        accesses += [(one.bit, True) for one in inside if isinstance(one, Measurement) and one.bit is not None]
+        meeting: set[str] = set()
+        for name in group:
+            for bit, write in accesses:
+                others = self._order.conflicts(name, bit, write=write)
+                meeting |= others | ({name} if others else set())
+        return meeting
+
 
 def _walk(statements: Iterable[Statement]) -> Iterator[Statement]:
     """Yield statements and those inside them."""
@@ -277,6 +300,8 @@ def _walk(statements: Iterable[Statement]) -> Iterator[Statement]:
         if isinstance(one, Branch):
             yield from _walk(one.then)
             yield from _walk(one.otherwise)
+        elif isinstance(one, Box):
+            yield from _walk(one.inside)
 
 
 def _qubits(one: Statement) -> tuple[int, ...]:

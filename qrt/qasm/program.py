@@ -78,7 +78,15 @@ class Branch(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-Statement = Gate | Measurement | Reset | Delay | Barrier | Initial | Branch
+class Box(msgspec.Struct, frozen=True):
+    """Statements whose qubits begin together and have a duration for all of it; what follows starts exactly so much later."""
+
+    duration: Expression
+    inside: tuple[Statement, ...]
+    source: Source = NOWHERE
+
+
+Statement = Gate | Measurement | Reset | Delay | Barrier | Initial | Branch | Box
 
 
 class Program(msgspec.Struct, frozen=True):

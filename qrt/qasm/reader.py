@@ -32,7 +32,7 @@ from qrt.qasm.expressions import (
     names,
 )
 from qrt.qasm.grammar import syntax_tree
-from qrt.qasm.program import Barrier, Branch, Delay, Gate, Initial, Input, Measurement, Program, Reset, Statement
+from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Initial, Input, Measurement, Program, Reset, Statement
 from qrt.types import Source
 
 GATES = {"x": 0, "sx": 0, "rx": 1, "ry": 1, "rz": 1, "h": 0, "id": 0}  # name -> how many angles
@@ -43,7 +43,10 @@ INPUT_KINDS = {
     ast.AngleType: "angle",
     ast.DurationType: "duration",
 }
-SUPPORTED = f"qubit, bit, input {'|'.join(INPUT_KINDS.values())}, the gates {' '.join(GATES)}, measure, reset, delay, barrier, if on bits"
+SUPPORTED = (
+    f"qubit, bit, input {'|'.join(INPUT_KINDS.values())}, the gates {' '.join(GATES)}, measure, reset, delay, barrier, box[duration], "
+    "if on bits"
+)
 CONSTANTS = {"pi": Exact(Fraction(0), Fraction(1)), "tau": Exact(Fraction(0), Fraction(2))}
 CONSTANTS |= {"\N{GREEK SMALL LETTER PI}": CONSTANTS["pi"], "\N{GREEK SMALL LETTER TAU}": CONSTANTS["tau"]}
 SECONDS = {"ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "ms": Fraction(1, 1000), "s": Fraction(1)}
@@ -53,7 +56,6 @@ QUBITS_MAX = 64  # far beyond any lab; stops `qubit[1000000000] q;`
 CONSTRUCTS: dict[type, str] = {
     ast.AliasStatement: "let",
     ast.Annotation: "annotation",
-    ast.Box: "box",
     ast.BreakStatement: "break",
     ast.CalibrationDefinition: "defcal",
     ast.CalibrationGrammarDeclaration: "defcalgrammar",
@@ -201,9 +203,11 @@ class Reader:
         raise self.refuse(node, f"bits begin with a constant; allowed: {allowed}, or a measurement")
 
     def _free(self, node: ast.Statement, name: str) -> None:
-        """Refuse a name that is taken, and declarations inside a branch."""
+        """Refuse a name that is taken, and declarations inside a branch or a box."""
         if self._depth:
-            raise self.refuse(node, f"{name!r} is declared inside a branch; declare it at the top of the program")
+            raise self.refuse(
+                node, f"{name!r} is declared inside a branch or a box; declare it at the top of the program"
+            )
         if name in self._qubits or name in self._bits or name in self.inputs or name in CONSTANTS:
             raise self.refuse(node, f"{name!r} is declared already")
 
@@ -271,6 +275,22 @@ class Reader:
         if condition.inverted:
             then, otherwise = otherwise, then
         return [Branch(condition.bits, condition.value, then, otherwise, self.source(node))]
+
+    def box(self, node: ast.Box) -> list[Statement]:
+        """Give statements a duration for all of them."""
+        if node.duration is None:
+            raise self.refuse(
+                node, "a box without a duration is not supported; say how long it may take: box[500ns] { ... }"
+            )
+        duration = self.duration(node.duration)
+        self._depth += 1
+        inside = self.block(node.body)
+        self._depth -= 1
+        if not inside:
+            raise self.refuse(
+                node, "an empty box acts on no qubit; put what may take so long into it, or delay[...] the qubit"
+            )
+        return [Box(duration, inside, self.source(node))]
 
     # ---- Operands ----------------------------------------------------------------------------------------------------
 
@@ -404,4 +424,5 @@ READERS: dict[type, Callable[[Reader, Any], list[Statement]]] = {
     ast.DelayInstruction: Reader.delay,
     ast.QuantumBarrier: Reader.barrier,
     ast.BranchingStatement: Reader.branch,
+    ast.Box: Reader.box,
 }

@@ -19,6 +19,7 @@ from qrt.points import Swept
 from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts, Trace
 from qrt.timeline import Event, Timeline
 from qrt.types import (
+    Box,
     Calibration,
     CaptureSlot,
     Estimate,
@@ -225,6 +226,8 @@ def _plays(block: Sequence[Op]) -> Iterator[Play]:
             yield op
         elif isinstance(op, If):
             yield from _plays((*op.then, *op.otherwise))
+        elif isinstance(op, Box):
+            yield from _plays(op.ops)
 
 
 def _label(event: Event, kind: str) -> str:

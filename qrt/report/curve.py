@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from qrt.latencies import PUBLISHED
 from qrt.report.axes import Span, drawing, label, line, x_axis, y_axis
 from qrt.report.data import ResetFacts
 from qrt.report.markup import Markup, element, join
-from qrt.report.reset import PUBLISHED, curve
+from qrt.report.reset import curve
 
 WIDTH, HEIGHT = 760.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 744.0, 22.0, 350.0
 POINTS = 121
 LETTERS = "ABCDEFGH"
+LETTER_WIDTH, LETTER_HEIGHT = 13.0, 13.0  # of a mark's letter; those that would touch stand below one another
 
 
 def figure(facts: ResetFacts) -> Markup:
@@ -57,13 +59,18 @@ def _band(x: Span, y: Span, gaps: np.ndarray, centre: np.ndarray, error: np.ndar
 
 def _published(x: Span, y: Span, gaps: np.ndarray, centre: np.ndarray) -> Markup:
     parts = []
-    for letter, controller in zip(LETTERS, PUBLISHED, strict=False):
+    last, row = LEFT - LETTER_WIDTH, 0
+    for letter, controller in zip(LETTERS, PUBLISHED, strict=True):
+        if controller.latency_ns > gaps[-1]:
+            continue  # the table names it
         at = x.at(controller.latency_ns)
+        row = row + 1 if at - last < LETTER_WIDTH else 0
+        last = at
         height = y.at(float(np.interp(controller.latency_ns, gaps, centre)))
         parts += [
-            line(at, height, at, TOP + 14, "mark"),
-            element("circle", element("title", controller.name), cx=at, cy=height, r=3.5, class_="mark-dot"),
-            label(at, TOP + 9, letter, class_="t strong"),
+            line(at, height, at, TOP + 14 + row * LETTER_HEIGHT, "mark"),
+            element("circle", element("title", controller.title), cx=at, cy=height, r=3.5, class_="mark-dot"),
+            label(at, TOP + 9 + row * LETTER_HEIGHT, letter, class_="t strong"),
         ]
     return join(*parts)
 

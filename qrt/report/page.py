@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from math import hypot
 
+from qrt.latencies import PUBLISHED
 from qrt.report import clouds, curve, shot, trace
 from qrt.report.data import QubitFacts, ReportData
 from qrt.report.markup import Markup, element, join
-from qrt.report.reset import PUBLISHED
 from qrt.types import Estimate, Estimated
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -180,12 +180,12 @@ def _published() -> Markup:
     rows: list[tuple[str | Markup, ...]] = [
         (
             letter,
-            controller.name,
+            controller.title,
             f"{controller.latency_ns:g}\u00a0ns",
             controller.span,
             element("a", controller.source, href=controller.url, rel="noreferrer"),
         )
-        for letter, controller in zip(curve.LETTERS, PUBLISHED, strict=False)
+        for letter, controller in zip(curve.LETTERS, PUBLISHED, strict=True)
     ]
     return _table(("", "controller", "latency", "from what to what, as its authors say", "source"), rows, "prose")
 

@@ -33,48 +33,6 @@ STEPS = 400  # of the midpoint rule over the tone
 MEASURED = ("before", "t1_ns", "error_0", "error_1", "x_error")
 
 
-class Published(NamedTuple):
-    """A controller's feedback latency as its authors state it."""
-
-    name: str
-    latency_ns: float
-    span: str  # from what to what
-    source: str
-    url: str
-
-
-PUBLISHED = (
-    Published(
-        "FPGA, Salathé et al. 2018",
-        110.0,
-        "from the analogue input to the feedback trigger",
-        "arXiv:1709.01030, abstract",
-        "https://arxiv.org/abs/1709.01030",
-    ),
-    Published(
-        "FPGA, Xiang et al. 2019",
-        140.0,
-        "the room-temperature electronics",
-        "arXiv:1909.10022, abstract",
-        "https://arxiv.org/abs/1909.10022",
-    ),
-    Published(
-        "Quantum Machines OPX+",
-        250.0,
-        "active reset, analogue to analogue; stated as “under 250 ns”",
-        "the maker's page on feedback",
-        "https://www.quantum-machines.co/technology/comprehensive-quantum-feedback-and-feed-forward/",
-    ),
-    Published(
-        "Qblox Cluster",
-        361.0,
-        "212 ns trigger network + 149 ns input and output paths; other delays come on top",
-        "the maker's documentation, feedback trigger handling",
-        "https://docs.qblox.com/en/v2026.04.0/products/architecture/sequencers/trigger_handling.html",
-    ),
-)
-
-
 class Discrimination(NamedTuple):
     """Noise and threshold of the integrated signal, in units of the distance between the levels."""
 

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from qrt.types import Source
+from qrt.timeline.graph import Graph
+from qrt.types import Parameter, Source
 
-COLUMNS = ("tick", "duration", "slack", "sequencer", "event", "operands", "condition", "line", "source")
+COLUMNS = ("tick", "duration", "early", "sequencer", "event", "operands", "condition", "line", "source")
 
 # Where an operation stands in its sequencer's block: index, then for each branch around it the side (0 then, 1 otherwise) and
-# the index inside.
+# the index inside; for a box 0 and the index inside.
 Path = tuple[int, ...]
 
 
@@ -58,9 +59,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sequencer: str
     tick: int  # the earliest, of a shot with varied durations
     duration_ticks: int  # the shortest
-    kind: str  # play, capture, wait, phase, frequency, sync, if, pad, write
+    kind: str  # play, capture, wait, phase, frequency, sync, box, if, pad, write
     operands: str
-    slack_ticks: int | None  # of branches: due tick - tick at which the outcomes are ready
+    slack_ticks: (
+        int | None
+    )  # of branches, the least: own tick - tick at which the outcomes are ready: what one could bear unmoved
     condition: str  # "" always, else such as "c[0] is 1"
     source: Source
     branches: tuple[Branch, ...]  # what the condition says: the sides taken, outermost first
@@ -69,31 +72,59 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     decides: int | None = None  # of an if: the number of its branch
     later_ticks: int = 0  # by how much the latest is behind the earliest
     longer_ticks: int = 0
+    end_tick: int  # the latest
+    path: Path = ()  # of the operation; of a pad: where one at the end of the padded block would stand
+    instant: int = 0  # of the graph: the event's beginning
+    outcome_instant: int = 0  # of an if: when its outcomes are ready
 
 
-class Timeline(msgspec.Struct, frozen=True):
-    """A shot as it will run. Ticks count from the shot's start."""
+class Late(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that ends after it is due, or begins off the port's grid."""
+
+    sequencer: str
+    kind: str
+    operands: str
+    condition: str
+    at_tick: int  # its end, the latest; its beginning if it is off the grid
+    ticks: int  # by how much it is late where it is latest; to the next tick of the grid
+    due: str  # what it is late for: the period, a box, the port's grid
+    message: str  # all of it, for a person
+    source: Source
+
+
+class Pad(NamedTuple):
+    """A wait of `ticks` + sum of count * varied duration, which is not negative at any point."""
+
+    ticks: int
+    varied: tuple[tuple[Parameter, int], ...] = ()
+
+
+class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+    """A shot as it will run, if nothing of it is late. Ticks count from the shot's start."""
 
     events: tuple[Event, ...]  # by tick
     shot_ticks: int  # until the last cursor and the last capture have ended, at the latest
     period_ticks: int
-    branch_ticks: Mapping[Step, int]  # at which a branch decides, where that is one tick
-    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, where that is one tick
-    pads: Mapping[Step, tuple[int, int]]  # else: what `then` and `otherwise` are padded by
+    branch_ticks: Mapping[Step, int]  # at which a branch decides or a write waits for captures, where that is one tick
+    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, or a box ends, where that is one tick
+    pads: Mapping[Step, tuple[Pad, ...]]  # else: what `then` and `otherwise`, or the box, are padded by
     tone_indices: Mapping[
         Step, int | None
     ]  # of captures: the how-manieth readout tone of the qubit they see, if static
+    late: tuple[Late, ...]  # by tick
+    graph: Graph
+    grid_ticks: int  # of the port
 
 
 def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
-    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, an empty slack is no branch.
+    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, `early` is empty but for branches.
 
     `100..2100`: from the earliest to the latest, or the shortest to the longest, of what varied durations move.
     """
     return [
         (
-            _range(event.tick, event.later_ticks),
-            _range(event.duration_ticks, event.longer_ticks),
+            span(event.tick, event.later_ticks),
+            span(event.duration_ticks, event.longer_ticks),
             "" if event.slack_ticks is None else str(event.slack_ticks),
             event.sequencer,
             event.kind,
@@ -106,5 +137,6 @@ def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
     ]
 
 
-def _range(low: int, more: int) -> str:
+def span(low: int, more: int) -> str:
+    """Return what something varies between, for a person."""
     return f"{low}..{low + more}" if more else str(low)

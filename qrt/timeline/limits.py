@@ -1,4 +1,4 @@
-"""What a port can take: its grid of ticks, captures at once, and full scale.
+"""What a port can take at once: open captures, and full scale.
 
 Two intervals that stand on different sides of one branch never happen together, and are not counted together; two branches of different
 sequencers are taken to be independent, so that what is refused here might in a rare case have run, and never the reverse. In the same
@@ -25,22 +25,6 @@ class Interval(NamedTuple):
     sides: tuple[tuple[int, int], ...]  # branches around it: number and side
     amplitude: float  # peak, of full scale; 0 for captures
     source: Source
-
-
-def check_grid(ticks: Ticks, tick: Tick, what: str, source: Source, limits: PortLimits) -> None:
-    """Raise ProgramError unless the tick is on the port's grid at every point; names the nearest two that are."""
-    grid = limits.granularity_ticks
-    if not ticks.on_grid(tick, grid):
-        if not isinstance(tick, int):
-            raise ProgramError(
-                f"{source.where}{what} would start off the port's grid of {grid} ticks at some points of the sweep: let every varied "
-                f"duration before it, and the sum of all others, be a multiple of {grid} ticks"
-            )
-        below = tick // grid * grid
-        raise ProgramError(
-            f"{source.where}{what} would start at tick {tick}; the port starts on multiples of {grid} ticks: nearest are "
-            f"{below} and {below + grid}"
-        )
 
 
 def check_intervals(

@@ -1,0 +1,57 @@
+"""What each tick of a shot comes from: instants, the edges between them, and the due times that they must hold.
+
+The walk notes an instant at the start of each operation, where sequencers meet, where an outcome is ready, where the sides of a branch
+join. An instant is the largest of what its edges say, so that a delay of one can be followed through all that comes after it,
+which `slack` does. Varied durations stand in the edges, and make the instants after them move. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from qrt.timeline.ticks import Tick, Ticks
+from qrt.types import Parameter
+
+
+class Edge(NamedTuple):
+    """Not before `ticks` after an instant, on the next multiple of `grid`."""
+
+    instant: int
+    ticks: int | Parameter = 0
+    grid: int = 1
+
+
+class Due(NamedTuple):
+    """Ends that may not come later than `ticks` after an instant begins; the instant 0 is the shot's start."""
+
+    words: str
+    begin: int
+    ticks: int | Parameter
+    ends: tuple[Edge, ...]
+
+
+class Graph:
+    """The instants of a shot in an order in which every edge leads forward. Instant 0 is the shot's start."""
+
+    def __init__(self, ticks: Ticks) -> None:
+        self.ticks = ticks
+        self.at: list[Tick] = [0]  # of each instant
+        self.edges: list[tuple[Edge, ...]] = [()]
+        self.dues: list[Due] = []
+
+    def add(self, *edges: Edge) -> int:
+        """Return a new instant: the largest of what the edges say, of which there is at least one."""
+        found = [self.after(edge) for edge in edges]
+        self.at.append(found[0] if len(found) == 1 else self.ticks.largest(*found))
+        self.edges.append(edges)
+        return len(self.at) - 1
+
+    def after(self, edge: Edge) -> Tick:
+        """Return what an edge says."""
+        tick = self.ticks.after(self.at[edge.instant], edge.ticks)
+        return tick if edge.grid == 1 else self.ticks.up(tick, edge.grid)
+
+    def split(self, instant: int, count: int) -> Sequence[int]:
+        """Return as many instants at the same tick, each of which can be delayed alone."""
+        return [self.add(Edge(instant)) for _ in range(count)]
