@@ -150,3 +150,15 @@ def test_controllers_of_a_run_are_checked_as_the_labs(feedback, demo_lab, tmp_pa
             publish=False,
             controllers={"a": Controller("nothing", "amp")},
         )
+
+
+def test_check_proves_a_program_for_all_that_a_controller_may_set(project, tmp_path):
+    """The amplitude that the schedule is checked with is the largest within the controller's bounds; no value need be given."""
+    from qrt.commands.check import check
+
+    table = '[controllers.servo]\nlaw = "integrator"\noutput = "theta"\nbit = "c"\nminimum = 0.0\nmaximum = 3.0\n'
+    lab = tmp_path / "lab.toml"
+    lab.write_text((project / "configs/demo.toml").read_text() + "\n" + table + "parameters = { gain = 0.5 }\n")
+    told = check(str(project / "examples/rabi.qasm"), str(lab), {"t": 0.0}, silent=True)
+    play = next(event for event in told["events"] if event["event"] == "play")
+    assert play["operands"] == "q0.sx x 0..0.477463 (theta)"  # 3 rad of the nominal 0.25 for a quarter turn

@@ -14,13 +14,13 @@ from typing import Any, Final, NamedTuple
 
 from qrt import config
 from qrt.commands.screen import Screen
+from qrt.controlling import reach_of
 from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
 from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.qasm import Program, parse_program, read_program
-from qrt.sweeps import Reach
 from qrt.timeline import COLUMNS, Timeline, event_slacks, format_timeline, outcome_slacks, survey
 from qrt.types import Lab
 
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     def timeline(self, lab: Lab) -> Timeline:
         """Return the timeline of a shot on a lab, with nominal pulses."""
         grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1) if self.sweeps else None
-        reach = None if grid is None else Reach(self.program, grid)
+        reach = reach_of(lab, self.program, grid)
         pulses = lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied)
         return survey(pulses, limits_of(lab), reach)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from qrt.commands.screen import spaced
+from qrt.controlling import reach_of
 from qrt.grids import from_document
 from qrt.image import from_image
 from qrt.loop import named_entry
@@ -19,7 +20,6 @@ from qrt.qasm import parse_program
 from qrt.report import ReportData, collect
 from qrt.run import Result
 from qrt.store import calibration_hash
-from qrt.sweeps import Reach
 from qrt.timeline import schedule
 from qrt.types import Lab
 
@@ -33,7 +33,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
     sequence = played.sequence
     program, start = parse_program(text, program_name), result.record.start or {}
     grid = from_document(start.get("sweep"))
-    reach = Reach(program, grid) if grid else None
+    reach = reach_of(lab, program, grid)
     pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else ())
     timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits, reach)
     tick_ns = lab.timing.tick_ps / 1000
