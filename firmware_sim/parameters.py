@@ -49,6 +49,10 @@ class Transmon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     efficiency: Share  # part of the photons' information that reaches the converter
     thermal_population: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
     output_phase_rad: float = 0.0
+    # What moves from shot to shot, and stands still within one. A walk is Brownian: sigma after t seconds is the rate times sqrt(t).
+    frequency_drift_hz_per_s: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.0  # ramp of the 0-1 frequency
+    frequency_walk_hz_per_root_s: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0
+    phase_walk_rad_per_root_s: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0  # of the output phase
 
 
 class Wiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
