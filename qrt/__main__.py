@@ -25,7 +25,18 @@ as_json = click.option(
 lab_option = click.option("--lab", "lab_path", required=True, type=click.Path(), help="The lab's TOML file.")
 program_argument = click.argument("program", type=click.Path())
 inputs_option = click.option(
-    "--input", "inputs", multiple=True, metavar="NAME=VALUE", help="A value for an `input` of the program."
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A value for an `input` of the program; of a duration in seconds.",
+)
+sweep_option = click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="NAME=FORM",
+    help="Let an `input` go through linspace(first, last, points), logspace(first exponent, last exponent, points) or values(a, b, ...).",
 )
 
 
@@ -94,9 +105,23 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
 @cli.command()
 @program_argument
 @lab_option
-@click.option("--shots", default=1000, show_default=True, type=click.IntRange(min=1), help="How many shots.")
+@click.option(
+    "--shots",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many shots; of a sweep at each point.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
 @inputs_option
+@sweep_option
+@click.option(
+    "--order",
+    type=click.Choice(["point", "shot"]),
+    default="point",
+    show_default=True,
+    help="Of a sweep: all shots of a point together, or every shot another point.",
+)
 @click.option(
     "--pacing",
     type=click.Choice(["virtual", "real", "external"]),
@@ -105,6 +130,13 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
+@click.option(
+    "--controller",
+    "controllers",
+    multiple=True,
+    metavar="LAW:KEY=VALUE,...",
+    help="Put a controller into the loop, beside the lab's: integrator:output=theta,bit=c[0].",
+)
 @click.option("--no-publish", is_flag=True, help="Do not publish on the lab's stream address.")
 @as_json
 def run(
@@ -122,15 +154,16 @@ def run(
 @program_argument
 @lab_option
 @inputs_option
+@sweep_option
 @as_json
-def check(*, program: str, lab_path: str, inputs: tuple[str, ...], as_json: bool) -> None:
+def check(*, program: str, lab_path: str, inputs: tuple[str, ...], sweeps: tuple[str, ...], as_json: bool) -> None:
     """Print the timeline of one shot of PROGRAM.
 
-    Each event's tick, duration, slack and source line. Opens no instrument.
+    Each event's tick, duration, slack and source line; from the earliest to the latest tick where a sweep moves it. Opens no instrument.
     """
     from qrt.commands import check as command
 
-    _finish(command.check(program, lab_path, _values(inputs), silent=as_json), as_json=as_json)
+    _finish(command.check(program, lab_path, _values(inputs), silent=as_json, sweeps=sweeps), as_json=as_json)
 
 
 @cli.command()
@@ -172,6 +205,30 @@ def doctor(*, lab_path: str | None, as_json: bool) -> None:
     _finish(found, as_json=as_json)
     if found["status"] == "fail":
         sys.exit(7)
+
+
+@cli.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command()
+@click.argument("name")
+@click.option("--path", type=click.Path(), help="Where to write it (NAME.py, here).")
+@as_json
+def controller(*, name: str, path: str | None, as_json: bool) -> None:
+    """Write a feedback law that works as it is.
+
+    Its file is then named in a lab's [controllers.<name>] or after --controller.
+    """
+    from qrt.commands import new as command
+
+    written = command.controller(name, path)
+    if not as_json:
+        click.echo(
+            f'{written["path"]} is a law that works; change its equation, and use it as law = "{written["path"]}"'
+        )
+    _finish(written, as_json=as_json)
 
 
 def _values(inputs: tuple[str, ...]) -> dict[str, float]:

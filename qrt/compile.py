@@ -6,8 +6,12 @@ jumps; both sides end by waiting until the tick at which they join. So every tic
 printed, and if the hardware ever disagreed, the kernel would stop with an underflow instead of playing late. Nothing loops, so
 the number of instructions bounds what a shot executes.
 
+An operand that varies from shot to shot is loaded from its slot right before the instruction that uses it, always into the same
+register; operands that are always equal share a slot. At a tick that varied waits move there is no absolute wait: a branch decides when
+its outcomes are ready, and its sides are padded by constants, which the schedule has proved to be the same ticks.
+
 A line's index is its place in the lab's file, and the one digitizer is channel 0. Registers: 0 holds what a branch decides by, 1
-the bit that was read last, 2 the constant that it is compared with.
+the bit that was read last, 2 the constant that it is compared with, 3 a varied operand.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from numpy.typing import NDArray
 from qrt import units
 from qrt.errors import ProgramError
 from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SLOT_NONE
-from qrt.timeline import Step, Timeline, schedule
+from qrt.timeline import Reach, Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
     Capture,
@@ -29,6 +33,7 @@ from qrt.types import (
     If,
     Lab,
     Op,
+    Parameter,
     Play,
     PortLimits,
     Pulses,
@@ -44,12 +49,13 @@ from qrt.types import (
 
 # As qrt_core.h numbers them; tests compare with the header.
 END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
+LOAD, PLAY_REGISTER, WAIT_REGISTER, SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER = 12, 17, 18, 19, 20
 ALU_SET, ALU_ADD, ALU_SUB = 0, 2, 3
 IF_ALWAYS, IF_ZERO, IF_NONZERO = 0, 1, 2
-SEQUENCERS_MAX, FRAMES_MAX, BITS_MAX, CAPTURES_MAX = 16, 64, 64, 64
+SEQUENCERS_MAX, FRAMES_MAX, BITS_MAX, CAPTURES_MAX, SLOTS_MAX = 16, 64, 64, 64, 64
 BIT_NONE = 255
 PEAK = 32767  # counts of an envelope's 1.0: full scale, symmetric
-DECIDES, LAST, CONSTANT = 0, 1, 2  # registers
+DECIDES, LAST, CONSTANT, VARIED = 0, 1, 2, 3  # registers
 
 
 class _Instruction(NamedTuple):
@@ -60,15 +66,15 @@ class _Instruction(NamedTuple):
     d: int = 0
 
 
-def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits) -> Sequence:
-    """Return the sequence of one shot for a port with these limits.
+def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None = None) -> Sequence:
+    """Return the sequence of one shot for a port with these limits; `reach`: what varied operands can be, where there are any.
 
     Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
     """
-    timeline = schedule(pulses, limits)
+    timeline = schedule(pulses, limits, reach)
     _check_counts(pulses)
     segments = _Segments(pulses, lab, limits)
-    writer = _Writer(pulses, lab, timeline, segments, limits.sample_ticks)
+    writer = _Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach)
     entries = []
     for name, ops in pulses.blocks.items():
         entries.append(len(writer.instructions))
@@ -97,6 +103,7 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits) -> Sequence:
         bits=pulses.bits,
         slots=tuple(writer.slots),
         source_lines=tuple(writer.source_lines),
+        parameters=tuple(writer.parameters),
     )
 
 
@@ -209,8 +216,18 @@ def _int16(samples: NDArray[np.complex128]) -> Segment:
 class _Writer:
     """Writes instructions, in the order of blocks; capture slots are numbered in the same order."""
 
-    def __init__(self, pulses: Pulses, lab: Lab, timeline: Timeline, segments: _Segments, sample_ticks: int) -> None:
-        self._pulses, self._lab, self._timeline, self._segments = pulses, lab, timeline, segments
+    def __init__(
+        self,
+        pulses: Pulses,
+        lab: Lab,
+        timeline: Timeline,
+        segments: _Segments,
+        sample_ticks: int,
+        *,
+        reach: Reach | None,
+    ) -> None:
+        self._pulses, self._lab, self._timeline, self._segments, self._reach = pulses, lab, timeline, segments, reach
+        self._slots: dict[int, int] = {}  # the reach's number of a varied operand -> slot
         self._frames = {name: index for index, name in enumerate(pulses.frames)}
         self._sequencers = {name: index for index, name in enumerate(pulses.blocks)}
         self._sample_ticks = sample_ticks
@@ -220,6 +237,7 @@ class _Writer:
         self.captures: list[Capture] = []
         self.capture_sources: list[Source] = []
         self.slots: list[CaptureSlot] = []
+        self.parameters: list[Parameter] = []
 
     def add(self, instruction: _Instruction, source: Source) -> int:
         """Append an instruction; return its index."""
@@ -236,23 +254,32 @@ class _Writer:
         """Write one operation."""
         match op:
             case Play():
-                amplitude = units.amplitude_word(op.amplitude)
-                self.add(
-                    _Instruction(PLAY, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart)),
-                    op.source,
-                )
+                kind, amplitude = PLAY_REGISTER, VARIED
+                if isinstance(op.amplitude, Parameter):
+                    self._load(op.amplitude, op.source)
+                else:
+                    kind, amplitude = PLAY, units.amplitude_word(op.amplitude)
+                segment = self._segments.index(op)
+                self.add(_Instruction(kind, self._frames[op.frame], segment, amplitude, int(op.restart)), op.source)
                 self._wait(len(self._pulses.envelopes[op.envelope]) * self._sample_ticks, op.source)
             case Capture():
                 self._capture(step, op)
-            case Wait(ticks=ticks):
+            case Wait(ticks=Parameter() as varied):
+                self._load(varied, op.source)
+                self.add(_Instruction(WAIT_REGISTER, VARIED), op.source)
+            case Wait(ticks=int() as ticks):
                 self._wait(ticks, op.source)
-            case ShiftPhase():
-                word = (
-                    units.phase_word(op.phase_rad) if op.turns is None else units.signed64(round(op.turns * units.TURN))
-                )
+            case ShiftPhase(phase_rad=Parameter() as varied):
+                self._load(varied, op.source)
+                self.add(_Instruction(SHIFT_PHASE_REGISTER, self._frames[op.frame], VARIED), op.source)
+            case ShiftPhase(phase_rad=float() | int() as phase):
+                word = units.phase_word(phase) if op.turns is None else units.signed64(round(op.turns * units.TURN))
                 self.add(_Instruction(SHIFT_PHASE, self._frames[op.frame], d=word), op.source)
-            case SetFrequency():
-                word = _frequency_word(op.frequency_hz, op.frame, self._lab, op.source)
+            case SetFrequency(frequency_hz=Parameter() as varied):
+                self._load(varied, op.source)
+                self.add(_Instruction(SET_FREQUENCY_REGISTER, self._frames[op.frame], VARIED), op.source)
+            case SetFrequency(frequency_hz=float() | int() as hertz):
+                word = _frequency_word(hertz, op.frame, self._lab, op.source)
                 self.add(_Instruction(SET_FREQUENCY, self._frames[op.frame], d=word), op.source)
             case Sync(sequencers=names):
                 mask = sum(1 << self._sequencers[name] for name in names)
@@ -262,6 +289,20 @@ class _Writer:
                 self.add(_Instruction(WRITE, LAST, bit), op.source)
             case If():
                 self._branch(step, op)
+
+    def _load(self, varied: Parameter, source: Source) -> None:
+        """Write the load of a varied operand from its slot."""
+        assert self._reach is not None
+        number = self._reach.slot(varied)
+        if number not in self._slots:
+            if len(self.parameters) == SLOTS_MAX:
+                raise ProgramError(
+                    f"{source.where}more than {SLOTS_MAX} different operands vary from shot to shot; the kernel has {SLOTS_MAX} slots: "
+                    "let more of them be the same expression"
+                )
+            self._slots[number] = len(self.parameters)
+            self.parameters.append(varied)
+        self.add(_Instruction(LOAD, VARIED, self._slots[number]), source)
 
     def _wait(self, ticks: int, source: Source) -> None:
         """Write a wait, or lengthen the one before, unless a jump leads in between."""
@@ -282,14 +323,15 @@ class _Writer:
     def _branch(self, step: Step, op: If) -> None:
         """Write a branch: read, decide, the other side, this side, and for both the wait until they join."""
         condition = self._condition(op)
-        self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
+        if step in self._timeline.branch_ticks:
+            self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
         jump = self.add(_Instruction(BRANCH, DECIDES, condition), op.source)
         self.block(step.sequencer, op.otherwise, (*step.path, 1))
-        self._join(step, op)
+        self._join(step, op, 1)
         leave = self.add(_Instruction(BRANCH, DECIDES, IF_ALWAYS), op.source)
         self._aim(jump)
         self.block(step.sequencer, op.then, (*step.path, 0))
-        self._join(step, op)
+        self._join(step, op, 0)
         self._aim(leave)
 
     def _condition(self, op: If) -> int:
@@ -306,9 +348,11 @@ class _Writer:
         self.add(_Instruction(ALU, DECIDES, ALU_SUB, CONSTANT), op.source)
         return IF_ZERO
 
-    def _join(self, step: Step, op: If) -> None:
+    def _join(self, step: Step, op: If, side: int) -> None:
         """Write the wait until both sides of a padded branch meet."""
-        if op.pad:
+        if op.pad and step in self._timeline.pads:
+            self._wait(self._timeline.pads[step][side], op.source)
+        elif op.pad:
             self.add(_Instruction(WAIT_UNTIL, d=self._timeline.join_ticks[step]), op.source)
 
     def _aim(self, branch: int) -> None:

@@ -138,6 +138,33 @@ def event_page(
     }
 
 
+def epoch(
+    number: int,
+    first_shot: int,
+    *,
+    batch: int,
+    values: Mapping[str, float],
+    words: Sequence[int],
+    controllers: Sequence[str],
+    refused: Sequence[str],
+    busy_ns: int,
+) -> dict[str, Any]:
+    """Return the `epoch` document: what these controllers made of a batch, to take effect at a shot, if the run gets there.
+
+    words: what the kernel loads, by slot; refused: updates that were not taken, in words; busy_ns: telemetry.
+    """
+    return {
+        "epoch": number,
+        "first_shot": first_shot,
+        "batch": batch,
+        "values": dict(values),
+        "words": list(words),
+        "controllers": list(controllers),
+        "refused": list(refused),
+        "busy_ns": busy_ns,
+    }
+
+
 def estimate(value: Estimate) -> dict[str, Any]:
     """Return the `estimate` document; its numbers are finite, an unknown truth is null."""
     fields: dict[str, Any] = msgspec.to_builtins(value)

@@ -1,9 +1,11 @@
-"""From the sums of the batch process to estimates that are recorded and streamed, on a thread of its own.
+"""From what the batch process sends to estimates and epochs that are recorded and streamed, on a thread of its own.
 
 Every batch is added; estimates are made of the sums at most every `EVERY_S`, since a person reads them and the interpreter's time
-is the recorder's, too. The last ones of all are `estimates`, for the run to complete with what it knows at its end.
+is the recorder's, too. The last ones of all are `estimates`, for the run to complete with what it knows at its end. Every update of the
+controllers is a document, and counted.
 
-Whatever ends the thread, the kernel is not left waiting for it: the batch process is ended with it, and gives up its place at the ring.
+Whatever ends the thread, the kernel is not left waiting for it: the batch process is ended with it and gives up its place at the ring, and
+where the kernel waits for epochs it is told to stop.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from qrt import documents
-from qrt.batch import BatchProcess
+from qrt.batch import BatchProcess, Update
 from qrt.errors import BugError
 from qrt.observables import Observables
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums
-from qrt.types import Estimate, QubitCalibration
+from qrt.types import Controlled, Estimate, QubitCalibration
 
 EVERY_S: Final = 0.1
 LOOK_S: Final = 0.05
@@ -33,13 +35,21 @@ class Estimating:
         batch: BatchProcess,
         observables: Observables,
         qubits: Mapping[str, QubitCalibration],
+        *,
         publish: Callable[[str, Mapping[str, Any]], None],
         abort: Callable[[], bool],
+        stop_kernel: Callable[[], None],
     ) -> None:
-        """Publish is called on the thread with each `estimate` document; abort is looked at while leaving."""
+        """Publish is called on the thread with each document; abort is looked at while leaving.
+
+        stop_kernel: called if there are controllers and the batch process is of no more use before the run's end.
+        """
         self.estimates: tuple[Estimate, ...] = ()
+        self.last: Update | None = None
+        self.refused_counts = dict.fromkeys((one.name for one in batch.shape.controllers), 0)
+        self.update_count = 0
         self._batch, self._observables, self._qubits = batch, observables, qubits
-        self._publish, self._abort = publish, abort
+        self._publish, self._abort, self._stop_kernel = publish, abort, stop_kernel
         self._clean = False
         self._thread = threading.Thread(target=self._run, name="qrt-estimates", daemon=True)
 
@@ -57,11 +67,39 @@ class Estimating:
         if not self._clean and error is None:
             raise BugError("the thread that makes estimates ended early; its traceback is above")
 
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the controllers did, for the record; nothing without any."""
+        if not self.refused_counts:
+            return {}
+        laws = {} if self.last is None else self.last.counters
+        counted = {f"control.{name}.{what}": count for name, of in laws.items() for what, count in of.items()}
+        return {
+            "control.updates": self.update_count,
+            "control.refused": sum(self.refused_counts.values()),
+            "control.restarts": self._batch.restarts,
+            **counted,
+        }
+
+    @property
+    def controlled(self) -> tuple[Controlled, ...]:
+        """What each controller came to."""
+        last = self.last
+        return tuple(
+            Controlled(
+                one.name, one.output, None if last is None else last.values[one.output], self.refused_counts[one.name]
+            )
+            for one in self._batch.shape.controllers
+        )
+
     def _run(self) -> None:
         try:
             total, due_s = no_sums(self._observables.terms), time.monotonic() + EVERY_S
-            for sums in self._batch.sums():
-                total = add_sums(total, sums)
+            for message in self._batch.messages():
+                if isinstance(message, Update):
+                    self._note(message)
+                    continue
+                total = add_sums(total, message)
                 if time.monotonic() >= due_s:
                     for one in self._combined(total):
                         self._publish("estimate", documents.estimate(one))
@@ -71,6 +109,27 @@ class Estimating:
         finally:
             if not self._clean:
                 self._batch.give_up()
+            if self.refused_counts and (self._batch.failure is not None or not self._clean):
+                self._stop_kernel()
+
+    def _note(self, update: Update) -> None:
+        """Count and tell an update."""
+        self.last = update
+        self.update_count += 1
+        for one in update.refused:
+            self.refused_counts[one.controller] += 1
+        shape = self._batch.shape
+        body = documents.epoch(
+            update.epoch,
+            update.epoch * shape.batch_shots,
+            batch=update.batch,
+            values=update.values,
+            words=update.words,
+            controllers=[one.name for one in shape.controllers],
+            refused=[one.text for one in update.refused],
+            busy_ns=update.busy_ns,
+        )
+        self._publish("epoch", body)
 
     def _combined(self, total: Sums) -> tuple[Estimate, ...]:
         wanted = self._observables

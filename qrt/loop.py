@@ -26,6 +26,7 @@ from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ConfigError, RunError
 from qrt.preflight import Plan
+from qrt.timeline import Reach
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
 IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
@@ -134,9 +135,9 @@ class Loop:
         truth: Truth = self._simulated().known()
         return truth
 
-    def arm(self, pulses: Pulses) -> Armed:
-        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on."""
-        sequence = compile_pulses(pulses, self.lab, self.limits)
+    def arm(self, pulses: Pulses, reach: Reach | None = None) -> Armed:
+        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on. `reach`: of varied operands."""
+        sequence = compile_pulses(pulses, self.lab, self.limits, reach)
         lab, twin = self._lab(), self._simulated()
         lab.upload(sequence.segments)
         if not self._on:
@@ -242,9 +243,21 @@ def named_entry(group: str, name: str, where: str) -> Any:
 
 
 def kernel_config(
-    lab: Lab, armed: Armed, rings: kernel.Rings, shots: int, pacing: kernel.Pacing, *, plan: Plan = NO_PLAN
+    lab: Lab,
+    armed: Armed,
+    rings: kernel.Rings,
+    shots: int,
+    pacing: kernel.Pacing,
+    *,
+    plan: Plan = NO_PLAN,
+    sweep: kernel.Sweep = kernel.NO_SWEEP,
+    epochs: kernel.Epochs | None = None,
 ) -> kernel.Config:
-    """Return the kernel's configuration for an armed lab; `plan` says what its thread asks of the machine, for real pacing."""
+    """Return the kernel's configuration for an armed lab.
+
+    plan: what its thread asks of the machine, for real pacing; sweep: what the slots are
+    worth in each shot; epochs: where the values of controlled outputs come from.
+    """
     timing = lab.timing
     return kernel.Config(
         sequence=armed.sequence,
@@ -255,7 +268,10 @@ def kernel_config(
         late_policy=kernel.Policy[timing.late_policy.upper()],
         tick_ps=timing.tick_ps,
         late_tolerance_ns=int(timing.late_tolerance_ns),
+        sweep=sweep,
         seed=armed.seed,
+        epochs=epochs,
+        late_epoch_policy=kernel.Policy[lab.control.policy.upper()],
         thread=plan.thread,
         spin_share_permille=plan.spin_share_permille,
     )
@@ -299,7 +315,8 @@ REASONS: Final = {
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
-    kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort; raise `timing.shot_period_ns`, or choose skip",
+    kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort, or an epoch its shot and `control.policy` is; "
+    "the last `miss` of the journal says which: raise `timing.shot_period_ns` or `control.batch_shots`, or choose skip and hold",
     kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",

@@ -15,16 +15,22 @@ import msgspec
 
 from qrt.client import Run, open_run
 from qrt.config import checked, lab_hash, load
+from qrt.config.controlled import with_controllers
 from qrt.events import RunEvent, silent
+from qrt.grids import Sweeps
 from qrt.loop import NEVER, Stop
+from qrt.points import FILE, Swept, read_points
 from qrt.qasm import parse_program, read_program
 from qrt.session import Session
 from qrt.store import bound_hash
-from qrt.types import Calibration, Found, Lab, Summary
+from qrt.types import Calibration, Controller, Found, Lab, Summary
 
 
 class Result:
-    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2]."""
+    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2].
+
+    `sweep`: axes and estimates of a sweep's points (points.Swept); None without one.
+    """
 
     def __init__(
         self,
@@ -42,6 +48,7 @@ class Result:
         self.folder = record.path
         self.bits, self.outcomes, self.iq = record.bits, record.outcomes, record.iq
         self.estimates = {estimate.name: estimate for estimate in summary.estimates}
+        self.sweep = swept(record)
 
     def __repr__(self) -> str:
         lines = [f"<run {self.folder}: {self.summary.shots} shots>"]
@@ -58,10 +65,13 @@ def run(
     lab: str | Path | Lab,
     shots: int,
     inputs: Mapping[str, float] | None = None,
+    sweep: Sweeps | None = None,
+    order: str = "point",
     seed: int | None = None,
     calibration: str | Calibration | None = None,
     pacing: str | None = None,
     period_ns: float | None = None,
+    controllers: Mapping[str, Controller] | None = None,
     runs: str | Path | None = None,
     publish: bool = True,
     events: Callable[[RunEvent], None] = silent,
@@ -73,12 +83,16 @@ def run(
     Args:
       program: path of an OpenQASM 3 file, or its text (anything with a newline)
       lab: path of a lab file, or a lab
-      shots: how many, >= 1
-      inputs: values of the program's `input` variables
+      shots: how many, >= 1; of a sweep at each point
+      inputs: values of the program's `input` variables, of a duration in seconds
+      sweep: what inputs go through, by name: `linspace(0, 2*pi, 41)`, `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array. The points
+        are the product of them all, the last one fastest; `Result.sweep` has an estimate at each
+      order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
       pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
+      controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
       runs: folder for the record, instead of the lab's
       publish: whether results are streamed while they come
       events: called on this thread with what happens
@@ -91,13 +105,15 @@ def run(
     lab = load(lab) if not isinstance(lab, Lab) else lab
     text, path = _read_program(program)
     session = Session(
-        lab=_with_timing(lab, pacing, period_ns),
-        lab_hash=lab_hash(lab),  # of the lab itself: pacing and period may change from run to run
+        lab=_with_options(lab, pacing, period_ns, controllers or {}),
+        lab_hash=lab_hash(lab),  # of the lab itself: pacing, period and controllers may change from run to run
         bound_hash=bound_hash(lab),
         program=parse_program(text, path),
         text=text,
         inputs=dict(inputs or {}),
         shots=shots,
+        sweep=sweep or (),
+        order=order,
         seed=secrets.randbits(63) if seed is None else seed,
         runs=Path(runs if runs is not None else lab.runs),
         events=events,
@@ -110,17 +126,22 @@ def run(
     return Result(summary, open_run(summary.run), session.loop.found, session.calibration, counters)
 
 
-def _with_timing(lab: Lab, pacing: str | None, period_ns: float | None) -> Lab:
-    """Return the lab, with another pacing or period where one is given, checked as a file's is: it may have been made in Python."""
+def swept(record: Run) -> Swept | None:
+    """Return the estimates at each point of a recorded sweep; None for a run without one, or that ended before its first shot."""
+    return read_points(record.file(FILE), (record.start or {}).get("sweep")) if FILE in record.files else None
+
+
+def _with_options(lab: Lab, pacing: str | None, period_ns: float | None, controllers: Mapping[str, Controller]) -> Lab:
+    """Return the lab with what the run has otherwise, checked as a file's is: it may have been made in Python."""
     changes: dict[str, Any] = {}
     if pacing is not None:
         changes["pacing"] = pacing
     if period_ns is not None:
         changes["shot_period_ns"] = period_ns
-    if not changes:
+    if not changes and not controllers:
         return checked(lab, f"lab {lab.name!r}")
     changed = msgspec.structs.replace(lab, timing=msgspec.structs.replace(lab.timing, **changes))
-    return checked(changed, f"lab {lab.name!r} with the run's options")
+    return checked(with_controllers(changed, controllers), f"lab {lab.name!r} with the run's options")
 
 
 def _read_program(program: str | Path) -> tuple[str, str]:

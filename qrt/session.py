@@ -28,16 +28,20 @@ import msgspec
 import numpy as np
 
 from qrt import documents, kernel
-from qrt.batch import BatchProcess, Shape
+from qrt.batch import BatchProcess, Points, Shape
 from qrt.calibrate import calibrate
 from qrt.compile import compile_pulses
+from qrt.controlling import EpochsBy, asked_for, begin_with, bound_to, points_of, reach_of
 from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.grids import Sweeps, grid_of, to_document
 from qrt.image import Played, to_image
 from qrt.layout import Layout
 from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
 from qrt.observables import observables_of, with_truth
+from qrt.points import FILE as POINTS_FILE
+from qrt.points import check_points, encode_points, point_estimates
 from qrt.preflight import Held, hold
 from qrt.pulses import lower
 from qrt.qasm import Program
@@ -52,7 +56,7 @@ from qrt.store import (
     save_calibration,
 )
 from qrt.stream import Publisher
-from qrt.types import Calibration, Estimate, Lab, Sequence, Summary, Truth
+from qrt.types import Calibration, Estimate, Lab, Pulses, Sequence, Summary, Truth
 from qrt.units import PS_PER_S
 
 ROWS_S: Final = 2.0  # what the rows ring holds at the least, of the run's own time
@@ -77,14 +81,19 @@ class Session:
         seed: int,
         runs: Path,
         events: Callable[[RunEvent], None],
+        sweep: Sweeps = (),
+        order: str = "point",
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
-        self.shots, self.seed, self.runs = shots, seed, runs
+        self.grid = grid_of(sweep, program, inputs, order, shots) if sweep else None
+        self.reach = reach_of(lab, program, self.grid)
+        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots, seed, runs
         self.events = events
         self.uid = new_uid(time.time_ns())
         self.given: Calibration | None = None
         self.batch: BatchProcess | None = None
+        self.estimating: Estimating | None = None
         self.publisher: Publisher | None = None
         self.played: _Played | None = None
         self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
@@ -96,10 +105,15 @@ class Session:
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was given")
         elif calibration is not None:
             self.given = load_calibration(self.runs, calibration, self.lab, self.bound_hash)
-        self.pulses = lower(self.program, self.lab, self.given, self.inputs)
-        nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab))
+        begin_with(self.lab, self.inputs, None)
+        if self.grid is not None:
+            check_points(self.grid)
+        self.pulses = self._lowered(self.given)
+        nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab), self.reach)
         _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
         self.observables = observables_of(nominal)
+        self.asked = asked_for(self.lab, nominal)
+        self.capture_count = len(nominal.slots)
         check_writable(self.runs)
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
@@ -108,10 +122,17 @@ class Session:
         self.loop = Loop(self.lab, self.seed, stop=stop, abort=abort)
         if publish:
             self.publisher = stack.enter_context(Publisher(self.lab.stream.address, self.uid))
+        if self.observables.terms or self.asked:
+            control = self.lab.control
+            bit_count, terms = len(self.observables.bit_names), self.observables.terms
+            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked)
+            self.batch = stack.enter_context(
+                BatchProcess(shape, control)
+            )  # JAX loads there while the lab is calibrated here
+            if self.asked:
+                self.batch.wait_ready(self.loop.asked_to_end)  # a law that cannot be used is told with nothing open
+                self.loop.check_asked()
         stack.enter_context(self.loop)
-        if self.observables.terms:
-            shape = Shape(len(self.observables.bit_names), self.observables.terms)
-            self.batch = stack.enter_context(BatchProcess(shape))  # JAX loads there while the lab is calibrated here
         self.events(InstrumentsFound(self.loop.found))
 
     def calibrate(self) -> None:
@@ -122,19 +143,26 @@ class Session:
             calibration = calibrate(self.lab, self.loop.measure, self.seed, step)
             calibration = msgspec.structs.replace(calibration, lab_hash=self.bound_hash, taken_ns=time.time_ns())
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was taken")
-            self.pulses = lower(self.program, self.lab, calibration, self.inputs)
+            self.pulses = self._lowered(calibration)
         path = save_calibration(self.runs, calibration)
         self.calibration = calibration
         self.calibration_hash = calibration_hash(calibration)
         self.events(Calibrated(calibration, self.calibration_hash, str(path), taken_now=self.given is None))
 
+    def _lowered(self, calibration: Calibration | None) -> Pulses:
+        """Return the program's pulses, open where an operand varies."""
+        return lower(self.program, self.lab, calibration, self.inputs, self.reach.varied if self.reach else ())
+
     def play(self) -> tuple[Summary, dict[str, int]]:
         """Arm, record, run, close: return its summary and everything that was counted."""
-        armed = self.loop.arm(self.pulses)
+        armed = self.loop.arm(self.pulses, self.reach)
+        values = begin_with(self.lab, self.inputs, self.calibration)
+        sequence, bound = bound_to(self.lab, armed.sequence, self.reach, values)
+        armed = msgspec.structs.replace(armed, sequence=sequence)
         if self.batch is not None:
             self.batch.wait_ready(self.loop.asked_to_end)
         self.loop.check_asked()
-        sequence, tick_ps = armed.sequence, self.lab.timing.tick_ps
+        tick_ps = self.lab.timing.tick_ps
         layout = Layout(kernel.row_dtype(len(sequence.slots)), capture_names(sequence), sequence.bits, tick_ps)
         with ExitStack() as stack:
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
@@ -143,13 +171,24 @@ class Session:
             if pacing is not kernel.Pacing.VIRTUAL:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
             plan = NO_PLAN if self.held is None else self.held.plan
-            loop = kernel.Kernel(kernel_config(self.lab, armed, rings, self.shots, pacing, plan=plan))
+            epochs = EpochsBy.create(stack, self.lab, values, bound) if self.asked else None
+            config = kernel_config(
+                self.lab,
+                armed,
+                rings,
+                self.shots,
+                pacing,
+                plan=plan,
+                sweep=bound.sweep,
+                epochs=epochs and epochs.kernel,
+            )
+            loop = kernel.Kernel(config)
             started_ns = time.time_ns()
             recorder = self._recorder(rings, loop, started_ns)
             try:
                 self._put_files(armed)
                 self._begin(recorder, started_ns)
-                self.played = self._play(armed, rings, loop, recorder)
+                self.played = self._play(rings, loop, recorder, points_of(bound.sweep), epochs)
                 self.loop.safe()
                 return self._end(armed.sequence, self.played, recorder)
             except BaseException as error:
@@ -185,15 +224,30 @@ class Session:
             on_failure=loop.stop,
         )
 
-    def _play(self, armed: Armed, rings: kernel.Rings, loop: kernel.Kernel, recorder: Recorder) -> _Played:
+    def _play(
+        self,
+        rings: kernel.Rings,
+        loop: kernel.Kernel,
+        recorder: Recorder,
+        points: Points,
+        epochs: EpochsBy | None,
+    ) -> _Played:
         """Play every shot; return when the kernel has ended, every row is on disk and every batch is in."""
-        estimating, recording = None, _Recording(recorder, rings.rows)
+        recording = _Recording(recorder, rings.rows)
         with ExitStack() as stack:
             if self.batch is not None:
-                qubits = self.calibration.qubits
-                self.batch.consume(rings.rows, len(armed.sequence.slots), tables(self.observables.bit_qubits, qubits))
-                estimating = stack.enter_context(
-                    Estimating(self.batch, self.observables, qubits, recorder.document, self.abort.is_set)
+                qubits, wanted = self.calibration.qubits, self.observables
+                handed = () if epochs is None else (epochs.to, epochs.ring)
+                self.batch.consume(rings.rows, tables(wanted.bit_qubits, qubits), points, *handed)
+                self.estimating = stack.enter_context(
+                    Estimating(
+                        self.batch,
+                        wanted,
+                        qubits,
+                        publish=recorder.document,
+                        abort=self.abort.is_set,
+                        stop_kernel=loop.stop,
+                    )
                 )
             stack.enter_context(recording)
             stack.enter_context(loop)
@@ -201,7 +255,8 @@ class Session:
             report = self.loop.play(loop, lambda: self.events(Progress(self.record.durable_shot, self.shots)))
         self.events(Progress(self.record.durable_shot, self.shots))
         truth = self.loop.truth if self.lab.twin is not None else None
-        estimates = () if estimating is None else with_truth(estimating.estimates, self.observables, truth)
+        estimates = () if self.estimating is None else self.estimating.estimates
+        estimates = with_truth(estimates, self.observables, truth)
         return _Played(report, recording.ended_s - started_s, recording.failure, estimates, truth)
 
     def _put_files(self, armed: Armed) -> None:
@@ -229,6 +284,7 @@ class Session:
             simulated=lab.twin is not None,
             lab=lab.name,
             inputs=dict(self.inputs),
+            sweep=to_document(self.grid) if self.grid else {},
             shots=self.shots,
             period_ticks=self.pulses.period_ticks,
             tick_ps=lab.timing.tick_ps,
@@ -270,7 +326,8 @@ class Session:
         if played.failure is None:
             for one in played.estimates:
                 recorder.document("estimate", documents.estimate(one))
-        early = played.failure or _early_end(played.report, sequence, self.batch)
+            self._put_points()
+        early = played.failure or self._failed_controllers() or _early_end(played.report, sequence, self.batch)
         if isinstance(early, RunError):
             raise early
         if early is not None:
@@ -285,8 +342,25 @@ class Session:
             misses=played.report.miss_count,
             digest=self.record.digest(),
             estimates=played.estimates,
+            controllers=() if self.estimating is None else self.estimating.controlled,
         )
         return summary, self._counters(recorder)
+
+    def _put_points(self) -> None:
+        """Put the estimates of every point of a sweep into the record, as far as it was played."""
+        if self.grid is None or not self.record.durable_shot:
+            return
+        rows = np.memmap(
+            self.record.path / "shots.bin", self.record.layout.dtype, "r", shape=(self.record.durable_shot,)
+        )
+        table = point_estimates(rows, self.grid, self.observables, self.calibration.qubits)
+        self.record.put(POINTS_FILE, encode_points(table))
+
+    def _failed_controllers(self) -> RunError | None:
+        """Return why the batch process could not go on, if controllers needed it; not where it ended because the run was told to."""
+        if self.batch is None or self.batch.failure is None or not self.asked or self.loop.asked_to_end():
+            return None
+        return RunError(f"the controllers came to an end: {self.batch.failure}; every shot before it is recorded")
 
     def _end_early(self, recorder: Recorder, error: BaseException) -> None:
         """Close the record of a run that `error` ended: outputs off, the reason on record, the place on the error."""
@@ -325,6 +399,8 @@ class Session:
         counters = {**self.loop.counters, **recorder.counters, **self.record.counters}
         if self.publisher is not None:
             counters |= {f"stream.{name}": count for name, count in self.publisher.counters.items()}
+        if self.estimating is not None:
+            counters |= self.estimating.counters
         if self.played is not None:
             counters |= _counters(self.played.report)
             counters |= {} if self.held is None else _lateness(self.played.report)
@@ -364,7 +440,8 @@ class _Recording:
 
 def _counters(report: kernel.Report) -> dict[str, int]:
     """Return the kernel's counts for the record."""
-    names = ("shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped")
+    names = ["shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped"]
+    names += ["epochs_applied", "epochs_held", "epochs_discarded", "epoch_wait_count", "paused_periods"]
     return {f"kernel.{name}": getattr(report, name) for name in names} | {"kernel.misses": report.miss_count}
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from qrt.config import lab_hash
 from qrt.errors import CalibrationError, MachineError
-from qrt.types import Calibration, Lab, Stream, Timing
+from qrt.types import Calibration, Control, Lab, Stream, Timing
 
 FOLDER = "calibrations"
 SUFFIX = ".json"
@@ -54,12 +54,14 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
 
 
 def bound_hash(lab: Lab) -> str:
-    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced."""
+    """Return what a calibration belongs to: the hash of the lab without where results go, how runs are paced and what is in their loop."""
     timing = msgspec.structs.replace(
         lab.timing,
         **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
     )
-    return lab_hash(msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs=""))
+    return lab_hash(
+        msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs="", controllers={}, control=Control())
+    )
 
 
 def _problems(calibration: Calibration) -> Iterator[str]:

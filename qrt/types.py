@@ -100,6 +100,36 @@ class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
 
 
+class Controller(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A feedback law in the loop: what it acts on and what it sets, from batch to batch.
+
+    `parameters` are the law's own: checked along the type that it declares where it is loaded, in the batch process.
+    """
+
+    law: str  # an entry point of group `qrt.controllers`, or the path of a file that ends in `.py`
+    output: str  # an input of the program, or `threshold.<qubit>`
+    bit: str | None = (
+        None  # the bit whose mean, less the setpoint, is the law's signal; None: a law that looks at the shots itself
+    )
+    setpoint: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.5
+    minimum: float | None = None  # of the output
+    maximum: float | None = None
+    every: Count = 1  # step at every so many batches
+    parameters: dict[str, Any] = {}
+
+
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How batches and their results are handed over."""
+
+    batch_shots: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 1000
+    delay_batches: Annotated[int, msgspec.Meta(ge=0, le=64)] = (
+        1  # results of batch k act from batch k + 1 + d on; 0: stop and wait
+    )
+    policy: Literal["hold", "abort"] = "hold"  # for an update that is refused, or late
+    deadline_s: Annotated[float, msgspec.Meta(gt=0.0, le=3600.0)] = 5.0  # wall time for the laws of one batch
+    restarts_max: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3  # of the batch process, in one run
+
+
 class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A configured set of instruments, lines and qubits. Without `twin` it is a real rack."""
 
@@ -112,6 +142,8 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stream: Stream = Stream()
     runs: str = "runs"  # folder, relative to where the command is called
     twin: Twin | None = None
+    controllers: dict[str, Controller] = {}
+    control: Control = Control()
 
 
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
@@ -144,12 +176,42 @@ class Frame(msgspec.Struct, frozen=True):
     phase_rad: float = 0.0
 
 
+class Formula(Protocol):
+    """A function of a program's inputs (qrt.qasm.formula.Formula), as data: equal ones mean the same."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The inputs that it depends on."""
+
+    @property
+    def affine(self) -> bool:
+        """Whether a straight line of inputs gives a straight line of values."""
+
+    def at(self, values: Mapping[str, Any]) -> Fraction:
+        """Return the value at these inputs' values, not rounded."""
+
+    def times(self, factor: Fraction) -> Formula:
+        """Return it in other units."""
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """An operand that may be another one in every shot. `word` is the function that the kernel's word is rounded from.
+
+    Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick.
+    """
+
+    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold"]
+    word: Formula
+    text: str  # for a person
+    source: Source = NOWHERE
+
+
 class Play(msgspec.Struct, frozen=True):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
     frame: str
     envelope: str  # name in Pulses.envelopes
-    amplitude: float  # [-1, 1]
+    amplitude: float | Parameter  # [-1, 1]
     restart: bool = False  # the NCO counts from this play (readout tones) instead of from the shot's start
     source: Source = NOWHERE
 
@@ -166,7 +228,7 @@ class Capture(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """Move the cursor."""
 
-    ticks: int
+    ticks: int | Parameter
     source: Source = NOWHERE
 
 
@@ -178,7 +240,7 @@ class ShiftPhase(msgspec.Struct, frozen=True):
     """
 
     frame: str
-    phase_rad: float
+    phase_rad: float | Parameter
     source: Source = NOWHERE
     turns: Fraction | None = None
 
@@ -187,7 +249,7 @@ class SetFrequency(msgspec.Struct, frozen=True):
     """Change a frame's frequency at the cursor, phase-continuous."""
 
     frame: str
-    frequency_hz: float
+    frequency_hz: float | Parameter
     source: Source = NOWHERE
 
 
@@ -283,6 +345,7 @@ class Sequence(msgspec.Struct, frozen=True):
     table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
     factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
     emit_count: int = 0  # emitted columns of a row
+    parameters: tuple[Parameter, ...] = ()  # [slots] what each slot of the kernel means
     stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
 
@@ -391,6 +454,15 @@ class Found(msgspec.Struct, frozen=True):
     idn: str
 
 
+class Controlled(msgspec.Struct, frozen=True):
+    """What a controller came to in a run."""
+
+    name: str
+    output: str
+    value: float | None  # that it gave last; None if no batch was whole
+    refused: int  # updates that were not taken
+
+
 class Summary(msgspec.Struct, frozen=True):
     """What a run has to say for itself: the JSON object that `qrt run --json` ends with."""
 
@@ -401,3 +473,4 @@ class Summary(msgspec.Struct, frozen=True):
     misses: int
     digest: str  # SHA-256 of shots.bin, in hex
     estimates: tuple[Estimate, ...]
+    controllers: tuple[Controlled, ...] = ()

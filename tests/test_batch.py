@@ -12,14 +12,17 @@ import msgpack
 import numpy as np
 import pytest
 
-from qrt.batch import BATCH_READER, BATCH_SHOTS, BatchProcess, Consume, Shape, _pump
+from qrt.batch import BATCH_READER, BatchProcess, Points, Shape
+from qrt.batch.gathering import BatchMemory, Gathering
+from qrt.batch.process import Work, pump
 from qrt.errors import RunError
 from qrt.kernel import ROW_ERASED, ROW_SKIPPED, Ring, row_dtype
 from qrt.readout.estimate import LAG_COUNT, add_sums, no_sums
 
 ROW = row_dtype(2)
+BATCH_SHOTS = 1000
 TERMS = ((0,), (2,), (0, 2))
-SHAPE = Shape(3, TERMS)
+SHAPE = Shape(3, TERMS, BATCH_SHOTS, 2)
 TABLES = np.array([[1.1, -0.9], [1.0, -1.0], [1.02, -1.04]])
 
 
@@ -60,11 +63,11 @@ def test_sums_are_those_of_the_rows_skipped_ones_left_out_and_the_last_batch_pad
     with rings() as ring, BatchProcess(SHAPE) as batch:
         batch.wait_ready()
         assert {"jax", "jaxlib", "numpy"} == batch.versions.keys()
-        batch.consume(ring, 2, TABLES)
+        batch.consume(ring, TABLES)
         assert ring.write(rows) == len(rows)
         ring.finish()
         total, indices = no_sums(TERMS), []
-        for sums in batch.sums():
+        for sums in batch.messages():
             indices.append(sums["batch"])
             total = add_sums(total, sums)
         assert batch.failure is None
@@ -104,24 +107,54 @@ class Racing:
         self.ring.release(reader, count)
 
 
+def only_counting():
+    def sums(_bits, valid, _tables):
+        return {"shots": int(valid.sum())}
+
+    return Work(3, Points(), TABLES, sums, None, lambda _: None, lambda _: None, False, 0)
+
+
 def test_rows_that_come_between_the_count_and_the_look_are_taken_once(rng):
     rows = sample_rows(BATCH_SHOTS + 100, rng)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, rings(2048) as ring:
-        consume = Consume(2, ring.size, TABLES.tolist())
-        _pump(theirs, Racing(ring, rows), consume, SHAPE, lambda _bits, valid, _tables: {"shots": int(valid.sum())})
+        gathering = Gathering(BatchMemory.create(ROW.itemsize, BATCH_SHOTS), ROW, BATCH_SHOTS)
+        pump(theirs, Racing(ring, rows), gathering, only_counting())
         messages = [msgpack.unpackb(ours.recv(1 << 16)) for _ in range(3)]
     valid = rows["flags"] == 0
     assert [message.get("shots") for message in messages[:2]] == [valid[:BATCH_SHOTS].sum(), valid[BATCH_SHOTS:].sum()]
     assert messages[2] == {"end": 2}
 
 
+def test_a_batch_is_gathered_by_shot_whatever_comes_twice_or_never(rng):
+    rows = sample_rows(3 * 10, rng)
+    rows["flags"] = 0
+    rows["bits"] = np.arange(30) % 8
+    memory = BatchMemory.create(ROW.itemsize, 10)
+    first = Gathering(memory, ROW, 10)
+    assert first.take(rows[:6]) == 6
+    again = Gathering(memory, ROW, 10)  # of the process that comes after: it does not know what was given back
+    other = rows[:8].copy()
+    other["bits"][:6] = 7
+    assert again.take(other) == 8
+    assert (again.count, again.missing) == (8, 2)
+    assert again.take(rows[9:13]) == 1  # shot 8 never came, those from 10 on are the next batch's
+    shots = again.shots(3, Points(4, 2))
+    np.testing.assert_array_equal(shots.valid, np.arange(10) != 8)
+    np.testing.assert_array_equal((shots.bits @ [1, 2, 4])[shots.valid], (np.arange(10) % 8)[shots.valid])
+    np.testing.assert_array_equal(shots.point, [0, 0, 1, 1, 2, 2, 3, 3, 0, 0])
+    again.next()
+    assert (again.batch, again.count) == (1, 0)
+    assert again.take(rows[5:12]) == 7
+    np.testing.assert_array_equal(again.shots(3, Points()).valid, np.arange(10) < 2)
+
+
 def test_a_process_that_dies_gives_up_its_place_at_the_ring_and_says_how(rng):
     with rings(1024) as ring, BatchProcess(SHAPE) as batch:
         batch.wait_ready()
         batch.kill()
-        batch.consume(ring, 2, TABLES)  # may or may not find it gone
-        assert list(batch.sums()) == []
+        batch.consume(ring, TABLES)  # may or may not find it gone
+        assert list(batch.messages()) == []
         assert "SIGKILL" in batch.failure
         assert ring.write(sample_rows(5000, rng)) == 5000  # nobody holds the writer
 
@@ -157,7 +190,7 @@ def test_closing_twice_and_without_a_start_is_nothing():
 PARENT = """
 import sys
 from qrt.batch import BatchProcess, Shape
-batch = BatchProcess(Shape(1, ((0,),)))
+batch = BatchProcess(Shape(1, ((0,),), 1000))
 batch.start()
 if "ready" in sys.argv:
     batch.wait_ready()

@@ -437,13 +437,20 @@ def test_numbers_are_those_of_the_header(project: Path) -> None:
                 "READ",
                 "WRITE",
                 "BRANCH",
+                "LOAD",
+                "PLAY_REGISTER",
+                "WAIT_REGISTER",
+                "SET_FREQUENCY_REGISTER",
+                "SHIFT_PHASE_REGISTER",
             ]
         )
     }
     names |= {"ALU": "OP_ALU"} | {
         name: name for name in ("ALU_SET", "ALU_ADD", "ALU_SUB", "IF_ALWAYS", "IF_ZERO", "IF_NONZERO")
     }
-    names |= {name: name for name in ("SEQUENCERS_MAX", "FRAMES_MAX", "BITS_MAX", "CAPTURES_MAX", "BIT_NONE")}
+    names |= {
+        name: name for name in ("SEQUENCERS_MAX", "FRAMES_MAX", "BITS_MAX", "CAPTURES_MAX", "SLOTS_MAX", "BIT_NONE")
+    }
     assert {name: getattr(compiler, name) for name in names} == {
         name: int(enumerated[theirs]) for name, theirs in names.items()
     }

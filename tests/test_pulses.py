@@ -69,8 +69,8 @@ def gate_matrix(name: str, angle: float) -> Matrix:
             return np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
         case "h":
             return np.array([[1, 1], [1, -1]]) / math.sqrt(2)
-        case "rz":
-            return turn(Z, angle)
+        case "rx" | "ry" | "rz":
+            return turn({"rx": X, "ry": Y, "rz": Z}[name], angle)
     return np.eye(2, dtype=complex)
 
 
@@ -90,16 +90,30 @@ def assert_same_up_to_phase(found: Matrix, wanted: Matrix) -> None:
     assert abs(np.trace(found.conj().T @ wanted)) == pytest.approx(2, abs=1e-9)
 
 
-GATES = st.tuples(st.sampled_from(["x", "sx", "h", "rz", "id"]), st.floats(-7, 7))
+TURNS = {"rx", "ry", "rz"}
+# One pulse of the nominal envelope turns by 2 pi at most.
+GATES = st.tuples(st.sampled_from(["x", "sx", "h", "rx", "ry", "rz", "id"]), st.floats(-6.28, 6.28))
 
 
 @given(st.lists(GATES, max_size=12))
 def test_gates_are_the_matrices_of_the_language(gates: list[tuple[str, float]]) -> None:
-    text = "".join(f"rz({angle!r}) q[0];" if name == "rz" else f"{name} q[0];" for name, angle in gates)
+    text = "".join(f"{name}({angle!r}) q[0];" if name in TURNS else f"{name} q[0];" for name, angle in gates)
     wanted = np.eye(2, dtype=complex)
     for name, angle in gates:
         wanted = gate_matrix(name, angle) @ wanted
     assert_same_up_to_phase(pulse_matrix(block(text), GateSet(LAB).sx_amplitude("q0")), wanted)
+
+
+def test_rx_and_ry_are_one_pulse_whose_amplitude_is_the_angle() -> None:
+    for text, amplitude in (("pi/2", 0.25), ("-pi/2", -0.25), ("2*pi", 1.0), ("3*pi/2", 0.75), ("0", 0.0)):
+        for gate in ("rx", "ry"):
+            (play,) = (op for op in block(f"{gate}({text}) q[0];") if isinstance(op, Play))
+            assert (play.amplitude, play.envelope) == (amplitude, "q0.sx")
+    with pytest.raises(
+        ProgramError,
+        match=r"^p.qasm:1:23: a turn by 2.002 pi in one pulse needs 1.001 of full scale on q0; .* up to 2 pi",
+    ):
+        block("rx(2.002*pi) q[0];")
 
 
 @pytest.mark.parametrize("angle", [-2.2, -math.pi / 2, -0.3, 0.3, math.pi / 2, 2.2])

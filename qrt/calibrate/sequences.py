@@ -104,6 +104,7 @@ def duration_ticks(ops: Sequence[Op], gates: GateSet, lab: Lab) -> int:
         if isinstance(op, Play):
             total += len(envelopes[op.envelope]) * lab.timing.sample_ticks
         elif isinstance(op, Wait):
+            assert isinstance(op.ticks, int)  # calibrations vary nothing within a run
             total += op.ticks
     return total
 

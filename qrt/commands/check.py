@@ -12,17 +12,21 @@ from typing import Any
 
 from qrt import config
 from qrt.commands.screen import Screen
+from qrt.grids import Sweeps, grid_of
 from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.qasm import parse_program, read_program
+from qrt.sweeps import Reach
 from qrt.timeline import COLUMNS, Timeline, format_timeline, schedule
 from qrt.types import Lab
 
 
-def check(program_path: str, lab_path: str, inputs: Mapping[str, float], *, silent: bool) -> dict[str, Any]:
+def check(
+    program_path: str, lab_path: str, inputs: Mapping[str, float], *, silent: bool, sweeps: Sweeps = ()
+) -> dict[str, Any]:
     """Write the timeline and return it: events in the order of their ticks, the shot's length and its period, in ticks."""
     lab = config.load(Path(lab_path))
-    timeline = timeline_of(program_path, lab, inputs)
+    timeline = timeline_of(program_path, lab, inputs, sweeps)
     screen = Screen(silent=silent)
     rows = [tuple(without_comment(cell) for cell in row) for row in format_timeline(timeline)]
     screen.table(COLUMNS, rows)
@@ -41,6 +45,8 @@ def check(program_path: str, lab_path: str, inputs: Mapping[str, float], *, sile
             {
                 "tick": event.tick,
                 "duration_ticks": event.duration_ticks,
+                "later_ticks": event.later_ticks,
+                "longer_ticks": event.longer_ticks,
                 "slack_ticks": event.slack_ticks,
                 "sequencer": event.sequencer,
                 "event": event.kind,
@@ -54,10 +60,12 @@ def check(program_path: str, lab_path: str, inputs: Mapping[str, float], *, sile
     }
 
 
-def timeline_of(program_path: str, lab: Lab, inputs: Mapping[str, float]) -> Timeline:
+def timeline_of(program_path: str, lab: Lab, inputs: Mapping[str, float], sweeps: Sweeps = ()) -> Timeline:
     """Return the timeline of a program's shot on a lab, with nominal pulses."""
     program = parse_program(read_program(program_path), program_path)
-    return schedule(lower(program, lab, None, inputs), limits_of(lab))
+    reach = Reach(program, grid_of(sweeps, program, inputs, "point", 1)) if sweeps else None
+    pulses = lower(program, lab, None, inputs, reach.varied if reach else ())
+    return schedule(pulses, limits_of(lab), reach)
 
 
 def without_comment(text: str) -> str:

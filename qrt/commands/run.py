@@ -15,16 +15,20 @@ from qrt.commands.interrupt import Interrupt
 from qrt.commands.replay import again
 from qrt.commands.screen import (
     CALIBRATION_HEAD,
+    CONTROLLER_HEAD,
     ESTIMATE_HEAD,
     Screen,
     calibration_rows,
+    controller_rows,
     estimate_rows,
     found_rows,
     misses_line,
     printable,
     summary_line,
+    sweep_rows,
 )
 from qrt.commands.sheet import report_data
+from qrt.config.controlled import parse_controllers
 from qrt.errors import RunError
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.report import write
@@ -40,10 +44,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     shots: int
     seed: int | None = None
     inputs: Mapping[str, float] = {}
+    sweeps: tuple[str, ...] = ()
+    order: str = "point"
     pacing: str | None = None
     period_ns: float | None = None
     runs: str | None = None
     calibration: str | None = None
+    controllers: tuple[str, ...] = ()  # as the command line writes them
     publish: bool = True
 
 
@@ -58,10 +65,20 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
         "Estimates",
         "Raw: as read. Mitigated: what a perfect readout would have averaged. Truth: what the simulation knows.",
     )
-    if result.summary.estimates:
+    if result.sweep is not None:
+        told, head, rows = sweep_rows(result.sweep)
+        screen.line(f"   {told}; the rest is in {result.folder / 'sweep.npy'}" if told else "")
+        screen.table(head, rows)
+    elif result.summary.estimates:
         screen.table(ESTIMATE_HEAD, estimate_rows(result.summary.estimates))
     else:
         screen.line("   none: no bit of the program has an expectation value")
+    if result.summary.controllers:
+        screen.step(
+            "Controllers",
+            "Each value acts from a shot known beforehand; `epoch` documents in the journal have them all.",
+        )
+        screen.table(CONTROLLER_HEAD, controller_rows(result.summary.controllers))
     if verified:
         screen.step(
             "Replay", "The same image of program and simulation once more: every row must be the same in every bit."
@@ -84,8 +101,11 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 lab=lab,
                 shots=request.shots,
                 inputs=request.inputs,
+                sweep=request.sweeps,
+                order=request.order,
                 seed=request.seed,
                 calibration=request.calibration,
+                controllers=parse_controllers(request.controllers),
                 pacing=request.pacing,
                 period_ns=request.period_ns,
                 runs=Path(request.runs) if request.runs is not None else None,

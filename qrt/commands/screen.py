@@ -13,8 +13,10 @@ from math import hypot
 from typing import Any
 
 import click
+import numpy as np
 
-from qrt.types import Calibration, Estimate, Found, Lab, Summary
+from qrt.points import Swept
+from qrt.types import Calibration, Controlled, Estimate, Found, Lab, Summary
 
 QUIET_S = 1.0  # between two plain lines of progress
 
@@ -127,6 +129,42 @@ def estimate_rows(estimates: Sequence[Estimate]) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+CONTROLLER_HEAD = ("", "output", "last value", "updates refused")
+
+
+def controller_rows(controllers: Sequence[Controlled]) -> list[tuple[str, ...]]:
+    """Return a row for each controller."""
+    return [
+        (one.name, one.output, "none: no whole batch" if one.value is None else f"{one.value:.9g}", spaced(one.refused))
+        for one in controllers
+    ]
+
+
+SWEEP_ROWS_MAX = 9  # points that a table shows: the first, the last, and those evenly between
+SWEEP_CURVES_MAX = 3
+
+
+def sweep_rows(swept: Swept) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
+    """Return what is shown of a sweep, the head of its table, and a row for each point shown."""
+    shape, count = swept.shots.shape, swept.points
+    shown = [
+        round(index * (count - 1) / max(min(count, SWEEP_ROWS_MAX) - 1, 1))
+        for index in range(min(count, SWEEP_ROWS_MAX))
+    ]
+    names = list(swept.curves)[:SWEEP_CURVES_MAX]
+    head = tuple(f"{name} [{unit}]" if (unit := swept.units[name]) else name for name in swept.axes) + tuple(names)
+    rows: list[tuple[str, ...]] = []
+    for point in shown:
+        at = tuple(int(index) for index in np.unravel_index(point, shape))
+        places = [f"{values[index]:.6g}" for values, index in zip(swept.axes.values(), at, strict=True)]
+        curves = [swept.curves[name] for name in names]
+        rows.append((*places, *(f"{one.value[at]:+.4f} ± {one.stderr[at]:.4f}" for one in curves)))
+    told = f"mitigated, {spaced(swept.shots_per_point)} shots a point, {len(shown)} of {spaced(count)} points"
+    if len(swept.curves) > len(names):
+        told += f", {len(names)} of {len(swept.curves)} observables"
+    return told, head, rows
 
 
 def summary_line(summary: Summary) -> str:

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 import msgspec
 
 from qrt.commands.screen import spaced
+from qrt.grids import from_document
 from qrt.image import from_image
 from qrt.loop import named_entry
+from qrt.points import Swept
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.report import ReportData, collect
 from qrt.run import Result
 from qrt.store import calibration_hash
+from qrt.sweeps import Reach
 from qrt.timeline import schedule
 from qrt.types import Lab
 
@@ -28,12 +31,14 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
     text = record.file("program.qasm").decode()
     played = from_image(record.image())
     sequence = played.sequence
-    pulses = lower(parse_program(text, program_name), lab, result.calibration, inputs)
-    timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits)
+    program, start = parse_program(text, program_name), result.record.start or {}
+    grid = from_document(start.get("sweep"))
+    reach = Reach(program, grid) if grid else None
+    pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else ())
+    timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits, reach)
     tick_ns = lab.timing.tick_ps / 1000
     decisions = collect.decisions(timeline, pulses)
     reset = collect.reset(decisions, result.summary.estimates, result.calibration, lab)
-    start = record.start or {}
     return ReportData(
         run=result.folder.name,
         program=program_name,
@@ -54,6 +59,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
         period_ns=timeline.period_ticks * tick_ns,
         reset=reset,
         limits=collect.limits(simulated=lab.twin is not None),
+        traces=collect.traces(result.sweep),
     )
 
 
@@ -62,6 +68,7 @@ def facts(result: Result, start: Mapping[str, object], *, replayed: bool) -> tup
     summary = result.summary
     told = (
         ("shots", spaced(summary.shots)),
+        ("sweep", "" if result.sweep is None else _sweep(result.sweep)),
         ("shots per second", spaced(round(summary.shots_per_s))),
         ("simulated time / wall time", f"{summary.sim_over_wall:.2f}"),
         ("misses", spaced(summary.misses)),
@@ -71,3 +78,9 @@ def facts(result: Result, start: Mapping[str, object], *, replayed: bool) -> tup
         ("missing from the record", result.record.cut or "nothing"),
     )
     return tuple((name, value) for name, value in told if value)
+
+
+def _sweep(swept: Swept) -> str:
+    """Return what was swept: `theta: 41 x t: 11 points, 100 shots each`."""
+    axes = " x ".join(f"{name}: {len(values)}" for name, values in swept.axes.items())
+    return f"{axes} points, {spaced(swept.shots_per_point)} shots each"

@@ -1,6 +1,6 @@
 """`qrt watch`: what a running lab publishes, one line a document, until Ctrl-C.
 
-Pages of shots, estimates and heartbeats come many a second: of each kind, and of each estimate, a line is written at most twice a
+Pages of shots, epochs, estimates and heartbeats come many a second: of each kind, and of each estimate, a line is written at most twice a
 second, and the last one before a run's `stop`. What was lost on the way is said where it was lost, and summed up at the end. With
 `--json` every document is one object on a line, arrays as lists.
 """
@@ -22,7 +22,7 @@ from qrt.stream import Seen, Tally
 from qrt.stream import watch as listen
 from qrt.wire import Message
 
-FREQUENT = frozenset({"event_page", "estimate", "heartbeat"})
+FREQUENT = frozenset({"event_page", "epoch", "estimate", "heartbeat"})
 PERIOD_S = 0.5
 
 
@@ -37,10 +37,11 @@ class Sparing:
         """Write the line of a document; before a `stop`, those that were kept."""
         doc = message.header.doc
         line = f"{doc:<10} {printable(describe(message))}"
-        if doc not in FREQUENT:
-            for kept in self._kept.values() if doc == "stop" else ():
-                click.echo(kept)
-            self._kept.clear()
+        if doc not in FREQUENT or message.body.get("refused"):
+            if doc == "stop":
+                for kept in self._kept.values():
+                    click.echo(kept)
+                self._kept.clear()
             click.echo(line)
             return
         kind = f"{doc} {message.body.get('name', '')}"
@@ -129,6 +130,10 @@ def describe(message: Message) -> str:
             return (
                 f"{body.get('exit_status')}{': ' if body.get('reason') else ''}{body.get('reason', '')} {_pairs(said)}"
             )
+        case "epoch":
+            values = _pairs({name: f"{value:.9g}" for name, value in body.get("values", {}).items()})
+            refused = "".join(f"; refused: {one}" for one in body.get("refused", ()))
+            return f"{body.get('epoch')} from shot {body.get('first_shot')} on: {values}{refused}"
         case "miss":
             return _pairs(body)
         case _:

@@ -3,8 +3,9 @@
 Nothing is opened here and nothing is guessed: a file either becomes a complete, checked `Lab`, or a ConfigError with each
 problem on a line of its own (line of the file, TOML path, value, what is allowed, nearest name). `schema` walks the declared types,
 `crossfield` checks what no single field can know (names that must meet, channels in use twice, intermediate frequencies,
-durations on the grid of ticks), `installed` looks names of drivers and twins up, and finds the type that a twin declares for its own
-`[twin.parameters]`, `places` finds the line of a path. A lab that was made in Python is checked by the same function.
+durations on the grid of ticks), `controlled` does so for controllers, `installed` looks names of drivers, twins and laws up, and
+finds the type that a twin declares for its own `[twin.parameters]`, `places` finds the line of a path. A lab that was made in Python is
+checked by the same function.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def checked(given: Lab | dict[str, Any], name: str, text: str = "") -> Lab:
     if (kind := parameters_type(data)) is not None:
         problems += _parameter_problems(data, kind, lab, {one.path for one in problems})
     if lab is None or problems:
-        raise _refusal(name, text, problems)
+        raise refusal(name, text, problems)
     return lab
 
 
@@ -121,7 +122,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.glob("*.toml")) if folder.is_dir() else []
 
 
-def _refusal(name: str, text: str, problems: Iterable[Problem]) -> ConfigError:
+def refusal(name: str, text: str, problems: Iterable[Problem]) -> ConfigError:
     """Return the one error for all problems, in the order of the file's lines."""
     places = Places(text)
     lines = sorted((places.line(problem.path), ".".join(problem.path), problem.text) for problem in problems)

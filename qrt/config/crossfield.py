@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import combinations
 
 from qrt.config.address import stream_address
+from qrt.config.controlled import controller_problems
 from qrt.errors import Problem, nearest
 from qrt.types import Lab, Line, Qubit
 
@@ -31,6 +32,7 @@ def cross_problems(lab: Lab) -> Iterator[Problem]:
     yield from _frequencies(lab)
     yield from _spacing(lab)
     yield from _stream(lab)
+    yield from controller_problems(lab)
 
 
 def exact(value: float) -> Fraction:

@@ -1,8 +1,8 @@
-"""What a lab names that must be installed: its drivers, the kind of its twin, and the type of that twin's parameters.
+"""What a lab names that must be there: its drivers, the laws of its controllers, the kind and parameters' type of its twin.
 
 A name resolves through an entry point of its group, so that neither a driver nor a twin is imported by name. Only the type of a twin's
-parameters is loaded here; drivers and twins are loaded by those who open them. The tables are read as TOML gives them, so
-that these problems are told in one list with all others, whatever else is wrong.
+parameters is loaded here; drivers and twins are loaded by those who open them, laws in the batch process. The tables are read as TOML
+gives them, so that these problems are told in one list with all others, whatever else is wrong.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from qrt.errors import Problem, nearest
@@ -17,6 +18,7 @@ from qrt.types import Lab
 
 DRIVERS: Final = "qrt.drivers"
 TWINS: Final = "qrt.twins"
+CONTROLLERS: Final = "qrt.controllers"
 TWIN_PARAMETERS: Final = "qrt.twin_parameters"
 
 
@@ -34,6 +36,21 @@ def name_problems(data: Mapping[str, Any]) -> Iterator[Problem]:
         for name, table in instruments.items():
             yield from _unknown(("instruments", name, "driver"), table, DRIVERS)
     yield from _unknown(("twin", "kind"), data.get("twin"), TWINS)
+    controllers = data.get("controllers")
+    if isinstance(controllers, dict):
+        for name, table in controllers.items():
+            yield from _no_law(("controllers", name, "law"), table)
+
+
+def _no_law(path: tuple[str, ...], table: Any) -> Iterator[Problem]:
+    """Yield a law that is neither installed nor a file."""
+    law = table.get("law") if isinstance(table, dict) else None
+    if not (isinstance(law, str) and law.endswith(".py")):
+        yield from _unknown(path, table, CONTROLLERS)
+    elif not Path(law).is_file():
+        yield Problem(
+            path, f"{law!r} is no file (looked for in {Path.cwd()}); `qrt new controller` writes one to start from"
+        )
 
 
 def parameters_type(data: Mapping[str, Any]) -> type[TwinParameters] | None:

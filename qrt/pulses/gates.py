@@ -3,7 +3,9 @@
 Conventions, tested against matrices: rz(theta) = exp(-i theta Z / 2); a play of phase phi turns the qubit about
 cos(phi) X + sin(phi) Y; so a virtual rz(theta), which moves through all later pulses, is a shift of the drive frame's phase by
 -theta. One calibrated number makes all gates: the amplitude of sx. x is sx twice; h is rz(pi/2) sx rz(pi/2) up to a global
-phase; id waits as long as x.
+phase; id waits as long as x. rx(theta) is one pulse of sx's envelope whose amplitude is proportional to theta, so that a
+sweep of theta is one of the amplitude: an angle is not taken modulo a turn, and one beyond full scale is an error. ry(theta) is
+rx(theta) in a frame turned by pi/2.
 
 Names: a qubit `q0` has the frames `q0.drive` and `q0.readout`, the envelopes `q0.sx` and `q0.tone`, the weights `q0.weights`,
 and the sequencer `q0`.
@@ -18,16 +20,18 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt.errors import CalibrationError
+from qrt.errors import CalibrationError, ProgramError
 from qrt.readout.discriminate import boxcar_weights
 from qrt.types import (
     NOWHERE,
     Calibration,
     Capture,
+    Formula,
     Frame,
     If,
     Lab,
     Op,
+    Parameter,
     Play,
     Qubit,
     QubitCalibration,
@@ -36,6 +40,7 @@ from qrt.types import (
     Wait,
     Weights,
 )
+from qrt.units import AMPLITUDE_ONE, TURN
 
 PS_PER_NS = 1000
 NOMINAL_SX_AMPLITUDE = (
@@ -48,6 +53,11 @@ def cosine_envelope(sample_count: int) -> NDArray[np.complex128]:
     """Return (1 - cos(2 pi (k + 1/2) / n)) / 2 for k = 0 ... n-1: smooth, its ends near zero, its sum exactly n / 2. Shape [samples]."""
     k = np.arange(sample_count)
     return ((1 - np.cos(2 * np.pi * (k + 0.5) / sample_count)) / 2).astype(np.complex128)
+
+
+def _text(word: Formula) -> str:
+    """Return what an operand varies with, for a person."""
+    return f"({', '.join(word.names)})"
 
 
 class GateSet:
@@ -96,6 +106,32 @@ class GateSet:
         shift = None if turns is None else -turns % 1
         return (ShiftPhase(f"{qubit}.drive", -angle_rad, source, shift),)
 
+    def rx(self, qubit: str, turns: Fraction | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """A turn about X, in one pulse. Raises ProgramError where full scale does not suffice for it."""
+        full = 4 * Fraction(self.sx_amplitude(qubit))  # the amplitude of a whole turn
+        if not isinstance(turns, Fraction):
+            word = turns.times(full * AMPLITUDE_ONE)
+            return (
+                Play(f"{qubit}.drive", f"{qubit}.sx", Parameter("amplitude", word, _text(word), source), source=source),
+            )
+        amplitude = float(turns * full)
+        if abs(amplitude) > 1.0:
+            raise ProgramError(
+                f"{source.where}a turn by {float(turns) * 2:.6g} pi in one pulse needs {amplitude:.4g} of full scale on {qubit}; possible "
+                f"are angles up to {float(2 / full):.4g} pi: turn twice by half of it"
+            )
+        return (Play(f"{qubit}.drive", f"{qubit}.sx", amplitude, source=source),)
+
+    def ry(self, qubit: str, turns: Fraction | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """A turn about Y, in one pulse. Raises ProgramError as rx does."""
+        there = self.rz(qubit, -pi / 2, source, -QUARTER_TURN)
+        return there + self.rx(qubit, turns, source) + self.rz(qubit, pi / 2, source, QUARTER_TURN)
+
+    def rz_varied(self, qubit: str, turns: Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """A turn about Z by an angle that varies between shots."""
+        word = turns.times(Fraction(-TURN))
+        return (ShiftPhase(f"{qubit}.drive", Parameter("phase", word, _text(word), source), source),)
+
     def h(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Hadamard, up to a global phase."""
         quarter = self.rz(qubit, pi / 2, source, QUARTER_TURN)
@@ -105,9 +141,9 @@ class GateSet:
         """Nothing, for as long as x takes."""
         return self.delay(qubit, 2 * self.sx_ticks(qubit), source)
 
-    def delay(self, qubit: str, ticks: int, source: Source = NOWHERE) -> tuple[Op, ...]:
+    def delay(self, qubit: str, ticks: int | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Nothing, for so many ticks."""
-        return (Wait(ticks, source),)
+        return (Wait(ticks if isinstance(ticks, int) else Parameter("ticks", ticks, _text(ticks), source), source),)
 
     def measure(self, qubit: str, bit: int | None, source: Source = NOWHERE, raw: bool = False) -> tuple[Op, ...]:  # noqa: FBT001, FBT002
         """Capture and readout tone at one tick, then the wait for the photons to leave."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
-from qrt.qasm.expressions import Duration, Exact, Expression, as_float, evaluate
+from qrt.qasm.expressions import Duration, Exact, Expression, Value, as_float, evaluate, fold, names
+from qrt.qasm.formula import Formula, turns
 from qrt.qasm.program import Barrier, Branch, Delay, Gate, Initial, Measurement, Program, Reset, Statement
 from qrt.timeline.order import Order
 from qrt.types import Calibration, If, Lab, Op, Pulses, Source, Sync, WriteBit
@@ -28,23 +29,31 @@ PS_PER_S = 10**12
 Blocks = Mapping[str, list[Op]]
 
 
-def lower(program: Program, lab: Lab, calibration: Calibration | None, inputs: Mapping[str, float]) -> Pulses:
+def lower(
+    program: Program,
+    lab: Lab,
+    calibration: Calibration | None,
+    inputs: Mapping[str, float],
+    varied: Collection[str] = (),
+) -> Pulses:
     """Return the program as pulses on the lab's qubits.
 
-    Declared qubits are the lab's in order, `$k` is the lab's k-th. With calibration None, nominal values stand in. Raises ProgramError for
-    qubits that the lab has not, inputs that are missing or wrong, and delays that are no whole number of ticks.
+    Declared qubits are the lab's in order, `$k` is the lab's k-th. With calibration None, nominal values stand in. What depends on an
+    input that is `varied` is a Parameter, and such an input needs no value. Raises ProgramError for qubits that the lab has not, inputs
+    that are missing or wrong, and delays that are no whole number of ticks.
     """
-    names = _lab_qubits(program, lab)
+    qubits = _lab_qubits(program, lab)
     gates = GateSet(lab, calibration)
-    lowering = _Lowering(program, lab, gates, names, _input_values(program, inputs))
-    blocks: dict[str, list[Op]] = {name: [] for name in names}
+    values = input_values(program, inputs, varied)
+    lowering = _Lowering(program, lab, gates, qubits, values)
+    blocks: dict[str, list[Op]] = {name: [] for name in qubits}
     lowering.initials(program.statements, blocks)
     lowering.statements(program.statements, blocks)
     return Pulses(
         blocks={name: tuple(ops) for name, ops in blocks.items()},
-        frames=gates.frames(names),
-        envelopes=gates.envelopes(names),
-        weights=gates.weights(names),
+        frames=gates.frames(qubits),
+        envelopes=gates.envelopes(qubits),
+        weights=gates.weights(qubits),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
     )
@@ -68,19 +77,22 @@ def _lab_qubits(program: Program, lab: Lab) -> tuple[str, ...]:
     return tuple(listed[place] for place in places)
 
 
-def _input_values(program: Program, inputs: Mapping[str, float]) -> dict[str, Exact | float]:
-    """Return the inputs' values, exact as the decimals that they print as."""
+def input_values(program: Program, inputs: Mapping[str, float], varied: Collection[str] = ()) -> dict[str, Value]:
+    """Return the values of the inputs that are not varied, exact as the decimals that they print as; of a duration in seconds."""
     declared = {one.name: one for one in program.inputs}
-    for name in inputs:
+    for name in (*inputs, *varied):
         if name not in declared:
             near = difflib.get_close_matches(name, declared, 1)
             hint = f"did you mean {near[0]}?" if near else f"its inputs: {', '.join(declared) or 'none'}"
             raise ProgramError(f"{program.path}:1:1: the program has no input {name!r}; {hint}")
-    values: dict[str, Exact | float] = {}
+    values: dict[str, Value] = {}
     for name, one in declared.items():
+        if name in varied:
+            continue
         if name not in inputs:
+            form = f"--input {name}=100e-9, in seconds" if one.kind == "duration" else f"--input {name}=1.5"
             raise ProgramError(
-                f"{one.source.where}input {name!r} has no value; give one for each of: {', '.join(declared)}"
+                f"{one.source.where}input {name!r} has no value; give one for each of: {', '.join(declared)} ({form}; or a --sweep)"
             )
         value = inputs[name]
         if isinstance(value, bool) or not math.isfinite(value):
@@ -89,7 +101,8 @@ def _input_values(program: Program, inputs: Mapping[str, float]) -> dict[str, Ex
             raise ProgramError(
                 f"{one.source.where}input {name!r} is {value}; {one.kind} is a whole number{', at least 0' * (one.kind == 'uint')}"
             )
-        values[name] = Exact(Fraction(repr(float(value))))
+        exact = Fraction(repr(float(value)))
+        values[name] = Duration(exact) if one.kind == "duration" else Exact(exact)
     return values
 
 
@@ -97,7 +110,7 @@ class _Lowering:
     """Writes statements into blocks, and keeps the order of accesses to bits."""
 
     def __init__(
-        self, program: Program, lab: Lab, gates: GateSet, names: Sequence[str], values: Mapping[str, Exact | float]
+        self, program: Program, lab: Lab, gates: GateSet, names: Sequence[str], values: Mapping[str, Value]
     ) -> None:
         self.bits = list(program.bits)
         self._lab, self._gates, self._names, self._values = lab, gates, names, values
@@ -146,12 +159,27 @@ class _Lowering:
                 return self._gates.h(name, gate.source)
             case "id":
                 return self._gates.id(name, gate.source)
-            case "rz":
+            case "rx" | "ry" | "rz":
                 assert gate.angle is not None
-                angle = evaluate(gate.angle, self._values)
-                assert not isinstance(angle, Duration)
-                turns = angle.pi / 2 if isinstance(angle, Exact) and not angle.rational else None
-                return self._gates.rz(name, as_float(angle), gate.source, turns)
+                return self._turn(gate, name, gate.angle)
+
+    def _turn(self, gate: Gate, name: str, expression: Expression) -> tuple[Op, ...]:
+        """Return the operations of a gate with an angle."""
+        about = self._gates.rx if gate.name == "rx" else self._gates.ry
+        if self._is_varied(expression):
+            word = Formula(fold(expression, self._values))
+            return (
+                self._gates.rz_varied(name, word, gate.source) if gate.name == "rz" else about(name, word, gate.source)
+            )
+        angle = evaluate(expression, self._values)
+        assert not isinstance(angle, Duration)
+        if gate.name != "rz":
+            return about(name, turns(angle), gate.source)
+        exact = turns(angle) if isinstance(angle, Exact) and not angle.rational else None
+        return self._gates.rz(name, as_float(angle), gate.source, exact)
+
+    def _is_varied(self, expression: Expression) -> bool:
+        return any(name not in self._values for name in names(expression))
 
     def _measurement(self, one: Measurement, blocks: Blocks) -> None:
         """Measure, after everybody who used the bit before."""
@@ -178,11 +206,15 @@ class _Lowering:
         for name in names:
             blocks[name].extend(self._gates.delay(name, ticks, one.source))
 
-    def _ticks(self, expression: Expression, source: Source) -> int:
+    def _ticks(self, expression: Expression, source: Source) -> int | Formula:
         """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
+        timing = self._lab.timing
+        if self._is_varied(expression):
+            return Formula(
+                fold(expression, self._values), Fraction(PS_PER_S, timing.tick_ps), Fraction(timing.sample_ticks)
+            )
         duration = evaluate(expression, self._values)
         assert isinstance(duration, Duration)
-        timing = self._lab.timing
         ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
         tick_ns = timing.tick_ps / 1000
         if ticks < 0:

@@ -2,7 +2,8 @@
 
 A number is `Exact`, a + b pi with rational a and b, so that pi/3 is a sixth of a turn and not its nearest float; it becomes a float
 where an operation leaves that set, or where an input's value is one. A `Duration` is seconds plus samples (`dt`), both rational. An
-expression is a small tree with the inputs of the program as leaves, evaluated when their values are known.
+expression is a small tree with the inputs of the program as leaves, evaluated when their values are known; `fold` puts in those that
+are known, and leaves a tree of the others.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from qrt.errors import ProgramError
-from qrt.types import Source
+from qrt.types import NOWHERE, Source
 
 INTEGER_BITS_MAX = 4096  # of a power's result: 10**10**10 is an error, not a wait
 
@@ -47,6 +48,7 @@ class Name(NamedTuple):
 
     name: str
     source: Source
+    duration: bool = False  # its values are durations
 
 
 class Negative(NamedTuple):
@@ -66,6 +68,41 @@ class Binary(NamedTuple):
 
 
 Expression = Literal | Name | Negative | Binary
+
+
+def fold(expression: Expression, inputs: Mapping[str, Value]) -> Expression:
+    """Return the expression with the values of these inputs put in, in other words of the other inputs alone.
+
+    It has no places any more, so that what means the same is the same, wherever it stands. Raises ProgramError as `evaluate` does.
+    """
+    if all(name in inputs for name in names(expression)):
+        return Literal(evaluate(expression, inputs), NOWHERE)
+    match expression:
+        case Name():
+            return expression._replace(source=NOWHERE)
+        case Negative():
+            return Negative(fold(expression.operand, inputs), NOWHERE)
+        case Binary():
+            return Binary(expression.operator, fold(expression.left, inputs), fold(expression.right, inputs), NOWHERE)
+    raise AssertionError("a literal needs no input")
+
+
+def degree(expression: Expression) -> int:
+    """Return 0 where the value does not depend on inputs, 1 where it is affine in them, 2 for all else."""
+    match expression:
+        case Literal():
+            return 0
+        case Name():
+            return 1
+        case Negative():
+            return degree(expression.operand)
+        case Binary(operator=operator):
+            left, right = degree(expression.left), degree(expression.right)
+            if operator in {"+", "-"}:
+                return max(left, right)
+            if operator == "*":
+                return min(left + right, 2)
+            return left if operator == "/" and not right else 2 * bool(left or right)
 
 
 def as_float(value: Exact | float) -> float:
@@ -93,7 +130,7 @@ def is_duration(expression: Expression) -> bool:
         case Literal():
             return isinstance(expression.value, Duration)
         case Name():
-            return False
+            return expression.duration
         case Negative():
             return is_duration(expression.operand)
         case Binary():
@@ -107,7 +144,7 @@ def is_duration(expression: Expression) -> bool:
             return result
 
 
-def evaluate(expression: Expression, inputs: Mapping[str, Exact | float]) -> Value:
+def evaluate(expression: Expression, inputs: Mapping[str, Value]) -> Value:
     """Return the value of an expression. Raises ProgramError where it has none: division by zero, a power beyond bounds."""
     match expression:
         case Literal():

@@ -18,14 +18,14 @@ class Input(msgspec.Struct, frozen=True):
     """A value that the caller gives: `input float theta;`."""
 
     name: str
-    kind: Literal["int", "uint", "float", "angle"]
+    kind: Literal["int", "uint", "float", "angle", "duration"]
     source: Source
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """One gate on one qubit; `rz` has an angle."""
+    """One gate on one qubit; `rx`, `ry` and `rz` have an angle."""
 
-    name: Literal["x", "sx", "rz", "h", "id"]
+    name: Literal["x", "sx", "rx", "ry", "rz", "h", "id"]
     qubit: int
     angle: Expression | None = None
     source: Source = NOWHERE

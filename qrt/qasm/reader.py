@@ -26,6 +26,7 @@ from qrt.qasm.expressions import (
     Literal,
     Name,
     Negative,
+    Value,
     evaluate,
     is_duration,
     names,
@@ -34,9 +35,15 @@ from qrt.qasm.grammar import syntax_tree
 from qrt.qasm.program import Barrier, Branch, Delay, Gate, Initial, Input, Measurement, Program, Reset, Statement
 from qrt.types import Source
 
-SUPPORTED = "qubit, bit, input int|uint|float|angle, the gates x sx rz h id, measure, reset, delay, barrier, if on bits"
-GATES = {"x": 0, "sx": 0, "rz": 1, "h": 0, "id": 0}  # name -> how many angles
-INPUT_KINDS = {ast.IntType: "int", ast.UintType: "uint", ast.FloatType: "float", ast.AngleType: "angle"}
+GATES = {"x": 0, "sx": 0, "rx": 1, "ry": 1, "rz": 1, "h": 0, "id": 0}  # name -> how many angles
+INPUT_KINDS = {
+    ast.IntType: "int",
+    ast.UintType: "uint",
+    ast.FloatType: "float",
+    ast.AngleType: "angle",
+    ast.DurationType: "duration",
+}
+SUPPORTED = f"qubit, bit, input {'|'.join(INPUT_KINDS.values())}, the gates {' '.join(GATES)}, measure, reset, delay, barrier, if on bits"
 CONSTANTS = {"pi": Exact(Fraction(0), Fraction(1)), "tau": Exact(Fraction(0), Fraction(2))}
 CONSTANTS |= {"\N{GREEK SMALL LETTER PI}": CONSTANTS["pi"], "\N{GREEK SMALL LETTER TAU}": CONSTANTS["tau"]}
 SECONDS = {"ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "ms": Fraction(1, 1000), "s": Fraction(1)}
@@ -332,6 +339,12 @@ class Reader:
                 return int(rational)
         raise self.refuse(node, "a constant whole number is needed here")
 
+    def constant(self, node: ast.QASMNode) -> Value:
+        """Return the value of an expression without inputs, a number or a duration."""
+        expression = self._expression(node)
+        is_duration(expression)
+        return evaluate(expression, {})
+
     def number(self, node: ast.QASMNode) -> Expression:
         """Return an expression whose value is a number."""
         return self._of_kind(node, "a number, not a duration", duration=False)
@@ -364,7 +377,7 @@ class Reader:
             case ast.Identifier(name=name) if name in CONSTANTS:
                 return Literal(CONSTANTS[name], source)
             case ast.Identifier(name=name) if name in self.inputs:
-                return Name(name, source)
+                return Name(name, source, self.inputs[name].kind == "duration")
             case ast.Identifier(name=name):
                 allowed = [*self.inputs, "pi", "tau"]
                 near = difflib.get_close_matches(name, allowed, 1)

@@ -12,8 +12,11 @@ from itertools import pairwise
 from math import hypot
 from typing import NamedTuple
 
+import numpy as np
+
 from qrt.client import Run
-from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts
+from qrt.points import Swept
+from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts, Trace
 from qrt.timeline import Event, Timeline
 from qrt.types import (
     Calibration,
@@ -30,6 +33,7 @@ from qrt.types import (
 
 CLOUD_SHOTS_MAX = 500_000  # of a longer run the first ones are drawn, and the title says so
 CLOUD_COUNT_MAX = 6
+TRACE_COUNT_MAX = 3
 LABEL_SIZE_MAX = 18
 
 
@@ -124,6 +128,16 @@ def reset(
             x_error=qubit.x_error,
         )
     return None
+
+
+def traces(swept: Swept | None) -> tuple[Trace, ...]:
+    """Return a trace of each observable of a sweep along one axis of two points or more, the first TRACE_COUNT_MAX of them."""
+    if swept is None or len(swept.axes) != 1 or swept.points < 2:
+        return ()
+    ((name, x),) = swept.axes.items()
+    axis = f"{name} ({unit})" if (unit := swept.units[name]) else name
+    listed = list(swept.curves.items())[:TRACE_COUNT_MAX]
+    return tuple(Trace(title, axis, x, one.value, one.stderr) for title, one in listed if np.isfinite(one.value).any())
 
 
 def clouds(

@@ -82,6 +82,16 @@ class QubitFacts(msgspec.Struct, frozen=True):
         return 1.0 - float(self.assignment[1, 0] + self.assignment[0, 1]) / 2
 
 
+class Trace(msgspec.Struct, frozen=True):
+    """An observable along the one axis of a sweep."""
+
+    title: str
+    axis: str  # name and unit
+    x: NDArray[np.float64]  # [points]
+    value: NDArray[np.float64]  # [points], mitigated; NaN where there is none
+    stderr: NDArray[np.float64]  # [points]
+
+
 class ReportData(msgspec.Struct, frozen=True):
     """Everything that a page says."""
 
@@ -104,3 +114,4 @@ class ReportData(msgspec.Struct, frozen=True):
     period_ns: float
     reset: ResetFacts | None
     limits: tuple[str, ...]
+    traces: tuple[Trace, ...] = ()

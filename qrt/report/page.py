@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from math import hypot
 
-from qrt.report import clouds, curve, shot
+from qrt.report import clouds, curve, shot, trace
 from qrt.report.data import QubitFacts, ReportData
 from qrt.report.markup import Markup, element, join
 from qrt.report.reset import PUBLISHED
@@ -48,6 +48,9 @@ def _sections(data: ReportData) -> list[Markup]:
         ),
         _section("Estimates", _estimates(data.estimates)),
     ]
+    if data.traces:
+        figures = element("div", *(_wide(trace.figure(one)) for one in data.traces))
+        sections.append(_section("Sweep", _figure(figures, SWEEP)))
     if data.clouds:
         frame = clouds.Frame(data.clouds)
         drawn = element("div", *(element("div", clouds.figure(cloud, frame)) for cloud in data.clouds), class_="pair")
@@ -76,6 +79,10 @@ def _sections(data: ReportData) -> list[Markup]:
     return sections
 
 
+SWEEP = (
+    "Mitigated, with one standard error: sampling of the shots and all that the calibration does not know. The estimates above are of all "
+    "points together; every point is in sweep.npy in the run's folder."
+)
 CLOUDS = (
     "Every shot is in it, unless the title names fewer. A bin's shade is the logarithm of its count; the bars above count "
     "along I, on a square-root scale. The line is the threshold: right of it the outcome is 1."

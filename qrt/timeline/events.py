@@ -56,8 +56,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     sequencer: str
-    tick: int
-    duration_ticks: int
+    tick: int  # the earliest, of a shot with varied durations
+    duration_ticks: int  # the shortest
     kind: str  # play, capture, wait, phase, frequency, sync, if, pad, write
     operands: str
     slack_ticks: int | None  # of branches: due tick - tick at which the outcomes are ready
@@ -67,27 +67,33 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     envelope: str = ""  # of plays
     bit: str = ""  # that a capture or a write fills; "" none
     decides: int | None = None  # of an if: the number of its branch
+    later_ticks: int = 0  # by how much the latest is behind the earliest
+    longer_ticks: int = 0
 
 
 class Timeline(msgspec.Struct, frozen=True):
     """A shot as it will run. Ticks count from the shot's start."""
 
     events: tuple[Event, ...]  # by tick
-    shot_ticks: int  # until the last cursor and the last capture have ended
+    shot_ticks: int  # until the last cursor and the last capture have ended, at the latest
     period_ticks: int
-    branch_ticks: Mapping[Step, int]  # at which a branch decides
-    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet
+    branch_ticks: Mapping[Step, int]  # at which a branch decides, where that is one tick
+    join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, where that is one tick
+    pads: Mapping[Step, tuple[int, int]]  # else: what `then` and `otherwise` are padded by
     tone_indices: Mapping[
         Step, int | None
     ]  # of captures: the how-manieth readout tone of the qubit they see, if static
 
 
 def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
-    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, an empty slack is no branch."""
+    """Return one row of texts per event, in the order of COLUMNS; ticks are ticks, an empty slack is no branch.
+
+    `100..2100`: from the earliest to the latest, or the shortest to the longest, of what varied durations move.
+    """
     return [
         (
-            str(event.tick),
-            str(event.duration_ticks),
+            _range(event.tick, event.later_ticks),
+            _range(event.duration_ticks, event.longer_ticks),
             "" if event.slack_ticks is None else str(event.slack_ticks),
             event.sequencer,
             event.kind,
@@ -98,3 +104,7 @@ def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
         )
         for event in timeline.events
     ]
+
+
+def _range(low: int, more: int) -> str:
+    return f"{low}..{low + more}" if more else str(low)

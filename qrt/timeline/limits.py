@@ -1,7 +1,8 @@
 """What a port can take: its grid of ticks, captures at once, and full scale.
 
 Two intervals that stand on different sides of one branch never happen together, and are not counted together; two branches of different
-sequencers are taken to be independent, so that what is refused here might in a rare case have run, and never the reverse.
+sequencers are taken to be independent, so that what is refused here might in a rare case have run, and never the reverse. In the same
+sense intervals at varied ticks happen together unless it is certain at every point that they do not.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qrt.errors import ProgramError
+from qrt.timeline.ticks import Tick, Ticks
 from qrt.types import PortLimits, Source
 
 FULL_SCALE = 1.0 + 1e-9  # a sum of rounded amplitudes may end a hair above 1
@@ -18,17 +20,22 @@ FULL_SCALE = 1.0 + 1e-9  # a sum of rounded amplitudes may end a hair above 1
 class Interval(NamedTuple):
     """A stretch of ticks on a line or a converter."""
 
-    tick: int
-    end: int
+    tick: Tick
+    end: Tick
     sides: tuple[tuple[int, int], ...]  # branches around it: number and side
     amplitude: float  # peak, of full scale; 0 for captures
     source: Source
 
 
-def check_grid(tick: int, what: str, source: Source, limits: PortLimits) -> None:
-    """Raise ProgramError unless the tick is on the port's grid; names the nearest two that are."""
+def check_grid(ticks: Ticks, tick: Tick, what: str, source: Source, limits: PortLimits) -> None:
+    """Raise ProgramError unless the tick is on the port's grid at every point; names the nearest two that are."""
     grid = limits.granularity_ticks
-    if tick % grid:
+    if not ticks.on_grid(tick, grid):
+        if not isinstance(tick, int):
+            raise ProgramError(
+                f"{source.where}{what} would start off the port's grid of {grid} ticks at some points of the sweep: let every varied "
+                f"duration before it, and the sum of all others, be a multiple of {grid} ticks"
+            )
         below = tick // grid * grid
         raise ProgramError(
             f"{source.where}{what} would start at tick {tick}; the port starts on multiples of {grid} ticks: nearest are "
@@ -36,34 +43,57 @@ def check_grid(tick: int, what: str, source: Source, limits: PortLimits) -> None
         )
 
 
-def check_intervals(captures: Sequence[Interval], plays: Mapping[str, Sequence[Interval]], limits: PortLimits) -> None:
+def check_intervals(
+    ticks: Ticks, captures: Sequence[Interval], plays: Mapping[str, Sequence[Interval]], limits: PortLimits
+) -> None:
     """Raise ProgramError where more captures are open at once than the port holds, or plays add up beyond full scale."""
-    for interval, others in _overlaps(captures):
+    for interval, others in _overlaps(ticks, captures):
         count = 1 + len(others)
         if count > limits.outstanding_max:
             raise ProgramError(
-                f"{interval.source.where}{count} captures at once from tick {interval.tick}; the port holds "
+                f"{interval.source.where}{count} captures at once from tick {ticks.span(interval.tick)[0]}; the port holds "
                 f"{limits.outstanding_max}"
             )
     for line, intervals in plays.items():
-        for interval, others in _overlaps(intervals):
+        for interval, others in _overlaps(ticks, intervals):
             total = interval.amplitude + sum(other.amplitude for other in others)
             if total > FULL_SCALE:
                 raise ProgramError(
                     f"{interval.source.where}plays on line {line!r} add up to {total:.4g} of full scale from tick "
-                    f"{interval.tick}, and would clip; lower the amplitudes to a sum of at most 1"
+                    f"{ticks.span(interval.tick)[0]}, and would clip; lower the amplitudes to a sum of at most 1"
                 )
 
 
-def _overlaps(intervals: Sequence[Interval]) -> list[tuple[Interval, list[Interval]]]:
+def _overlaps(ticks: Ticks, intervals: Sequence[Interval]) -> list[tuple[Interval, list[Interval]]]:
     """Return each interval with those that are open when it starts, ties once, and that it can happen together with."""
+    ordered = sorted(intervals, key=lambda one: (ticks.span(one.tick), ticks.span(one.end)))
+    if any(not isinstance(one.end, int) or not isinstance(one.tick, int) for one in ordered):
+        return [
+            (
+                one,
+                [
+                    other
+                    for rank, other in enumerate(ordered)
+                    if rank != index
+                    and not _exclusive(one, other)
+                    and _can_be_open(ticks, one, other, after=rank > index)
+                ],
+            )
+            for index, one in enumerate(ordered)
+        ]
     result: list[tuple[Interval, list[Interval]]] = []
     open_now: list[Interval] = []
-    for interval in sorted(intervals, key=lambda one: (one.tick, one.end)):
-        open_now = [other for other in open_now if other.end > interval.tick]
+    for interval in ordered:
+        open_now = [other for other in open_now if ticks.ahead(other.end, interval.tick)[1] > 0]
         result.append((interval, [other for other in open_now if not _exclusive(interval, other)]))
         open_now.append(interval)
     return result
+
+
+def _can_be_open(ticks: Ticks, one: Interval, other: Interval, *, after: bool) -> bool:
+    """Say whether the other can be open when this one starts; of two that start together, the later listed is not yet."""
+    lead = ticks.ahead(one.tick, other.tick)[1]
+    return ticks.ahead(other.end, one.tick)[1] > 0 and (lead > 0 or (lead == 0 and not after))
 
 
 def _exclusive(one: Interval, other: Interval) -> bool:

@@ -1,0 +1,165 @@
+"""From a lab's controllers and a compiled program to what the batch process is asked for, and where its epochs go.
+
+What can be told without a law is checked here: that a bit is one of the program's, that an output has a value to begin with, and
+that this lies within its bounds. A law sees the captures of its controller's qubit as its `own`: of the qubit whose threshold it sets,
+else of the one that its bit is read from; a controller that names neither has all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Final, NamedTuple, Self
+
+import msgspec
+import numpy as np
+
+from qrt import kernel
+from qrt.batch import Asked, EpochsTo, Points
+from qrt.batch.handle import READY_TIMEOUT_S
+from qrt.compile import SLOTS_MAX
+from qrt.config.controlled import THRESHOLD
+from qrt.errors import ConfigError, Problem, ProgramError, nearest
+from qrt.grids import Grid
+from qrt.qasm import Program
+from qrt.sweeps import Bound, Encode, Reach, bind, words
+from qrt.types import Calibration, Controller, Lab, Sequence
+
+ENTRIES_BESIDE_DELAY: Final = 4  # epochs that the writer may be ahead, beside those that wait for their shot
+
+NOTHING_BOUND: Final = Bound(kernel.NO_SWEEP, np.zeros(0, np.int64), Encode())
+
+
+def asked_for(lab: Lab, sequence: Sequence) -> tuple[Asked, ...]:
+    """Return the lab's controllers as the batch process is asked for them. ConfigError for a bit that the program has not."""
+    problems = [
+        Problem(
+            ("controllers", name, "bit"), f"{one.bit!r} is no bit of the program; {nearest(one.bit, sequence.bits)}"
+        )
+        for name, one in lab.controllers.items()
+        if one.bit is not None and one.bit not in sequence.bits
+    ]
+    if problems:
+        raise ConfigError("\n".join(f"{'.'.join(one.path)}: {one.text}" for one in problems))
+    return tuple(_asked(name, one, sequence) for name, one in lab.controllers.items())
+
+
+def begin_with(lab: Lab, inputs: Mapping[str, float], calibration: Calibration | None) -> dict[str, float]:
+    """Return the value of each controlled output before the first update; without a calibration those of inputs alone.
+
+    ProgramError for an input without one, ConfigError for one out of its controller's bounds.
+    """
+    values = {}
+    for name, one in lab.controllers.items():
+        value = _beginning(name, one, inputs, calibration)
+        if value is None:
+            continue
+        for word, bound in (("minimum", one.minimum), ("maximum", one.maximum)):
+            if bound is not None and (value < bound if word == "minimum" else value > bound):
+                raise ConfigError(f"controllers.{name}.{word}: {bound:g}, but {one.output} begins with {value:g}")
+        values[one.output] = value
+    return values
+
+
+def reach_of(lab: Lab, program: Program, grid: Grid | None) -> Reach | None:
+    """Return what varies from shot to shot, for the schedule to be proved with: swept inputs, and those that controllers set."""
+    for name, one in lab.controllers.items():
+        if grid is not None and one.output in {axis.name for axis in grid.axes}:
+            raise ProgramError(
+                f"input {one.output!r} is swept, and controller {name!r} sets it; leave one of the two out"
+            )
+    bounds = {
+        one.output: (one.minimum, one.maximum)
+        for one in lab.controllers.values()
+        if not one.output.startswith(THRESHOLD)
+    }
+    return Reach(program, grid, bounds) if grid is not None or bounds else None
+
+
+def bound_to(lab: Lab, sequence: Sequence, reach: Reach | None, values: Mapping[str, float]) -> tuple[Sequence, Bound]:
+    """Return the sequence with a slot for each threshold that is controlled, and what the kernel needs of all slots.
+
+    values: what the controlled outputs begin with.
+    """
+    bound = NOTHING_BOUND if reach is None else bind(sequence.parameters, reach, values)
+    slots, captures, encode = list(bound.sweep.slots), sequence.captures.copy(), bound.encode
+    for one in lab.controllers.values():
+        if not one.output.startswith(THRESHOLD):
+            continue
+        qubit = one.output.removeprefix(THRESHOLD)
+        captures["threshold_slot"][[slot.qubit == qubit for slot in sequence.slots]] = len(slots)
+        slots.append(np.array((len(encode.units), 0, 0, kernel.Rule.EPOCH), kernel.SLOT_DTYPE))
+        encode = Encode((*encode.units, "threshold"), (*encode.offsets, "0"), (*encode.factors, {one.output: "1"}))
+    if len(slots) > SLOTS_MAX or len(encode.units) > kernel.EPOCH_VALUES_MAX:
+        raise ProgramError(
+            f"{len(slots)} operands vary from shot to shot, thresholds among them; {SLOTS_MAX} are possible"
+        )
+    sweep = replace(bound.sweep, slots=np.array(slots, kernel.SLOT_DTYPE))
+    bound = Bound(sweep, words(encode, values), encode)
+    return msgspec.structs.replace(sequence, captures=captures), bound
+
+
+def points_of(sweep: kernel.Sweep) -> Points:
+    """Return which point of a sweep each shot is at."""
+    return Points(prod(sweep.points), sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1)
+
+
+class EpochsBy(NamedTuple):
+    """How epochs come from the batch process to the kernel."""
+
+    ring: kernel.Ring
+    kernel: kernel.Epochs
+    to: EpochsTo
+
+    @classmethod
+    def create(cls, stack: ExitStack, lab: Lab, values: Mapping[str, float], bound: Bound) -> Self:
+        """Return the way, with a ring that has room for every epoch that can be under way; `stack` closes it.
+
+        The kernel waits for an epoch as long as the batch process may take to be replaced, time and again.
+        """
+        control = lab.control
+        first = bound.epoch_values
+        slots = 1 << (control.delay_batches + ENTRIES_BESIDE_DELAY - 1).bit_length()
+        ring = stack.enter_context(kernel.Ring.create(kernel.epoch_dtype(len(first)).itemsize, slots, 1))
+        wait_s = (control.deadline_s + READY_TIMEOUT_S) * (1 + control.restarts_max)
+        epochs = kernel.Epochs(ring, first, control.delay_batches, control.batch_shots, wait_s)
+        to = EpochsTo(control.delay_batches, control.policy == "abort", msgspec.to_builtins(bound.encode), dict(values))
+        return cls(ring, epochs, to)
+
+
+def _asked(name: str, one: Controller, sequence: Sequence) -> Asked:
+    """Return one controller with its names resolved."""
+    bit = None if one.bit is None else sequence.bits.index(one.bit)
+    qubits = {slot.qubit for slot in sequence.slots if bit is None or slot.bit == bit}
+    if one.output.startswith(THRESHOLD):
+        qubits = {one.output.removeprefix(THRESHOLD)}
+    return Asked(
+        name=name,
+        law=str(Path(one.law).resolve()) if one.law.endswith(".py") else one.law,
+        output=one.output,
+        bit=bit,
+        own=tuple(slot.qubit in qubits for slot in sequence.slots),
+        setpoint=one.setpoint,
+        minimum=one.minimum,
+        maximum=one.maximum,
+        every=one.every,
+        parameters=one.parameters,
+    )
+
+
+def _beginning(
+    name: str, one: Controller, inputs: Mapping[str, float], calibration: Calibration | None
+) -> float | None:
+    """Return what an output begins with; None for a threshold that is not calibrated yet."""
+    if one.output.startswith(THRESHOLD):
+        qubit = one.output.removeprefix(THRESHOLD)
+        return None if calibration is None else float(calibration.qubits[qubit].threshold)
+    if one.output not in inputs:
+        raise ProgramError(
+            f"input {one.output!r} is set by controller {name!r} and has no value to begin with; "
+            f"give one: --input {one.output}=0.5"
+        )
+    return float(inputs[one.output])

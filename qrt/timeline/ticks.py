@@ -1,0 +1,145 @@
+"""Ticks that depend on varied durations: the largest of sums, exact for every value that the durations can have.
+
+A cursor moves by constants and by varied waits, and where sequencers meet it becomes the largest of several: so a tick of the
+shot is max over forms of (constant + sum of count * duration), and `Moving` holds these forms. Bounds are taken from `Reach`, which knows
+which values the durations have together. A form is left out where another is at least as large at every point, and two ticks have a
+constant gap where form for form they do; both are exact at every point, and at worst say nothing of two ticks that are related in a
+less obvious way. A tick without varied durations is an int, and costs what an int costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+from qrt.types import Parameter
+
+FORMS_MAX = 64  # of one tick; beyond, a program mixes more sequencers with varied waits than anybody could follow
+
+
+class Form(NamedTuple):
+    """constant + sum of count * duration, the durations named by their slots, ascending."""
+
+    constant: int
+    counts: tuple[tuple[int, int], ...] = ()
+
+    def plus(self, other: Form, sign: int = 1) -> Form:
+        """Return the sum of two, or their difference."""
+        counts = dict(self.counts)
+        for slot, count in other.counts:
+            counts[slot] = counts.get(slot, 0) + sign * count
+        kept = tuple(sorted((slot, count) for slot, count in counts.items() if count))
+        return Form(self.constant + sign * other.constant, kept)
+
+
+class Moving(NamedTuple):
+    """The largest of its forms."""
+
+    forms: tuple[Form, ...]
+
+
+Tick = int | Moving
+
+
+class Reach(Protocol):
+    """What the varied operands of a shot are at the points that it is played at."""
+
+    def slot(self, parameter: Parameter) -> int:
+        """Return the slot of a parameter; those that are always equal share one. ProgramError for one that cannot be played."""
+
+    def span(self, counts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+        """Return the least and the largest value that sum of count * word has at any point."""
+
+    def steps(self, slot: int, grid: int) -> bool:
+        """Return whether the word is a multiple of `grid` at every point."""
+
+
+class Still:
+    """The reach of a shot without varied operands."""
+
+    def slot(self, parameter: Parameter) -> int:
+        """Refuse: whoever varies an operand says what it can be."""
+        raise AssertionError(f"{parameter.source.where}a varied operand, and no reach")
+
+    def span(self, counts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+        """Return the span of a sum of nothing."""
+        assert not counts
+        return 0, 0
+
+    def steps(self, slot: int, grid: int) -> bool:
+        """Return that nothing leaves the grid."""
+        return True
+
+
+class Ticks:
+    """Arithmetic with ticks over one reach."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._spans: dict[tuple[tuple[int, int], ...], tuple[int, int]] = {(): (0, 0)}
+
+    def bounds(self, form: Form) -> tuple[int, int]:
+        """Return the least and the largest value of a form."""
+        if form.counts not in self._spans:
+            self._spans[form.counts] = self._reach.span(form.counts)
+        low, high = self._spans[form.counts]
+        return form.constant + low, form.constant + high
+
+    def after(self, tick: Tick, ticks: int | Parameter) -> Tick:
+        """Return the tick so much later."""
+        if isinstance(tick, int) and isinstance(ticks, int):
+            return tick + ticks
+        more = Form(ticks) if isinstance(ticks, int) else Form(0, ((self._reach.slot(ticks), 1),))
+        return Moving(tuple(form.plus(more) for form in forms(tick)))
+
+    def largest(self, *ticks: Tick) -> Tick:
+        """Return the largest of ticks: the forms that are not below another one at every point."""
+        if all(isinstance(tick, int) for tick in ticks):
+            return max(tick for tick in ticks if isinstance(tick, int))
+        kept: list[Form] = []
+        for form in sorted({form for tick in ticks for form in forms(tick)}):
+            if not any(self.bounds(form.plus(other, -1))[1] <= 0 for other in kept):
+                kept = [other for other in kept if self.bounds(other.plus(form, -1))[1] > 0]
+                kept.append(form)
+        return kept[0].constant if len(kept) == 1 and not kept[0].counts else Moving(tuple(sorted(kept)))
+
+    def span(self, tick: Tick) -> tuple[int, int]:
+        """Return a bound from below and the largest value; the bound is met where every wait is shortest at one point."""
+        if isinstance(tick, int):
+            return tick, tick
+        lows, highs = zip(*(self.bounds(form) for form in tick.forms), strict=True)
+        return max(lows), max(highs)
+
+    def ahead(self, later: Tick, earlier: Tick) -> tuple[int, int]:
+        """Return bounds of later - earlier."""
+        if isinstance(later, int) and isinstance(earlier, int):
+            return later - earlier, later - earlier
+        gaps = [[self.bounds(one.plus(other, -1)) for other in forms(earlier)] for one in forms(later)]
+        return max(min(low for low, _ in row) for row in gaps), max(min(high for _, high in row) for row in gaps)
+
+    def on_grid(self, tick: Tick, grid: int) -> bool:
+        """Return whether a tick is a multiple of `grid` at every point."""
+        if isinstance(tick, int):
+            return tick % grid == 0
+        return all(
+            form.constant % grid == 0 and all(self._reach.steps(slot, grid) for slot, _ in form.counts)
+            for form in tick.forms
+        )
+
+
+def forms(tick: Tick) -> tuple[Form, ...]:
+    """Return the forms of a tick."""
+    return (Form(tick),) if isinstance(tick, int) else tick.forms
+
+
+def gap(later: Tick, earlier: Tick) -> int | None:
+    """Return later - earlier if it is one number at every point, as far as the forms show; None if not."""
+    if isinstance(later, int) and isinstance(earlier, int):
+        return later - earlier
+    ours, theirs = _by_counts(forms(later)), _by_counts(forms(earlier))
+    gaps = {constant - theirs.get(counts, 0) for counts, constant in ours.items()}
+    return gaps.pop() if ours.keys() == theirs.keys() and len(gaps) == 1 else None
+
+
+def _by_counts(some: Iterable[Form]) -> Mapping[tuple[tuple[int, int], ...], int]:
+    return {form.counts: form.constant for form in some}

@@ -1,0 +1,339 @@
+"""Programs with varied operands: what is proved beforehand is what the kernel does at every point, tick for tick and word for word.
+
+The reference of a point is the same program compiled with that point's values as constants: another path through lowering, schedule and
+compiler, whose ticks other tests hold against a second reading of the instructions. Both are played by the kernel on a port in C, with the
+same outcomes, and their event logs must be one.
+"""
+
+import ctypes
+import re
+import subprocess
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qrt import config, kernel
+from qrt.compile import compile_pulses
+from qrt.errors import ProgramError
+from qrt.grids import grid_of
+from qrt.pulses import lower
+from qrt.qasm import parse_program
+from qrt.qasm.expressions import Literal, Name
+from qrt.qasm.formula import Formula
+from qrt.sweeps import Reach, bind
+from qrt.timeline import format_timeline, schedule
+from qrt.types import Frame, Parameter, PortLimits, Pulses, SetFrequency, Source, Wait
+
+LAB = config.load(Path(__file__).with_name("lab.toml"))
+LAB = msgspec.structs.replace(LAB, timing=msgspec.structs.replace(LAB.timing, shot_period_ns=1e6))
+LIMITS = PortLimits(
+    feedback_latency_ticks=300,
+    granularity_ticks=1,
+    sample_ticks=1,
+    capture_samples_max=8192,
+    segment_count_max=64,
+    segment_samples_max=65536,
+    outstanding_max=16,
+)
+HEAD = "input float a; input angle p; input duration t; input duration u; input int n; qubit[2] q; bit[2] c;\n"
+SWEEPS = [
+    "a=linspace(-1, 1, 3)",
+    "p=linspace(0, 2*pi, 3)",
+    "t=linspace(0, 400ns, 3)",
+    "u=values(0, 80ns, 1.2us)",
+    "n=values(3, 0)",
+]
+
+PORT_C = """
+#include "qrt_port.h"
+static int16_t samples[8192];
+static qrt_status begin_shot(void *self, int64_t shot, int64_t tick) { (void)self; (void)shot; (void)tick; return QRT_OK; }
+static qrt_status play(void *self, const qrt_play *p) { (void)self; (void)p; return QRT_OK; }
+static qrt_status capture_begin(void *self, const qrt_capture *c) { (void)self; (void)c; return QRT_OK; }
+static qrt_status capture_end(void *self, uint16_t slot, const int16_t **out) { (void)self; (void)slot; *out = samples; return QRT_OK; }
+static qrt_status safe(void *self) { (void)self; return QRT_OK; }
+qrt_port port = {.abi = QRT_PORT_ABI, .size = sizeof(qrt_port), .begin_shot = begin_shot, .play = play,
+                 .capture_begin = capture_begin, .capture_end = capture_end, .safe = safe, .feedback_latency_ticks = 300,
+                 .granularity_ticks = 1, .sample_ticks = 1, .line_count = 8, .channel_count = 1, .capture_samples_max = 8192,
+                 .outstanding_max = 16};
+"""
+
+
+@pytest.fixture(scope="module")
+def port(project, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("port")
+    (folder / "port.c").write_text(PORT_C)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-O1", f"-I{project / 'ffi'}", "port.c", "-o", "port.so"], cwd=folder, check=True
+    )
+    return ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(str(folder / "port.so")), "port"))
+
+
+def swept(body, sweeps=tuple(SWEEPS), limits=LIMITS, lab=LAB):
+    """Compile with these sweeps; inputs that are not swept are 0."""
+    program = parse_program(HEAD + body, "p.qasm")
+    grid = grid_of(list(sweeps), program, {}, "shot", 1)
+    reach = Reach(program, grid)
+    others = {one.name: 0.0 for one in program.inputs if one.name not in reach.varied}
+    pulses = lower(program, lab, None, others, reach.varied)
+    sequence = compile_pulses(pulses, lab, limits, reach)
+    return sequence, schedule(pulses, limits, reach), grid, bind(sequence.parameters, reach)
+
+
+def constant(body, values, limits=LIMITS, lab=LAB):
+    text = HEAD.replace("input float a; input angle p; input duration t; input duration u; input int n; ", "")
+    for name, written in values.items():
+        body = body.replace(f"<{name}>", written)
+    pulses = lower(parse_program(f"{text}{body}", "p.qasm"), lab, None, {})
+    return compile_pulses(pulses, lab, limits), schedule(pulses, limits)
+
+
+def written(grid, index):
+    """The values of a point as a program would write them."""
+    found = {}
+    for axis, k in zip(grid.axes, np.unravel_index(index, grid.shape), strict=True):
+        value = axis.exact(int(k))
+        number = f"({value.rational.numerator}/{value.rational.denominator})"
+        found[axis.name] = (
+            f"({number} * 1s)" if axis.duration else f"({number} + pi*{value.pi.numerator}/{value.pi.denominator})"
+        )
+    return found
+
+
+# Operations of the log by what they do; operands of register forms stand where those of the others do.
+DOES = {
+    1: "play",
+    17: "play",
+    2: "capture",
+    5: "sync",
+    6: "frequency",
+    19: "frequency",
+    7: "phase",
+    20: "phase",
+    11: "branch",
+}
+
+
+def log_of(port, sequence, outcomes, sweep=kernel.NO_SWEEP, shot=0):
+    """Play up to a shot with given outcomes and return what it did, in order."""
+    captures = sequence.captures.copy()
+    captures["threshold"] = [(1 << 60) * (1 - 2 * outcomes[index % len(outcomes)]) for index in range(len(captures))]
+    sequence = msgspec.structs.replace(sequence, captures=captures)
+    size = kernel.row_dtype(len(sequence.slots)).itemsize
+    with ExitStack() as stack:
+        ring = stack.enter_context(kernel.Ring.create(size, 2, 1))
+        rings = kernel.Rings(ring)
+        loop = stack.enter_context(kernel.Kernel(kernel.Config(sequence, port, rings, 1, shot_first=shot, sweep=sweep)))
+        loop.log_shot(shot)
+        loop.start()
+        report = loop.join()
+        assert report.status == kernel.Status.OK, report
+        events = loop.events.copy()
+    found = []
+    for event in events:
+        op = DOES.get(int(event["op"]))
+        if op is None:
+            continue
+        operands = {
+            "play": ("a", "b", "c"), "capture": ("b",), "sync": ("d",), "frequency": ("a", "d"), "phase": ("a", "d"), "branch": (),
+        }[op]  # fmt: skip
+        sequencer = sequence.sequencers[int(event["sequencer"])]
+        found.append((int(event["tick"]), sequencer, op, *(int(event[name]) for name in operands)))
+    return found
+
+
+def moved(timeline):
+    return [event for event in timeline.events if event.kind in {"play", "capture"}]
+
+
+def places(events):
+    """Plays and captures by where they come from: the k-th of a sequencer on a line, under its condition."""
+    counts = {}
+    for event in events:
+        key = (event.sequencer, event.kind, event.source.line, event.condition)
+        counts[key] = counts.get(key, -1) + 1
+        yield (*key, counts[key]), event
+
+
+QUBITS = st.sampled_from(["q[0]", "q[1]"])
+GATES = ["x", "h", "rx(<a>)", "ry(<a>*pi)", "rz(<p>)", "rz(-<p>/3)", "rz(<a>)", "rz(<n>*pi/8)", "reset"]
+STEADY = st.one_of(
+    st.tuples(st.sampled_from(GATES), QUBITS).map(lambda p: f"{p[0]} {p[1]};"),
+    st.tuples(st.sampled_from(["c[0]", "c[1]"]), QUBITS).map(lambda p: f"{p[0]} = measure {p[1]};"),
+    st.sampled_from(["barrier q;", "c = measure q;", "delay[40ns] q[0];"]),
+)
+DELAYS = st.tuples(
+    st.sampled_from(["<t>", "2*<t>", "400ns-<t>", "<u>", "<n>*100ns"]), st.sampled_from(["q[0]", "q[1]", "q"])
+).map(lambda p: f"delay[{p[0]}] {p[1]};")
+
+
+def branches(inner):
+    block = st.lists(inner, min_size=1, max_size=2).map("\n".join)
+    return st.tuples(st.sampled_from(["c[0]", "!c[1]", "c == 2"]), block, st.one_of(st.just(""), block)).map(
+        lambda p: f"if ({p[0]}) {{\n{p[1]}\n}}" + (f" else {{\n{p[2]}\n}}" if p[2] else "")
+    )
+
+
+BOTH = DELAYS.map(lambda delay: f"if (c[0]) {{\n{delay}\nx q[0];\n}} else {{\n{delay}\n}}")
+BRANCHES = st.one_of(branches(st.recursive(STEADY, branches, max_leaves=4)), BOTH, branches(st.one_of(STEADY, DELAYS)))
+PROGRAMS = st.lists(st.one_of(STEADY, DELAYS, DELAYS, BRANCHES), min_size=2, max_size=8).map("\n".join)
+COUNTS = {"accepted": 0, "refused": 0}
+
+
+@settings(max_examples=40)
+@given(
+    PROGRAMS,
+    st.lists(st.integers(0, 1), min_size=5, max_size=5),
+    st.lists(st.integers(0, 161), min_size=3, max_size=3, unique=True),
+)
+def test_at_every_point_the_kernel_does_what_the_program_of_that_point_does(port, body, outcomes, points):
+    plain = body.replace("<", "").replace(">", "")
+    try:
+        sequence, timeline, grid, bound = swept(plain)
+    except ProgramError as error:
+        allowed = ("by a duration that varies", "on which side an earlier branch")
+        assert any(words in str(error) for words in allowed), error  # noqa: PT017 - a random program may not be provable
+        COUNTS["refused"] += 1
+        return
+    COUNTS["accepted"] += 1
+    for point in {*points, 0, grid.points - 1}:
+        reference, static = constant(body, written(grid, point))
+        expected = log_of(port, reference, outcomes)
+        found = log_of(port, sequence, outcomes, bound.sweep, point)
+        assert [event[:5] for event in found if event[2] != "phase"] == [
+            event[:5] for event in expected if event[2] != "phase"
+        ]
+        phases = [[event for event in log if event[2] == "phase"] for log in (found, expected)]
+        assert [event[:4] for event in phases[0]] == [event[:4] for event in phases[1]]
+        for one, other in zip(*phases, strict=True):  # an angle in radians is a float: 2^-50 of a turn
+            assert abs((one[4] - other[4] + (1 << 63)) % (1 << 64) - (1 << 63)) <= 1 << 14
+        ranges = dict(places(moved(timeline)))
+        for key, event in places(moved(static)):
+            assert ranges[key].tick <= event.tick <= ranges[key].tick + ranges[key].later_ticks
+        assert static.shot_ticks <= timeline.shot_ticks
+
+
+def test_most_random_programs_were_provable():
+    assert COUNTS["accepted"] > 25, COUNTS
+
+
+def test_ranges_and_the_shot_s_length_are_those_of_the_points():
+    body = "delay[<t>] q[0];\ndelay[<u>] q[1];\nx q;\nbarrier q;\ndelay[400ns-<t>] q[0];\nx q[0];\nc[0] = measure q[0];\nif (c[0]) x q[0];"
+    _sequence, timeline, grid, _bound = swept(body.replace("<", "").replace(">", ""), SWEEPS[2:4])
+    statics = [constant(body, written(grid, point))[1] for point in range(grid.points)]
+    assert timeline.shot_ticks == max(static.shot_ticks for static in statics)
+    ranges = dict(places(moved(timeline)))
+    for key, event in ranges.items():
+        ticks = [dict(places(moved(static)))[key].tick for static in statics]
+        assert (event.tick, event.tick + event.later_ticks) == (min(ticks), max(ticks)), key
+    rows = [(row[0], row[1], row[4]) for row in format_timeline(timeline)]
+    assert ("0", "0..400", "wait") in rows
+    assert ("0..1200", "30", "play") in rows
+
+
+def test_instruction_by_instruction():
+    sequence, _, _grid, bound = swept("rx(a) q[0]; rz(p) q[0]; delay[t] q[0]; rx(a) q[0];", SWEEPS[:3])
+    code = [tuple(int(value) for value in row) for row in sequence.instructions.tolist()]
+    assert code == [
+        (12, 3, 0, 0, 0), (17, 0, 0, 3, 0), (3, 0, 0, 0, 30),
+        (12, 3, 1, 0, 0), (20, 0, 3, 0, 0),
+        (12, 3, 2, 0, 0), (18, 3, 0, 0, 0),
+        (12, 3, 0, 0, 0), (17, 0, 0, 3, 0), (3, 0, 0, 0, 30),
+        (0, 0, 0, 0, 0), (0, 0, 0, 0, 0),
+    ]  # fmt: skip
+    assert [parameter.unit for parameter in sequence.parameters] == ["amplitude", "phase", "ticks"]
+    assert bound.sweep.points == (3, 3, 3)
+    amplitude = round(Fraction(1 / (2 * np.pi)) * 65536)  # a radian of the nominal full turn at full scale
+    assert bound.sweep.slots.tolist() == [(-amplitude, amplitude, 0, 0), (0, 0, 1, 1), (0, 400, 2, 0)]
+    assert bound.sweep.table.tolist() == [0, -(1 << 63), 0]
+
+
+def test_a_frequency_may_vary(port):
+    word = Formula(Name("f", Source()), Fraction(2**64, 10**9))
+    turns = Formula(Name("f", Source()), word.factor * Fraction(6283185307179586, 10**15))  # angles are turned to turns
+    program = parse_program("input float f; qubit q; x q;", "p.qasm")
+    reach = Reach(program, grid_of(["f=linspace(-5e6, 5e6, 3)"], program, {}, "shot", 1))
+    ops = (SetFrequency("a.drive", Parameter("frequency", turns, "(f)")), Wait(5))
+    pulses = Pulses({"a": ops}, {"a.drive": Frame("drive_q0", 0.0)}, {}, {}, (), 7000)
+    sequence = compile_pulses(pulses, LAB, LIMITS, reach)
+    bound = bind(sequence.parameters, reach)
+    found = [log_of(port, sequence, [0], bound.sweep, shot)[0] for shot in range(3)]
+    assert [event[2:4] for event in found] == [("frequency", 0)] * 3
+    assert [event[4] * 1e9 / 2**64 for event in found] == pytest.approx([-5e6, 0.0, 5e6], abs=1e-6)
+
+
+REFUSED = [
+    ("c[0] = measure q[0]; if (c[0]) delay[t] q[0];", SWEEPS, "p.qasm:2:22: one side of this branch is longer"),
+    ("delay[t] q[0]; rx(a*7) q[0];", SWEEPS, "p.qasm:2:16: at a = -1 (point 0 of 3) the pulse has -1.114 of full scale"),
+    ("delay[t] q[0];", ["t=linspace(0, 10ns, 4)"], "p.qasm:2:1: at t = 3.33333333333e-09 (point 1 of 4) this delay is 3.33333333333 ticks"),
+    ("delay[t] q[0];", ["t=linspace(0.5ns, 1.5ns, 2)"], "(point 0 of 2) this delay is 0.5 ticks; durations are whole ticks"),
+    ("delay[200ns - t] q[0];", ["t=linspace(0, 400ns, 3)"], "at t = 4e-07 (point 2 of 3) the delay is -200 ticks"),
+    ("delay[t] q[0]; delay[t] q[0];", ["t=linspace(0, 600us, 3)"], "the shot takes 1200000 ticks, 200000 more than its period"),
+    ("rz(a + p) q[0];", SWEEPS, "p.qasm:2:1: one operand depends on a and p together"),
+    ("rz(1/a) q[0];", SWEEPS, "p.qasm:2:1: division by zero at a = 0 (point 1)"),
+    ("rz(p) q[0];", ["p=linspace(0, 2*pi, 100000)"], "100000 points of p need a table of as many words here; 16384 are possible"),
+    ("".join(f"rz({k}*p) q[0];" for k in range(2, 67)), SWEEPS, "p.qasm:2:889: more than 64 different operands vary"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "sweeps", "wanted"), REFUSED)
+def test_what_cannot_vary_is_told_with_its_place(body, sweeps, wanted):
+    with pytest.raises(ProgramError) as caught:
+        swept(body, [one for one in sweeps if re.search(rf"\b{one[0]}\b", body)])
+    assert wanted in str(caught.value)
+
+
+def test_a_branch_whose_tick_depends_on_a_path_and_a_sweep_is_refused():
+    body = """delay[t] q[0]; c[0] = measure q[0];
+    if (c[0]) { c[1] = measure q[0]; delay[100ns] q[0]; } else { delay[100ns] q[0]; c[1] = measure q[0]; }
+    if (c[1]) x q[0];"""
+    slow = msgspec.structs.replace(LIMITS, feedback_latency_ticks=2000)
+    with pytest.raises(
+        ProgramError,
+        match=r"p.qasm:4:5: the tick at which this branch decides depends on a varied duration and on which side",
+    ):
+        swept(body, ["t=linspace(0, 400ns, 3)"], slow)
+    swept(body, ["t=linspace(0, 400ns, 3)"])  # with 300 ticks of latency the outcome is there in time on either side
+
+
+def test_the_grid_of_a_port_holds_at_every_point():
+    coarse = msgspec.structs.replace(LIMITS, granularity_ticks=4)
+    qubits = {name: msgspec.structs.replace(qubit, pulse_ns=32.0) for name, qubit in LAB.qubits.items()}
+    lab = msgspec.structs.replace(LAB, qubits=qubits)
+    swept("delay[t] q[0]; x q[0];", ["t=linspace(0, 40ns, 11)"], coarse, lab)
+    swept("delay[t] q[0]; x q[0];", ["t=values(0, 8ns, 20ns)"], coarse, lab)
+    for points in ("linspace(0, 40ns, 41)", "linspace(2ns, 42ns, 11)", "values(0, 8ns, 9ns)"):
+        with pytest.raises(
+            ProgramError,
+            match=r"p.qasm:2:16: the play of q0.sx would start off the port's grid of 4 ticks at some points",
+        ):
+            swept("delay[t] q[0]; x q[0];", [f"t={points}"], coarse, lab)
+
+
+def test_plays_that_may_meet_are_counted_at_their_largest():
+    lab = msgspec.structs.replace(
+        LAB,
+        qubits={
+            name: msgspec.structs.replace(one, readout=msgspec.structs.replace(one.readout, amplitude=0.6))
+            for name, one in LAB.qubits.items()
+        },
+    )
+    body = "delay[t] q[0]; c[0] = measure q[0]; c[1] = measure q[1];"
+    with pytest.raises(ProgramError, match=r"plays on line 'readout' add up to 1.2 of full scale"):
+        swept(body, ["t=linspace(0, 4us, 3)"], lab=lab)
+    swept(body, ["t=linspace(1us, 4us, 3)"], lab=lab)
+
+
+def test_literals_have_no_place_in_a_formula():
+    pulses = lower(parse_program("input float a; qubit q; rx(a) q; rx(a) q;", "p"), LAB, None, {}, ["a"])
+    first, second = (op.amplitude for op in pulses.blocks["q0"])
+    assert first.word == second.word
+    assert first.source != second.source
+    assert isinstance(first.word.expression, Name | Literal)
+    assert list(first.word.names) == ["a"]
