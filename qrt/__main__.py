@@ -182,15 +182,35 @@ def watch(*, address: str, as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", metavar="RUN", type=click.Path())
 @click.option("--verify", is_flag=True, help="End with status 1 unless every bit is the same.")
+@click.option(
+    "--against",
+    metavar="RUN",
+    type=click.Path(),
+    help="Compare with another run, name the first difference. Status 1 if there is one.",
+)
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Compute the estimates again from the recorded rows. Status 1 if a number is not within 1e-9.",
+)
 @as_json
-def replay(*, folder: str, verify: bool, as_json: bool) -> None:
+def replay(*, folder: str, verify: bool, against: str | None, recompute: bool, as_json: bool) -> None:
     """Execute a recorded run again and compare."""
-    from qrt.commands.replay import again
+    from qrt.commands import replay as command
     from qrt.commands.screen import Screen
 
-    verdict = again(folder, Screen(silent=as_json))
-    _finish(verdict, as_json=as_json)
-    if verify and not verdict.same:
+    if verify + recompute + (against is not None) > 1:
+        raise click.UsageError("--verify, --against and --recompute ask different things: give one of them")
+    screen = Screen(silent=as_json)
+    found: Any
+    if against is not None:
+        found = command.against(folder, against, screen)
+    elif recompute:
+        found = command.computed(folder, screen)
+    else:
+        found = command.again(folder, screen)
+    _finish(found, as_json=as_json)
+    if not found.same and (verify or recompute or against is not None):
         sys.exit(1)
 
 

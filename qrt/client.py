@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import documents, wire
+from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
+from qrt.image import Played, from_image, sweep_points
 from qrt.journal import FORMAT_VERSION, Kind, Record, Scan, scan
 from qrt.layout import Image, Layout, decode_image, decode_layout
 from qrt.types import Estimate
@@ -146,6 +149,27 @@ class Run:
             return tuple(msgspec.convert(body, Estimate) for body in last.values())
         except msgspec.ValidationError as error:
             raise RecordError(f"{self.path}: an estimate of another version: {error}") from error
+
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """What controllers made of the batches, by number; whether one was in time, the rows say: `rows["epoch"]`."""
+        return epochs_of((document.body for document in self.documents("epoch")), str(self.path))
+
+    @cached_property
+    def axes(self) -> dict[str, NDArray[np.float64]]:
+        """The values of each swept input, in the order of the grid, the last one fastest; none without a sweep."""
+        return dict(self._played.axes)
+
+    @cached_property
+    def swept(self) -> Columns:
+        """Per swept input: float64 [shots], its value in each shot."""
+        sweep, axes = self._played.sweep, self.axes
+        points = sweep_points(sweep, self.rows["shot"])
+        return Columns(tuple(axes), lambda index: list(axes.values())[index][points[index]], "swept input")
+
+    @cached_property
+    def _played(self) -> Played:
+        return from_image(self.image())
 
     @property
     def misses(self) -> tuple[dict[str, Any], ...]:

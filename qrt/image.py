@@ -2,11 +2,13 @@
 
 `to_image` takes a sequence and the plant's bytes apart for the record, `from_image` puts them together again; a replay needs nothing else.
 The segments are the ones that stood in the instruments' memory, as part of the plant's bytes; `segments` keeps the compiler's own copy
-for the reader. Pure: where the image is written and found is record.py's and client.py's business.
+for the reader. Of a sweep it holds the rules, not the values of each shot; of epochs what was in force at the first shot and how later ones
+come: they are the run's, and stand in its journal. Pure: where the image is written and found is record.py's and client.py's business.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,7 +21,7 @@ from qrt.errors import RecordError
 from qrt.layout import Image
 from qrt.types import CaptureSlot, Segment, Sequence
 
-VERSION: Final = 1
+VERSION: Final = 2
 ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
     "instructions": kernel.INSTRUCTION_DTYPE,
     "entries": np.dtype(np.uint32),
@@ -31,6 +33,14 @@ ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
 }
 
 
+class ArmedEpochs(msgspec.Struct, frozen=True):
+    """What a kernel that takes epochs begins with, and when they are due."""
+
+    values: NDArray[np.int64]  # [values] in force before the first shot: epoch 0
+    delay: int  # results of batch k take effect at batch k + 1 + delay; 0: stop and wait
+    batch_shots: int
+
+
 class Played(msgspec.Struct, frozen=True):
     """An image put together again."""
 
@@ -40,6 +50,10 @@ class Played(msgspec.Struct, frozen=True):
     shot_count: int
     tick_ps: int
     seed: int  # of the random words that instructions draw
+    sweep: kernel.Sweep = kernel.NO_SWEEP
+    axes: Mapping[str, NDArray[np.float64]] = {}  # what the sweep's axes are called, and their values; or nothing
+    epochs: ArmedEpochs | None = None
+    stretched_first: int = 0  # periods by which what came before the first shot was stretched or paused
 
 
 def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -48,6 +62,11 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     arrays: dict[str, NDArray[Any]] = {name: getattr(sequence, name) for name in ARRAYS}
     arrays["source_lines"] = np.asarray(sequence.source_lines, dtype=np.int32)
     arrays["plant"] = np.frombuffer(played.plant, dtype=np.uint8)
+    arrays["sweep.slots"], arrays["sweep.table"] = played.sweep.slots, played.sweep.table
+    for index, values in enumerate(played.axes.values()):
+        arrays[f"axis.{index}"] = values
+    if played.epochs is not None:
+        arrays["epoch.values"] = played.epochs.values
     for line, memory in sequence.segments.items():
         for index, segment in enumerate(memory):
             arrays[f"segment.{line}.{index}.i"] = segment.i
@@ -67,8 +86,20 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "shot_count": played.shot_count,
         "tick_ps": played.tick_ps,
         "seed": played.seed,
+        "stretched_first": played.stretched_first,
+        "sweep": {
+            "points": list(played.sweep.points),
+            "order": played.sweep.order.name.lower(),
+            "shots_per_point": played.sweep.shots_per_point,
+        },
+        "axes": list(played.axes),
+        "epochs": _epoch_fields(played.epochs),
     }
     return arrays, fields
+
+
+def _epoch_fields(epochs: ArmedEpochs | None) -> dict[str, int] | None:
+    return None if epochs is None else {"delay": epochs.delay, "batch_shots": epochs.batch_shots}
 
 
 def from_image(image: Image) -> Played:
@@ -78,8 +109,7 @@ def from_image(image: Image) -> Played:
         raise RecordError(f"armed image of version {fields.get('v')}; this program reads version {VERSION}")
     try:
         for name, dtype in ARRAYS.items():
-            if arrays[name].dtype != dtype or arrays[name].ndim != 1:
-                raise ValueError(f"{name} is not a vector of {dtype}")
+            _vector(arrays, name, dtype)
         vectors: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
         sequence = Sequence(
             **vectors,
@@ -98,8 +128,11 @@ def from_image(image: Image) -> Played:
         for names, array in pairs:
             if len(getattr(sequence, names)) != len(getattr(sequence, array)):
                 raise ValueError(f"{names} are not as many as {array}")
-        numbers = {name: int(fields[name]) for name in ("shot_count", "tick_ps", "seed")}
-        return Played(sequence, arrays["plant"].tobytes(), fields["twin"], **numbers)
+        numbers = {name: int(fields[name]) for name in ("shot_count", "tick_ps", "seed", "stretched_first")}
+        sweep = _sweep(arrays, fields["sweep"])
+        axes, epochs = _axes(arrays, fields["axes"], sweep), _epochs(arrays, fields["epochs"])
+        plant = arrays["plant"].tobytes()
+        return Played(sequence, plant, fields["twin"], sweep=sweep, axes=axes, epochs=epochs, **numbers)
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise RecordError(f"armed image: not whole: {error!r}") from error
 
@@ -111,3 +144,44 @@ def _segments(arrays: Mapping[str, NDArray[Any]], counts: Mapping[str, int]) -> 
         )
         for line, count in counts.items()
     }
+
+
+def _vector(arrays: Mapping[str, NDArray[Any]], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array of the image; ValueError if it is not a vector of this dtype."""
+    if arrays[name].dtype != dtype or arrays[name].ndim != 1:
+        raise ValueError(f"{name} is not a vector of {dtype}")
+    return arrays[name]
+
+
+def _sweep(arrays: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> kernel.Sweep:
+    return kernel.Sweep(
+        points=tuple(map(int, fields["points"])),
+        slots=_vector(arrays, "sweep.slots", kernel.SLOT_DTYPE),
+        table=_vector(arrays, "sweep.table", np.dtype(np.int64)),
+        order=kernel.Order[str(fields["order"]).upper()],
+        shots_per_point=int(fields["shots_per_point"]),
+    )
+
+
+def sweep_points(sweep: kernel.Sweep, shots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64 [axes, shots]: which point of each axis these shots are at."""
+    each = sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1
+    point = shots // each % math.prod(sweep.points)
+    return np.array(np.unravel_index(point, sweep.points)) if sweep.points else np.zeros((0, len(shots)), np.int64)
+
+
+def _axes(arrays: Mapping[str, NDArray[Any]], names: Any, sweep: kernel.Sweep) -> dict[str, NDArray[np.float64]]:
+    axes = {str(name): _vector(arrays, f"axis.{index}", np.dtype(float)) for index, name in enumerate(names)}
+    if axes and tuple(map(len, axes.values())) != sweep.points:
+        raise ValueError(f"axes of {[len(values) for values in axes.values()]} points; the sweep has {sweep.points}")
+    return axes
+
+
+def _epochs(arrays: Mapping[str, NDArray[Any]], fields: Mapping[str, Any] | None) -> ArmedEpochs | None:
+    if fields is None:
+        return None
+    values = _vector(arrays, "epoch.values", np.dtype(np.int64))
+    epochs = ArmedEpochs(values, int(fields["delay"]), int(fields["batch_shots"]))
+    if epochs.batch_shots < 1 or epochs.delay < 0:
+        raise ValueError(f"epochs of {epochs.batch_shots} shots, {epochs.delay} batches late")
+    return epochs

@@ -14,10 +14,8 @@ What differs before any outcome does (tick of the shot, epoch, flags) is named a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,22 +24,25 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.client import Run, open_run
 from qrt.compile import compile_pulses
-from qrt.errors import BugError, RecordError, WorldError
-from qrt.image import ARRAYS, Played, from_image
-from qrt.layout import decode_image
-from qrt.loop import READER, limits_of, named_entry, place_of, power_of_two
+from qrt.errors import RecordError, WorldError
+from qrt.event_log import first_difference
+from qrt.image import ARRAYS, Played
+from qrt.loop import limits_of, place_of
+from qrt.playback import (
+    CHUNK_ROWS,
+    Playback,
+    armed,
+    bytes_of,
+    differing_field,
+    first_wrong,
+    logged,
+    playback_of,
+    rows_of,
+)
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.store import decode_calibration
 from qrt.types import Lab, Sequence
-
-RING_ROWS: Final = 1 << 14
-CHUNK_ROWS: Final = 4096
-EVENT_NAMES: Final = {
-    0: "end", 1: "play", 2: "capture", 3: "wait", 4: "wait_until", 5: "sync", 6: "set_frequency", 7: "shift_phase",
-    8: "read", 9: "write", 10: "alu", 11: "branch", kernel.EVENT_OUTCOME: "outcome", kernel.EVENT_IQ: "iq",
-}  # fmt: skip
-HEAD_FIELDS: Final = ("shot", "tick", "epoch", "flags", "shot_weight", "bits", "trace_hash")
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -62,112 +63,36 @@ def replay(folder: str | Path) -> Verdict:
     Rows that no longer match their commits are compared, too: that is how one learns what was changed in them.
     """
     run = open_run(folder)
-    played, notes = _played(run)
-    rows = run.committed_rows
+    playback, notes = playback_of(run)
+    rows = playback.rows
     if not len(rows):
-        raise RecordError(f"{run.path}: no shot on record: {run.cut}; there is nothing to replay")
-    digest, recorded, first, end = _compare(played, rows)
-    difference = "" if first is None else describe(run, played, first, end)
+        raise RecordError(f"{run.path}: no shot on record: {'; '.join(notes)}; there is nothing to replay")
+    digest, recorded, first, end = _compare(playback)
+    difference = "" if first is None else describe(run, playback, first, end)
     assert (digest == recorded) == (first is None)
     return Verdict(str(run.path), len(rows), digest, recorded, first is None, difference, notes)
 
 
-def _played(run: Run) -> tuple[Played, tuple[str, ...]]:
-    """Return the image as it lies in the folder, changed or not, and what is to be said of the record."""
-    notes = [run.cut] if run.cut else []
-    path = run.path / "image"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise RecordError(
-            f"{path}: cannot be read: {error.strerror}; without the armed image there is no replay"
-        ) from error
-    if hashlib.sha256(data).hexdigest() != run.files.get("image"):
-        notes.append(f"{path}: not the bytes on record: changed or damaged")
-    played = from_image(decode_image(data))
-    if not played.plant:
-        raise RecordError(
-            f"{run.path}: a run on hardware: only its schedule can be replayed, which comes in a later version"
-        )
-    if run.layout.dtype != kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count):
-        raise RecordError(
-            f"{path}: its {len(played.sequence.slots)} captures are not those of the recorded rows: changed or damaged"
-        )
-    return played, tuple(notes)
-
-
-@contextmanager
-def _kernel(played: Played, rows: NDArray[Any], count: int) -> Iterator[tuple[kernel.Kernel, kernel.Ring]]:
-    """Yield an armed kernel for the first `count` shots and the ring that it writes. RecordError if the image cannot be armed."""
-    port = named_entry("qrt.ports", played.twin, "image: twin")(played.plant)  # lives as long as the kernel
-    dtype = kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count)
-    with kernel.Ring.create(dtype.itemsize, min(RING_ROWS, power_of_two(count)), 1) as ring:
-        config = kernel.Config(
-            sequence=_without_raw(played.sequence),
-            port=port.address,
-            rings=kernel.Rings(rows=ring),
-            shot_count=count,
-            tick_ps=played.tick_ps,
-            seed=played.seed,
-            skips=skips_of(rows[:count]),
-        )
-        with ExitStack() as stack:
-            try:
-                loop = stack.enter_context(kernel.Kernel(config))
-            except (BugError, OverflowError) as error:  # from a compiler it would be a bug, from a file it is damage
-                raise RecordError(f"armed image: not whole: {error}") from error
-            yield loop, ring
-
-
-def skips_of(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the ranges of skipped shots as the kernel takes them: SKIP_DTYPE [ranges], ascending. Row i is shot i."""
-    skipped = np.flatnonzero((rows["flags"] & kernel.ROW_SKIPPED) != 0)
-    if not len(skipped):
-        return np.zeros(0, kernel.SKIP_DTYPE)
-    starts = np.flatnonzero(np.diff(skipped, prepend=skipped[0] - 2) > 1)
-    ranges = np.zeros(len(starts), kernel.SKIP_DTYPE)
-    ranges["shot"] = skipped[starts]
-    ranges["count"] = np.diff(np.append(starts, len(skipped)))
-    return ranges
-
-
-def _rows_of(loop: kernel.Kernel, ring: kernel.Ring, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
-    """Start the kernel and yield its rows, part by part, until it has ended. Each part is valid until the next is asked for."""
-    loop.start()
-    closed = False
-    while not closed:
-        closed = ring.closed
-        ring.wait(READER, CHUNK_ROWS, 0.05)
-        while len(part := ring.peek(READER, dtype)):
-            yield part
-            ring.release(READER, len(part))
-
-
-def _compare(played: Played, rows: NDArray[Any]) -> tuple[str, str, int | None, str]:
+def _compare(playback: Playback) -> tuple[str, str, int | None, str]:
     """Return both digests, the index of the first row that is not the recorded one, and how the kernel ended if it ended early."""
     ours, recorded = hashlib.sha256(), hashlib.sha256()
     first: int | None = None
-    done = 0
-    with _kernel(played, rows, len(rows)) as (loop, ring):
-        for part in _rows_of(loop, ring, rows.dtype):
-            data, expected = _bytes_of(part), _bytes_of(rows[done : done + len(part)])
+    rows, done = playback.rows, 0
+    with armed(playback, len(rows)) as (loop, ring):
+        for part in rows_of(loop, ring, rows.dtype):
+            data, expected = bytes_of(part), bytes_of(rows[done : done + len(part)])
             ours.update(data.data)
             recorded.update(expected.data)
             if first is None:
-                wrong = np.flatnonzero((data != expected).any(axis=1))
-                first = done + int(wrong[0]) if len(wrong) else None
+                wrong = first_wrong(data, expected)
+                first = None if wrong is None else done + wrong
             done += len(part)
         report = loop.join()
     for start in range(done, len(rows), CHUNK_ROWS):
-        recorded.update(_bytes_of(rows[start : start + CHUNK_ROWS]).data)
+        recorded.update(bytes_of(rows[start : start + CHUNK_ROWS]).data)
     if first is None and done < len(rows):
         first = done
-    return ours.hexdigest(), recorded.hexdigest(), first, _ended(report, played.sequence)
-
-
-def _bytes_of(rows: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return rows as bytes, [rows, size]."""
-    return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+    return ours.hexdigest(), recorded.hexdigest(), first, _ended(report, playback.played.sequence)
 
 
 def _ended(report: kernel.Report, sequence: Sequence) -> str:
@@ -178,27 +103,15 @@ def _ended(report: kernel.Report, sequence: Sequence) -> str:
     return f"{place}: the replay ends there: {report.status.name}"
 
 
-def _logged(played: Played, rows: NDArray[Any], index: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return row and events of one shot, played from the run's beginning; a row of zeros if the kernel ends in it."""
-    with _kernel(played, rows, index + 1) as (loop, ring):
-        loop.log_shot(index)
-        row = np.zeros(1, rows.dtype)
-        for part in _rows_of(loop, ring, rows.dtype):
-            if part["shot"][-1] == index:
-                row[:] = part[-1:]
-        loop.join()
-        return row[0], loop.events.copy()
-
-
-def describe(run: Run, played: Played, index: int, ended: str) -> str:
+def describe(run: Run, playback: Playback, index: int, ended: str) -> str:
     """Return where and how the replayed row `index` is not the recorded one; `ended`: how the kernel ended, if it ended early."""
-    rows = run.committed_rows
-    row, events = _logged(played, rows, index)
-    recorded = rows[index]
+    played = playback.played
+    replayed, events = logged(playback, index)
+    recorded, row = playback.rows[index], replayed[0]
     shot = f"shot {index}"
     again, why_not = _compiled_again(run, played)
     if again is not None:
-        _, expected = _logged(again, rows, index)
+        _, expected = logged(playback._replace(played=again), index)
         found = first_event_difference(expected, events, again.sequence)
         if found:
             return f"{shot}: {found}; the image is not what the folder's program, lab and calibration compile to"
@@ -207,29 +120,22 @@ def describe(run: Run, played: Played, index: int, ended: str) -> str:
         return f"{shot}: {found}{why_not}"
     if ended:
         return f"{ended}{why_not}"
-    for field in (*HEAD_FIELDS, "capture_count", "outcomes", "iq"):
-        if not np.array_equal(recorded[field], row[field]):
-            where = f"{shot}, tick 0: field {field} of the row"
-            return f"{where}: recorded {recorded[field]}, replayed {row[field]}{why_not}"
-    return f"{shot}: bytes differ in the row's padding"
+    field = differing_field(recorded, row)
+    if field is None:
+        return f"{shot}: bytes differ in the row's padding"
+    where = f"{shot}, tick 0: field {field} of the row"
+    return f"{where}: recorded {recorded[field]}, replayed {row[field]}{why_not}"
 
 
 def first_event_difference(expected: NDArray[Any], events: NDArray[Any], sequence: Sequence) -> str:
     """Return the first event in which two logs of a shot differ: tick, sequencer, operation, field, values; empty if in none."""
-    for one, other in zip(expected, events, strict=False):
-        for field in ("tick", "sequencer", "op", "a", "b", "c", "d"):
-            if one[field] != other[field]:
-                what = EVENT_NAMES.get(int(one["op"]), str(one["op"]))
-                where = f"tick {int(one['tick'])}, sequencer {sequence.sequencers[int(one['sequencer'])]}"
-                return f"{where}: field {field} of {what}: expected {int(one[field])}, replayed {int(other[field])}"
-    if len(expected) != len(events):
-        longer, which = (expected, "expected") if len(expected) > len(events) else (events, "replayed")
-        extra = longer[min(len(expected), len(events))]
-        what = EVENT_NAMES.get(int(extra["op"]), str(extra["op"]))
-        return (
-            f"tick {int(extra['tick'])}, sequencer {sequence.sequencers[int(extra['sequencer'])]}: {what} {which} only"
-        )
-    return ""
+    found = first_difference(expected, events, (sequence.sequencers, sequence.sequencers))
+    if found is None:
+        return ""
+    where = f"tick {found.tick}, sequencer {found.sequencer}"
+    if not found.field:
+        return f"{where}: {found.event} {'expected' if found.values[1] is None else 'replayed'} only"
+    return f"{where}: field {found.field} of {found.event}: expected {found.values[0]}, replayed {found.values[1]}"
 
 
 def _first_result_difference(recorded: Any, events: NDArray[Any], sequence: Sequence) -> str:
@@ -256,8 +162,11 @@ def _first_result_difference(recorded: Any, events: NDArray[Any], sequence: Sequ
 def _compiled_again(run: Run, played: Played) -> tuple[Played | None, str]:
     """Return the image with its sequence compiled from the folder's sources, None if that is what it holds already.
 
-    Where the sources cannot be compiled any more, None and the reason.
+    Where the sources cannot be compiled any more, None and the reason. An image with slots is not compiled again: which inputs were
+    varied is not among the sources.
     """
+    if len(played.sweep.slots):
+        return None, ""
     try:
         lab = msgspec.json.decode(run.file("lab.json"), type=Lab)
         calibration = decode_calibration(run.file("calibration.json"), str(run.path / "calibration.json"))
@@ -271,10 +180,3 @@ def _compiled_again(run: Run, played: Played) -> tuple[Played | None, str]:
     if len(sequence.slots) != len(played.sequence.slots):
         return None, "; the image is not what the folder's program, lab and calibration compile to"
     return msgspec.structs.replace(played, sequence=sequence), ""
-
-
-def _without_raw(sequence: Sequence) -> Sequence:
-    """Return the sequence without recording captures raw, which leaves no trace."""
-    captures = sequence.captures.copy()
-    captures["raw"] = 0
-    return msgspec.structs.replace(sequence, captures=captures)
