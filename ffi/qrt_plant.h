@@ -69,6 +69,7 @@ typedef struct {
     int64_t sample_ticks;
     int64_t feedback_latency_ticks;
     int64_t granularity_ticks;
+    int64_t drift_interval_ticks; /* what drifts moves at the first shot of each such interval of the run; 0: at every shot */
     int64_t trigger_period_fs;    /* by the host's clock, 10^-15 s, 1 us to 1 s: the hardware's clock drifts against it; 0: no trigger */
     int64_t trigger_jitter_ns;    /* each trigger is up to so much later, evenly; less than half of the period */
     uint32_t capture_samples_max;

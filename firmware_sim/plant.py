@@ -109,6 +109,7 @@ class PlantConfig:
     sample_ticks: int = 1
     feedback_latency_ticks: int = 0
     granularity_ticks: int = 1
+    drift_interval_ticks: int = 0  # what drifts moves at the first shot of each such interval; 0: at every shot
     trigger_period_fs: int = 0  # by the host's clock; 0: no trigger of the hardware's own starts the shots
     trigger_jitter_ns: int = 0  # each is up to so much later, evenly
     capture_samples_max: int = 16384
@@ -181,6 +182,8 @@ def _problems(config: PlantConfig) -> list[str]:
         for name, largest in LINE_LARGEST.items():
             value = getattr(line, name)
             check(f"lines[{index}].{name}", value, f"within +-{largest:g}", holds=abs(value) <= largest)
+    interval = config.drift_interval_ticks
+    check("drift_interval_ticks", interval, "0 or more", holds=interval >= 0)
     check("adc.bits", config.adc.bits, "2 to 16", holds=2 <= config.adc.bits <= 16)
     check("adc.volts_per_count", config.adc.volts_per_count, "positive", holds=config.adc.volts_per_count > 0)
     gain = config.adc.volts_per_sqrt_hz_root
@@ -215,6 +218,7 @@ def _fill(config: PlantConfig) -> Any:
         "sample_ticks",
         "feedback_latency_ticks",
         "granularity_ticks",
+        "drift_interval_ticks",
         "trigger_period_fs",
         "trigger_jitter_ns",
         "capture_samples_max",

@@ -240,6 +240,7 @@ class TwoTransmons:
             sample_ticks=timing.sample_ticks,
             feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
             granularity_ticks=_granularity_ticks(port, timing),
+            drift_interval_ticks=_ticks(parameters.drift_interval_ns, timing.tick_ps),
             trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
             trigger_jitter_ns=0 if trigger is None else int(trigger.jitter_ns),
             capture_samples_max=port.capture_samples_max,

@@ -129,6 +129,20 @@ def test_a_walk_goes_on_while_nothing_runs() -> None:
     assert stats.chi2.ppf(0.5e-6, 200) < np.square(steps).sum() < stats.chi2.isf(0.5e-6, 200)
 
 
+def test_a_drift_may_move_at_intervals_of_several_shots() -> None:
+    """At the first shot of each 40 us of the run, by what 40 us amount to; a shot that is missing delays the move to the next."""
+    config = replace(
+        drifting(frequency_drift_hz_per_s=1e6, frequency_walk_hz_per_root_s=300.0), drift_interval_ticks=4 * PERIOD
+    )
+    shots = np.array([0, 1, 2, 3, 4, 5, 7, 9, 10, 11, 12])  # 8 is missing
+    found = offsets(plant_of(config), shots * PERIOD)[:, 0]
+    assert np.array_equal(np.flatnonzero(np.diff(found)) + 1, [4, 7, 10])
+    ramp = offsets(plant_of(replace(config, qubits=(replace(Q0, frequency_drift_hz_per_s=1e6), Q1))), shots * PERIOD)
+    assert ramp[:, 0] == pytest.approx([0, 0, 0, 0, 40, 40, 40, 90, 90, 90, 120], rel=1e-12)
+    with pytest.raises(ConfigError, match="drift_interval_ticks"):
+        Plant(replace(config, drift_interval_ticks=-1))
+
+
 def test_a_seed_and_a_shot_name_a_step() -> None:
     ticks = np.arange(1, 40) * PERIOD
     config = drifting(frequency_walk_hz_per_root_s=300.0, phase_walk_rad_per_root_s=1.0)

@@ -37,6 +37,12 @@ static cplx normal_pair(uint64_t seed, uint32_t q, int64_t shot, uint32_t index)
     return c_scale(turn_exp((uint64_t)words[2] << 32 | words[3]), __builtin_sqrt(-2.0 * real_log(uniform)));
 }
 
+int drift_is_due(const qrt_plant *plant, int64_t sample)
+{
+    const int64_t interval = plant->config.drift_interval_ticks, ticks = plant->config.sample_ticks;
+    return interval == 0 || sample * ticks / interval != plant->state.drifted_at * ticks / interval;
+}
+
 static int is_within(double x) { return x > -OFFSET_MAX && x < OFFSET_MAX; }
 
 qrt_status drift_until(qrt_plant *plant, int64_t sample, int64_t shot, uint32_t index)

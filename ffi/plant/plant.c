@@ -111,7 +111,7 @@ static int config_is_valid(const qrt_plant_config *c)
             return 0;
     const uint32_t samples_max = 1u << 28;
     return lines_are_valid(c) && c->tick_ps > 0 && c->sample_ticks > 0 && c->granularity_ticks > 0 &&
-           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 && c->capture_samples_max > 0 &&
+           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 && c->drift_interval_ticks >= 0 && c->capture_samples_max > 0 &&
            c->capture_samples_max < samples_max && c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
            c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
            c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
@@ -302,18 +302,21 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
     if (sample < s->now)
         return QRT_ERR_TICK_ORDER;
     s->now = sample;
+    const int is_due = drift_is_due(plant, sample);
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
         qrt_status status = QRT_OK;
-        if (plant->drifts[q].is_moving) /* up to here at the old frequency; a pulse that is still on has the new one throughout */
+        if (is_due && plant->drifts[q].is_moving) /* up to here at the old frequency; a pulse that is still on has the new one throughout */
             status = advance(plant, q, sample);
         else if (s->qubits[q].is_definite)
             status = advance_level(plant, q, sample);
         if (status != QRT_OK)
             return status;
     }
-    const qrt_status status = drift_until(plant, sample, shot, 0);
-    if (status != QRT_OK)
-        return status;
+    if (is_due) {
+        const qrt_status status = drift_until(plant, sample, shot, 0);
+        if (status != QRT_OK)
+            return status;
+    }
     s->shot = shot;
     s->shot_start = sample;
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {

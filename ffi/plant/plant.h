@@ -245,6 +245,8 @@ void relax(const qubit_law *law, qubit *u, double sample_count);
 
 /* ---- drift.c -------------------------------------------------------------------------------------------------------- */
 drift_law drift_of(const qrt_plant *plant, uint32_t q);
+/* Whether a shot that begins at `sample` is the first of its interval. */
+int drift_is_due(const qrt_plant *plant, int64_t sample);
 /* Moves everything on to `sample` in one step, whose random words are those with this index in the shot's stream. QRT_ERR_PORT: too far. */
 qrt_status drift_until(qrt_plant *plant, int64_t sample, int64_t shot, uint32_t index);
 /* A new run begins at sample 0 with what there is. */
