@@ -37,7 +37,6 @@ RANGES: Final = {
     "ticks": (0, 1 << 48),
     "frequency": (-TURN // 2, TURN // 2 - 1),
 }
-RULE_EPOCH: Final = 2  # qrt_rule: the word is the epoch's
 
 
 # ---- Words -------------------------------------------------------------------------------------------------------------
@@ -276,7 +275,7 @@ def bind(parameters: Sequence[Parameter], reach: Reach, initial: Mapping[str, fl
                 row["rule"], row["axis"], row["start"] = Rule.TABLE, axis, len(table)
                 table += listed
             case Ruled() as ruled:
-                row["rule"], row["start"] = RULE_EPOCH, len(units)
+                row["rule"], row["start"] = Rule.EPOCH, len(units)
                 units.append(parameter.unit)
                 offsets.append(str(ruled.offset))
                 factors.append({name: str(factor) for name, factor in ruled.factors.items()})

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -22,16 +23,7 @@ from qrt.readout.estimate import tables
 from qrt.report.page import page
 from qrt.run import run, swept
 
-RABI = """OPENQASM 3;
-include "stdgates.inc";
-input float theta;
-input duration t;
-qubit q;
-bit c;
-rx(theta) q;
-delay[t] q;
-c = measure q;
-"""
+RABI = Path(__file__).parents[1].joinpath("examples/rabi.qasm").read_text(encoding="utf-8")
 SWEEP = {"theta": "linspace(0, pi, 7)", "t": "linspace(0, 60us, 4)"}
 T1_S, THERMAL = 31e-6, 0.010  # of the plant's first qubit, configs/demo.toml
 TOLERANCE = 4.0  # standard errors: of 56 comparisons one is beyond it in 1 of 280 seeds; the seeds are fixed
@@ -232,16 +224,16 @@ def test_what_a_run_does_not_keep_is_refused():
         (["--sweep", "theta=values(1)", "--sweep", "theta=values(2)"], "theta is swept already"),
         (
             ["--sweep", "theta=values(1)"],
-            ":4:1: input 't' has no value; give one for each of: theta, t (--input t=100e-9, in seconds; or a --sweep)",
+            ":8:1: input 't' has no value; give one for each of: theta, t (--input t=100e-9, in seconds; or a --sweep)",
         ),
         (["--sweep", "theta=values(one)", "--input", "t=0"], "--sweep:1:14: 'one' is no constant and no input"),
         (
             ["--sweep", "theta=linspace(0, 100, 3)", "--input", "t=0"],
-            ":7:1: at theta = 100 (point 2 of 3) the pulse has",
+            ":13:1: at theta = 100 (point 2 of 3) the pulse has",
         ),
         (
             ["--sweep", "t=linspace(0, 10ns, 4)", "--input", "theta=1"],
-            ":8:1: at t = 3.33333333333e-09 (point 1 of 4) this delay is",
+            ":14:1: at t = 3.33333333333e-09 (point 1 of 4) this delay is",
         ),
         (["--sweep", "t=linspace(0, 1ms, 5)", "--input", "theta=1"], "more than its period of 7000"),
     ],
@@ -269,7 +261,7 @@ def test_check_shows_how_far_a_sweep_moves_what(project, tmp_path):
     ]
     lines = CliRunner().invoke(cli, ["check", str(path), *arguments]).output.splitlines()
     cells = [line.split() for line in lines]
-    assert ["30", "0..2000", "q0", "wait", "8", "delay[t]", "q;"] in cells
+    assert ["30", "0..2000", "q0", "wait", "14", "delay[t]", "q;"] in cells
     assert any(cell[:4] == ["30..2030", "1000", "q0", "capture"] for cell in cells)
     assert any("shot 3530 ticks" in line for line in lines)
     answer = json.loads(CliRunner().invoke(cli, ["check", str(path), *arguments, "--json"]).output)

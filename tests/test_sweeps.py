@@ -15,12 +15,12 @@ from qrt import config
 from qrt.compile import compile_pulses
 from qrt.errors import ProgramError
 from qrt.grids import TABLE_MAX, Line, from_document, grid_of, to_document
-from qrt.kernel import sweep_slots
+from qrt.kernel import Rule, sweep_slots
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.expressions import Exact, Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import RULE_EPOCH, Encode, Reach, bind, words
+from qrt.sweeps import Encode, Reach, bind, words
 from qrt.types import NOWHERE, Parameter, PortLimits
 
 HEAD = "input float a; input float b; input angle p; input duration t; input int n; input uint k; qubit q; "
@@ -211,7 +211,7 @@ def test_the_words_of_an_epoch_are_those_of_a_program_with_these_values(a, b):
     phase, amplitude = int(reference.instructions[0]["d"]), int(reference.instructions[1]["c"])
     assert abs((int(bound.epoch_values[0]) - phase + (1 << 63)) % (1 << 64) - (1 << 63)) <= 1 << 14  # floats of a turn
     assert abs(int(bound.epoch_values[1]) - amplitude) <= 1
-    assert bound.sweep.slots["rule"].tolist() == [RULE_EPOCH] * 2
+    assert bound.sweep.slots["rule"].tolist() == [Rule.EPOCH] * 2
     assert bound.sweep.slots["start"].tolist() == [0, 1]
     sent = msgspec.json.decode(msgspec.json.encode(bound.encode), type=Encode)
     assert words(sent, {"a": a, "b": b}).tolist() == bound.epoch_values.tolist()
@@ -222,9 +222,14 @@ def test_sweeps_and_controlled_inputs_share_a_list_of_slots():
         "rx(p) q; rz(a) q; delay[t] q;", {"a": (-1, 1)}, "p=linspace(0, pi, 3)", "t=values(5ns)"
     )
     bound = bind(sequence.parameters, reach, {"a": 0.0})
-    assert bound.sweep.slots["rule"].tolist() == [0, RULE_EPOCH, 1]
+    assert bound.sweep.slots["rule"].tolist() == [0, Rule.EPOCH, 1]
     assert bound.encode.units == ("phase",)
     assert bound.epoch_values.tolist() == [0]
+    turned = words(bound.encode, {"a": pi})
+    assert sweep_slots(bound.sweep, np.arange(3), turned).tolist() == [
+        [amplitude, int(turned[0]), 5] for amplitude in (0, 16384, 32768)
+    ]
+    assert (int(turned[0]) + (1 << 63) + (1 << 14)) % (1 << 64) <= 1 << 15  # half a turn
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qrt import config, kernel
+from qrt import config, kernel, units
 from qrt.compile import compile_pulses
 from qrt.errors import ProgramError
 from qrt.grids import grid_of
@@ -255,17 +255,16 @@ def test_instruction_by_instruction():
 
 
 def test_a_frequency_may_vary(port):
-    word = Formula(Name("f", Source()), Fraction(2**64, 10**9))
-    turns = Formula(Name("f", Source()), word.factor * Fraction(6283185307179586, 10**15))  # angles are turned to turns
+    word = Formula(Name("f", Source()), Fraction(2**64, 10**9), plain=True)
     program = parse_program("input float f; qubit q; x q;", "p.qasm")
     reach = Reach(program, grid_of(["f=linspace(-5e6, 5e6, 3)"], program, {}, "shot", 1))
-    ops = (SetFrequency("a.drive", Parameter("frequency", turns, "(f)")), Wait(5))
+    ops = (SetFrequency("a.drive", Parameter("frequency", word, "(f)")), Wait(5))
     pulses = Pulses({"a": ops}, {"a.drive": Frame("drive_q0", 0.0)}, {}, {}, (), 7000)
     sequence = compile_pulses(pulses, LAB, LIMITS, reach)
     bound = bind(sequence.parameters, reach)
     found = [log_of(port, sequence, [0], bound.sweep, shot)[0] for shot in range(3)]
     assert [event[2:4] for event in found] == [("frequency", 0)] * 3
-    assert [event[4] * 1e9 / 2**64 for event in found] == pytest.approx([-5e6, 0.0, 5e6], abs=1e-6)
+    assert [event[4] for event in found] == [units.frequency_word(hertz, 1000) for hertz in (-5e6, 0.0, 5e6)]
 
 
 REFUSED = [
@@ -328,6 +327,28 @@ def test_plays_that_may_meet_are_counted_at_their_largest():
     with pytest.raises(ProgramError, match=r"plays on line 'readout' add up to 1.2 of full scale"):
         swept(body, ["t=linspace(0, 4us, 3)"], lab=lab)
     swept(body, ["t=linspace(1us, 4us, 3)"], lab=lab)
+
+
+def test_a_meeting_that_depends_on_too_much_is_refused():
+    rounds = [f"delay[{k}*t] q[0]; delay[{k}*u] q[1]; barrier q;\n" for k in range(1, 12)]
+    sweeps = ["t=linspace(0, 40ns, 3)", "u=linspace(0, 40ns, 3)"]
+    sequence, *_ = swept("".join(rounds[:10]), sweeps)
+    assert len(sequence.parameters) == 20
+    with pytest.raises(
+        ProgramError, match=r"p.qasm:12:\d+: the tick at which q0, q1 meet depends on varied durations in 67 ways; 64"
+    ):
+        swept("".join(rounds), sweeps)
+
+
+def test_a_frequency_beyond_half_a_turn_per_tick_is_refused():
+    program = parse_program("input float f; qubit q; x q;", "p.qasm")
+    reach = Reach(program, grid_of(["f=linspace(0, 600e6, 3)"], program, {}, "shot", 1))
+    word = Formula(Name("f", Source()), Fraction(2**64, 10**9), plain=True)
+    ops = (SetFrequency("a.drive", Parameter("frequency", word, "(f)", Source(3, 1, "", "p.qasm"))),)
+    with pytest.raises(
+        ProgramError, match=r"p.qasm:3:1: at f = 600000000 \(point 2 of 3\) the frequency is out of range"
+    ):
+        compile_pulses(Pulses({"a": ops}, {"a.drive": Frame("drive_q0", 0.0)}, {}, {}, (), 7000), LAB, LIMITS, reach)
 
 
 def test_literals_have_no_place_in_a_formula():

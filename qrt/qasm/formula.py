@@ -15,11 +15,12 @@ from qrt.qasm.expressions import Duration, Exact, Expression, Value, as_float, d
 
 
 class Formula(NamedTuple):
-    """factor * (turns of an angle, or seconds) + per_sample * samples of a duration. types.Formula."""
+    """factor * (turns of an angle, seconds of a duration, or a plain number) + per_sample * samples of a duration. types.Formula."""
 
     expression: Expression  # of varied inputs alone, as `fold` leaves it
-    factor: Fraction = Fraction(1)  # words per turn, or per second
+    factor: Fraction = Fraction(1)  # words per turn, second or one
     per_sample: Fraction = Fraction(0)  # words per sample, of durations with dt
+    plain: bool = False  # a number is taken as it is, not as an angle in radians
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -36,6 +37,10 @@ class Formula(NamedTuple):
         value = evaluate(self.expression, values)
         if isinstance(value, Duration):
             return value.seconds * self.factor + value.samples * self.per_sample
+        if self.plain:
+            return self.factor * (
+                value.rational if isinstance(value, Exact) and not value.pi else Fraction(as_float(value))
+            )
         return turns(value) * self.factor
 
     def times(self, factor: Fraction) -> Formula:

@@ -240,8 +240,8 @@ class _Walk:
         tick = self.ticks.largest(*(state.cursors[member] for member in group))
         if isinstance(tick, Moving) and len(tick.forms) > FORMS_MAX:
             raise ProgramError(
-                f"{op.source.where}the tick at which {', '.join(group)} meet depends on varied durations in {len(tick.forms)} ways; "
-                f"{FORMS_MAX} are possible: vary fewer delays, or delay these qubits together"
+                f"{op.source.where}the tick at which {', '.join(op.sequencers)} meet depends on varied durations in {len(tick.forms)} "
+                f"ways; {FORMS_MAX} are possible: vary fewer delays, or delay these qubits together"
             )
         for member in group:
             start = state.cursors[member]
