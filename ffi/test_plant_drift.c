@@ -102,6 +102,9 @@ static void check_ramp(void)
     }
     double phase = 0.0, frequency = 0.0;
     CHECK(qrt_plant_drift(plant, 2, &frequency, &phase) == QRT_ERR_ARGUMENT);
+    const double ended = offset_of(plant);
+    CHECK(qrt_plant_start(plant, 2, 0.5) == QRT_OK && fabs(offset_of(plant) - ended + 2e4 * 0.5) < 1e-9);
+    CHECK(port.begin_shot(port.self, 0, 1000000) == QRT_OK && fabs(offset_of(plant) - ended + 2e4 * 0.501) < 1e-9);
     free(plant);
 }
 
