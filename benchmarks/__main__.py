@@ -11,7 +11,17 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import active_reset, demodulate, import_time, kernel_events, memory, pacing
+from benchmarks import (
+    active_reset,
+    branch_latency,
+    controlled,
+    demodulate,
+    import_time,
+    kernel_events,
+    memory,
+    pacing,
+    subscribers,
+)
 from benchmarks.figure import Figure, machine
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -19,8 +29,11 @@ SUBJECTS = {
     "import_time": import_time.measure,
     "demodulate": demodulate.measure,
     "kernel_events": kernel_events.measure,
+    "branch_latency": branch_latency.measure,
     "pacing": pacing.measure,
+    "subscribers": subscribers.measure,
     "active_reset": active_reset.measure,
+    "controlled": controlled.measure,
     "memory": memory.measure,
 }
 
@@ -60,7 +73,8 @@ def line(figure: Figure) -> str:
     verdict = "met " if figure.met else "LOST"
     return (
         f"  {verdict} {figure.name}: {figure.figure:.5g} {figure.unit}{ratio}, goal {figure.goal}{beside}\n"
-        f"       spread {low:.5g} to {high:.5g}"
+        f"       spread {low:.5g} to {high:.5g}; 95 % interval of the {'ratio' if figure.ratio is not None else 'figure'} "
+        f"{figure.interval[0]:.5g} to {figure.interval[1]:.5g}"
     )
 
 

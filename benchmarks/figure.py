@@ -2,16 +2,21 @@
 
 A figure is the median over repeats; `spread` holds the smallest and the largest. `floor_or_peer` is what was measured beside it, in the
 same run, that the ratio is taken of: the machine's own floor, or another program. The goal holds for `figure`, or for `ratio` where
-there is a floor or peer.
+there is a floor or peer; `interval` is of the same, 95 %, by drawing the repeats anew with replacement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
+
+RESAMPLES = 2000
+SEED = 20261122
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Figure:
     ratio: float | None  # figure / floor or peer
     met: bool
     spread: tuple[float, float]
+    interval: tuple[float, float]
     machine: str
 
     def row(self) -> dict[str, Any]:
@@ -36,13 +42,13 @@ class Figure:
 def at_least(name: str, repeats: Sequence[float], unit: str, goal: float) -> Figure:
     """Return a figure that must reach a goal."""
     figure = median(repeats)
-    return Figure(name, figure, unit, f">= {goal:g}", "", None, figure >= goal, (min(repeats), max(repeats)), machine())
+    return Figure(name, figure, unit, f">= {goal:g}", "", None, figure >= goal, *_scatter(repeats), machine())
 
 
 def at_most(name: str, repeats: Sequence[float], unit: str, goal: float) -> Figure:
     """Return a figure that must stay below a goal."""
     figure = median(repeats)
-    return Figure(name, figure, unit, f"<= {goal:g}", "", None, figure <= goal, (min(repeats), max(repeats)), machine())
+    return Figure(name, figure, unit, f"<= {goal:g}", "", None, figure <= goal, *_scatter(repeats), machine())
 
 
 def against(
@@ -55,13 +61,33 @@ def against(
     most: float | None = None,
 ) -> Figure:
     """Return a figure measured in pairs with its floor or peer, A/B/A/B; the ratio is the median of the pairs' ratios."""
-    ratio = median(ours / theirs for ours, theirs in pairs)
+    ratios = [ours / theirs for ours, theirs in pairs]
+    ratio = median(ratios)
     met = (least is None or ratio >= least) and (most is None or ratio <= most)
     bounds = [f">= {least:g}" if least is not None else "", f"<= {most:g}" if most is not None else ""]
     goal = " and ".join(filter(None, bounds)) + f" x {peer}"
     ours = [pair[0] for pair in pairs]
     beside = f"{peer}: {median(pair[1] for pair in pairs):.4g} {unit}"
-    return Figure(name, median(ours), unit, goal, beside, ratio, met, (min(ours), max(ours)), machine())
+    return Figure(
+        name, median(ours), unit, goal, beside, ratio, met, (min(ours), max(ours)), interval_of(ratios), machine()
+    )
+
+
+def interval_of(repeats: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the median."""
+    return bootstrap(len(repeats), lambda chosen: median(repeats[index] for index in chosen))
+
+
+def bootstrap(count: int, statistic: Callable[[Sequence[int]], float]) -> tuple[float, float]:
+    """Return the 95 % interval of a statistic of `count` repeats, given as a function of the indices of those chosen."""
+    rng = np.random.default_rng(SEED)
+    resampled = [statistic(rng.integers(count, size=count).tolist()) for _ in range(RESAMPLES)]
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _scatter(repeats: Sequence[float]) -> tuple[tuple[float, float], tuple[float, float]]:
+    return (min(repeats), max(repeats)), interval_of(repeats)
 
 
 def machine() -> str:

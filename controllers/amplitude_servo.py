@@ -1,6 +1,6 @@
 """amplitude_servo: keeps the amplitude of a pulse at a quarter turn, from a train of such pulses.
 
-The program plays 4 k + 1 pulses sx of amplitude v, k whole turns and a quarter, and measures:
+The program plays 4 k + 1 pulses sx of amplitude v from the ground state, k whole turns and a quarter, and measures:
 
     P1 - setpoint = V/2 sin((pi/2) m e),    m = 4 k + 1,    e = v/a - 1
 

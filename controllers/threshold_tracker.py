@@ -17,7 +17,7 @@ qubit which is never excited does not pull its threshold into the cloud of level
 
 Limits of the method. Classes are cut at the threshold, so their means are those of cut clouds: with equal shares the errors cancel by
 symmetry; with unequal ones the fixed point lies off the middle, by 0.08 s for clouds 5 s apart with one in ten excited (two-means
-clustering; tests/test_controllers.py solves for it). Points that decayed during the capture pull in the same way. Source: Kalman, J.
+clustering; tests/test_trackers.py solves for it). Points that decayed during the capture pull in the same way. Source: Kalman, J.
 Basic Eng. 82 (1960) 35; classes by decision: Lloyd, IEEE Trans. Inf. Theory 28 (1982) 129.
 """
 

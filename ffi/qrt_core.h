@@ -455,4 +455,80 @@ qrt_status qrt_kernel_join(qrt_kernel *kernel, qrt_kernel_report *report_out);
 qrt_status qrt_kernel_log_shot(qrt_kernel *kernel, int64_t shot, qrt_event *events, uint32_t event_count_max,
                                uint32_t *count_out);
 
+/* ---- Mailbox --------------------------------------------------------------------------------------------------
+ * A port for hardware without a fast path: what the kernel asks for goes into one ring, what was captured comes back in another, and
+ * whoever serves them (the pump) takes the time that it needs, up to a deadline. No function of the port blocks. Requests keep the
+ * kernel's order. An answer names the ticket of the capture that was asked for; any other is refused and counted. After the first
+ * failure the port stays failed: every function but `safe` is QRT_ERR_PORT. */
+typedef enum {
+    QRT_REQUEST_SHOT = 1,    /* a shot begins */
+    QRT_REQUEST_PLAY = 2,
+    QRT_REQUEST_CAPTURE = 3, /* a capture is announced */
+    QRT_REQUEST_FETCH = 4,   /* its samples are wanted now; the deadline counts from here */
+    QRT_REQUEST_SAFE = 5     /* the kernel has ended: outputs off */
+} qrt_request_kind;
+
+typedef struct {
+    int64_t ticket;     /* CAPTURE, FETCH: captures announced before this one; else how many there were so far */
+    int64_t shot;
+    int64_t start_tick; /* of the shot, counted from the run's start */
+    /* What follows is the same in each shot of a program whose shots are alike. */
+    int64_t tick;       /* PLAY: first sample; CAPTURE, FETCH: first sample of the capture; counted from the shot's start. Else 0 */
+    int64_t frequency;  /* PLAY, as in qrt_play */
+    uint64_t phase;
+    int32_t amplitude;
+    uint16_t kind;      /* qrt_request_kind */
+    uint16_t line;      /* PLAY; of CAPTURE and FETCH the channel */
+    uint32_t item;      /* PLAY: segment; CAPTURE, FETCH: sample count */
+    uint32_t capture;   /* CAPTURE, FETCH: captures announced before this one in the shot */
+} qrt_request;
+
+typedef struct { /* head of an answer's slot; the samples follow, int16 */
+    int64_t ticket;
+    uint32_t sample_count;
+    uint32_t reserved;
+} qrt_answer;
+
+typedef enum { /* why the port failed */
+    QRT_MAILBOX_WORKS = 0,
+    QRT_MAILBOX_NO_ANSWER = 1, /* none by the deadline */
+    QRT_MAILBOX_ENDED = 2,     /* the pump has closed the answers */
+    QRT_MAILBOX_FULL = 3,      /* the pump takes no requests: no room for one more */
+    QRT_MAILBOX_LENGTH = 4     /* an answer with another number of samples than asked for */
+} qrt_mailbox_failure;
+
+typedef struct {
+    int64_t request_count;
+    int64_t answer_count;  /* taken */
+    int64_t late_count;    /* refused: after its deadline */
+    int64_t twice_count;   /* refused: that capture has had its answer */
+    int64_t unasked_count; /* refused: nobody has asked for that capture, or not yet */
+    int64_t shot;          /* in which the port failed, and the capture of the shot that it failed at; -1: none */
+    int64_t capture;
+    int32_t failure;       /* qrt_mailbox_failure */
+    int32_t reserved;
+} qrt_mailbox_report;
+
+typedef struct {
+    qrt_ring *requests; /* slot size = sizeof(qrt_request); the pump is reader 0 */
+    qrt_ring *answers;  /* slot size = sizeof(qrt_answer) + 2 * capture_samples_max, rounded up to 8; the port is reader 0 */
+    int64_t deadline_ns; /* from FETCH to its answer */
+    int64_t feedback_latency_ticks; /* from here on as in qrt_port */
+    int64_t granularity_ticks;
+    int64_t sample_ticks;
+    uint32_t line_count;
+    uint32_t channel_count;
+    uint32_t capture_samples_max;
+    uint32_t outstanding_max;
+} qrt_mailbox_config;
+
+typedef struct qrt_mailbox qrt_mailbox;
+
+size_t qrt_mailbox_size(void); /* bytes to lend, 8-byte aligned */
+uint32_t qrt_answer_size(uint32_t capture_samples_max); /* of a slot of the answers */
+/* QRT_OK, QRT_ERR_MEMORY, QRT_ERR_ARGUMENT. The memory is lent as long as the port is used. */
+qrt_status qrt_mailbox_init(qrt_mailbox *mailbox, size_t mailbox_size, const qrt_mailbox_config *config, qrt_port *port_out);
+/* What was counted, after a look at the answers that came since the last call of the port. While no kernel plays on it. */
+void qrt_mailbox_read(qrt_mailbox *mailbox, qrt_mailbox_report *report_out);
+
 #endif

@@ -84,6 +84,13 @@ typedef struct qrt_port {
     uint32_t channel_count;
     uint32_t capture_samples_max;
     uint32_t outstanding_max; /* captures begun and not ended, per channel; at most 16 in all */
+    int64_t answer_ns_max;    /* how long capture_end may say QRT_NOT_READY before the port has failed; waiting, the kernel sleeps.
+                                 0: the samples are at hand at once, the kernel spins, and takes 1 s for a failure */
+
+    /* Functions that not every hardware has: NULL. */
+    /* How many samples of a capture that has begun and not ended have come, and where its first one is: they stay there, as they
+     * are, until its end. Without it, the kernel learns only when all have come. */
+    qrt_status (*capture_arrived)(void *self, uint16_t slot, uint32_t *count_out, const int16_t **samples_out);
 } qrt_port;
 
 #endif

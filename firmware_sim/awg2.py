@@ -4,10 +4,18 @@ Each channel has a segment memory of 16-bit samples, its full scale and offset i
 sample clock is common. Segments are blocks of little-endian int16. Memory can be written while the instrument is
 aborted; INITiate makes it wait for triggers, which is when its segments can be played. The catalogue names
 size and CRC-32 of each segment, so that a client can know what is in memory without reading it back.
+
+What a trigger plays is the sequence table: plays of segments of the I+Q pair of channels, each with its sample after the trigger,
+amplitude, and frequency and phase of the NCO. It can be written while the instrument waits for a trigger. Its entries, 32 bytes each,
+little-endian, by ascending start:
+
+    int64 start_sample      uint64 phase, 2^-64 turns at the start       uint16 segment
+    int64 frequency, 2^-64 turns per sample      int32 amplitude, 65536 = 1.0       uint16 0
 """
 
 from __future__ import annotations
 
+import struct
 import zlib
 from dataclasses import dataclass, field
 
@@ -20,6 +28,10 @@ MEMORY_SAMPLES = 65536  # per channel, all segments together
 SAMPLE_BYTES = 2
 FULL_SCALE_COUNTS = 32768  # of int16: the amplitude in volts belongs to this count
 
+TABLE_ENTRIES_MAX = 4096
+ENTRY = struct.Struct("<qqQiHH")  # start, frequency, phase, amplitude, segment, 0
+AMPLITUDE_ONE = 65536
+
 SEGMENT = Number(0, SEGMENT_COUNT_MAX - 1, whole=True)
 
 
@@ -29,6 +41,7 @@ class AwgMemory:
 
     segments: dict[int, dict[int, bytes]] = field(default_factory=lambda: {n: {} for n in range(1, CHANNEL_COUNT + 1)})
     running: bool = False
+    table: bytes = b""
 
 
 def _channel(instrument: Instrument, call: Call) -> dict[int, bytes]:
@@ -93,6 +106,33 @@ def _free(instrument: Instrument, call: Call) -> str:
     return f"{MEMORY_SAMPLES - used},{used}"
 
 
+def _store_table(instrument: Instrument, call: Call) -> None:
+    """Do STABle:DATA: the whole table."""
+    (data,) = call.values
+    if len(data) % ENTRY.size:
+        raise Refusal(-161, f"{len(data)} bytes are no entries of {ENTRY.size}")
+    if len(data) > TABLE_ENTRIES_MAX * ENTRY.size:
+        raise Refusal(-223, f"{len(data) // ENTRY.size} entries, at most {TABLE_ENTRIES_MAX}")
+    before = 0
+    for index, (start, _, _, amplitude, segment, zero) in enumerate(ENTRY.iter_unpack(data)):
+        if start < before or abs(amplitude) > AMPLITUDE_ONE or segment >= SEGMENT_COUNT_MAX or zero:
+            raise Refusal(-222, f"entry {index}: start {start} amplitude {amplitude} segment {segment}")
+        before = start
+    instrument.memory.table = data
+
+
+def _recall_table(instrument: Instrument, call: Call) -> bytes:
+    """Do STABle:DATA?."""
+    table: bytes = instrument.memory.table
+    return table
+
+
+def _table_catalogue(instrument: Instrument, call: Call) -> str:
+    """Reply entries and CRC-32 of the table."""
+    table: bytes = instrument.memory.table
+    return f"{len(table) // ENTRY.size},{zlib.crc32(table)}"
+
+
 AWG2 = Model(
     manufacturer="Q-RT",
     name="AWG2",
@@ -113,6 +153,9 @@ AWG2 = Model(
         Action("TRACe<n>:DELete:ALL", _delete_all),
         Action("TRACe<n>:CATalog?", _catalogue),
         Action("TRACe<n>:FREE?", _free),
+        Action("STABle[:DATA]", _store_table, (Data(),)),
+        Action("STABle[:DATA]?", _recall_table),
+        Action("STABle:CATalog?", _table_catalogue),
         *TRIGGER,
     ),
 )

@@ -341,6 +341,52 @@ class Port:
         return int(self._struct.outstanding_max)
 
 
+class PortWords:
+    """A port by its address, its functions called with the machine's own words, as instruments hold them.
+
+    What is to be played or recorded again and again is made once (`make_play`, `make_capture`). Each call raises ValueError with the
+    status if it is not QRT_OK: what hardware refuses is for the instrument to tell.
+    """
+
+    def __init__(self, address: int) -> None:
+        self._port = _ffi.cast("qrt_port *", address)
+        self._samples = _ffi.new("const int16_t **")
+
+    def begin_shot(self, shot: int, tick: int) -> None:
+        """Begin a shot."""
+        self._must(self._port.begin_shot(self._port.self, shot, tick))
+
+    def make_play(self, line: int, segment: int, amplitude: int, frequency: int, phase: int) -> Any:
+        """Return what `play` takes."""
+        play = _ffi.new("qrt_play *")
+        play.line, play.segment, play.amplitude = line, segment, amplitude
+        play.frequency, play.phase = frequency, phase
+        return play
+
+    def play(self, play: Any, tick: int) -> None:
+        """Play at a tick."""
+        play.tick = tick
+        self._must(self._port.play(self._port.self, play))
+
+    def make_capture(self, sample_count: int, slot: int) -> Any:
+        """Return what `capture_begin` takes."""
+        return _ffi.new("qrt_capture *", (0, sample_count, 0, slot))
+
+    def capture_begin(self, capture: Any, tick: int) -> None:
+        """Announce a capture at a tick."""
+        capture.tick = tick
+        self._must(self._port.capture_begin(self._port.self, capture))
+
+    def capture_end(self, capture: Any) -> bytes:
+        """Return the samples of a capture that was announced, little-endian int16."""
+        self._must(self._port.capture_end(self._port.self, capture.slot, self._samples))
+        return bytes(_ffi.buffer(self._samples[0], 2 * capture.sample_count))
+
+    def _must(self, status: int) -> None:
+        if status != _lib.QRT_OK:
+            raise ValueError(_status_name(status).removeprefix("QRT_ERR_"))
+
+
 @dataclass
 class _Memory:
     """Lent memory: a 64-byte aligned view into an array that stays alive with it."""

@@ -5,7 +5,8 @@
     port.address          what the kernel plays on
 
 Nothing bypasses the simulated firmware: the plant's segments are copied from the generators' memories, and a line whose
-generator was not started, whose output or whose source is off sends nothing. The physical state goes on from arm to
+generator was not started, whose output or whose source is off sends nothing. On a lab with a [mailbox], where nothing plays on the
+port's address, the digitizer's trigger output is wired to the generators and plays on it (`rack`). The physical state goes on from arm to
 arm, `idle_s` apart. What an arm was made of can be had as bytes (`plant_bytes`) and made again from them
 (`plant_from_bytes`), which is what a replay does: no instrument is needed for it.
 """
@@ -31,6 +32,7 @@ from qrt.firmware_sim.models import MODELS
 from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, Trigger, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
+from qrt.firmware_sim.rack import Rack
 from qrt.firmware_sim.serial import SerialRack
 from qrt.firmware_sim.visa import visa_rack
 from qrt.scpi import Instrument
@@ -172,6 +174,10 @@ class TwoTransmons:
             plant = previous.plant  # its cached responses stay
             plant.start(seed, idle_s)
         self._armed = ArmedPort(image, plant)
+        if self.lab.mailbox is not None:
+            generators = {place: self.instruments[line.awg] for place, line in enumerate(self.lab.lines.values())}
+            rack = Rack(self._armed.address, generators, self.lab.timing.sample_ticks)
+            self.instruments[self.lab.digitizer.instrument].wires = rack
         return self._armed
 
     @property
@@ -179,7 +185,7 @@ class TwoTransmons:
         """What the port will be able to do, known before anything is armed."""
         port, timing = self.parameters.port, self.lab.timing
         return PortLimits(
-            feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
+            feedback_latency_ticks=_feedback_ticks(self.lab, port),
             granularity_ticks=_granularity_ticks(port, timing),
             sample_ticks=timing.sample_ticks,
             capture_samples_max=port.capture_samples_max,
@@ -238,7 +244,7 @@ class TwoTransmons:
             ),
             tick_ps=timing.tick_ps,
             sample_ticks=timing.sample_ticks,
-            feedback_latency_ticks=_ticks(port.feedback_latency_ns, timing.tick_ps),
+            feedback_latency_ticks=_feedback_ticks(self.lab, port),
             granularity_ticks=_granularity_ticks(port, timing),
             drift_interval_ticks=_ticks(parameters.drift_interval_ns, timing.tick_ps),
             trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
@@ -321,6 +327,12 @@ def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:
         frequency_walk_hz_per_root_s=qubit.frequency_walk_hz_per_root_s,
         phase_walk_rad_per_root_s=qubit.phase_walk_rad_per_root_s,
     )
+
+
+def _feedback_ticks(lab: Lab, port: Port) -> int:
+    """Return the feedback latency of the lab's port: of its mailbox, or of the simulated fast path."""
+    latency_ns = port.feedback_latency_ns if lab.mailbox is None else lab.mailbox.feedback_latency_ns
+    return _ticks(latency_ns, lab.timing.tick_ps)
 
 
 def _granularity_ticks(port: Port, timing: Timing) -> int:

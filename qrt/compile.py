@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,12 +67,35 @@ class _Instruction(NamedTuple):
     d: int = 0
 
 
+def _scheduled(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None) -> Timeline:
+    """Return the schedule; where only the mailbox's feedback latency does not fit, the ProgramError says so, and what to do."""
+    try:
+        return schedule(pulses, limits, reach)
+    except ProgramError as error:
+        if lab.mailbox is None or not _fits(pulses, msgspec.structs.replace(limits, feedback_latency_ticks=0), reach):
+            raise
+        raise ProgramError(
+            f"{error}; this lab plays through its mailbox, which needs {lab.mailbox.feedback_latency_ns:g} ns from the last sample of a "
+            "capture to the first tick of a branch (mailbox.feedback_latency_ns): raise timing.shot_period_ns, take the branch out of the "
+            "shot, or use a port with a fast path: leave [mailbox] out"
+        ) from error
+
+
+def _fits(pulses: Pulses, limits: PortLimits, reach: Reach | None) -> bool:
+    """Return whether a port with these limits could play it."""
+    try:
+        schedule(pulses, limits, reach)
+    except ProgramError:
+        return False
+    return True
+
+
 def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None = None) -> Sequence:
     """Return the sequence of one shot for a port with these limits; `reach`: what varied operands can be, where there are any.
 
     Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
     """
-    timeline = schedule(pulses, limits, reach)
+    timeline = _scheduled(pulses, lab, limits, reach)
     _check_counts(pulses)
     segments = _Segments(pulses, lab, limits)
     writer = _Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach)

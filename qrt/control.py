@@ -6,8 +6,9 @@ and no instrument. Laws live in `controllers/`, in other packages, and in users'
 `qrt.laws`.
 
 `chain`, `limit` and `every` make a law from laws. `step_of` makes the pair of functions that the batch process compiles: the law with
-its parameters, the signal of its bit, its limits and its rhythm. Everything is pure, works under `jit` and `vmap`, keeps its shapes,
-and is float64: whoever calls it has set JAX_ENABLE_X64 before JAX started, and is told with a BugError if not.
+its parameters, the signal of its bit, its limits and its rhythm (`qrt.batch.compiled` does). Everything is pure, works under `jit` and
+`vmap`, keeps its shapes, and is float64: whoever calls it has set JAX_ENABLE_X64 before JAX started, and is told with a BugError if
+not.
 
 Nothing is clamped in silence. Whatever a state counts in a field whose name ends in `_count`, at any depth, is in `Action.counters`:
 how often a limit held a value back, and what a law itself had to leave out. A number that is none passes a limit as it is, for the
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import msgspec
+import numpy as np
 
 from qrt.errors import BugError
 
@@ -231,28 +233,27 @@ def step_of(
     return Steps(init, step)
 
 
-def shapes(batch_shots: int, bit_count: int, capture_count: int) -> Observation:
-    """Return an observation of shapes and dtypes alone: what `jax.jit(steps.step).lower(state, shapes)` takes."""
-    kinds = {
-        "bits": ((batch_shots, bit_count), jnp.uint8),
-        "outcomes": ((batch_shots, capture_count), jnp.uint8),
-        "iq": ((batch_shots, capture_count, 2), jnp.float64),
-        "valid": ((batch_shots,), jnp.bool_),
-        "point": ((batch_shots,), jnp.int64),
-        "epoch": ((batch_shots,), jnp.int64),
-        "value": ((batch_shots,), jnp.float64),
-        "own": ((capture_count,), jnp.bool_),
-        "signal": ((), jnp.float64),
-        "previous": ((), jnp.float64),
+def blank(batch_shots: int, bit_count: int, capture_count: int) -> Observation:
+    """Return an observation of numpy zeros: no shot is valid. Its arrays are buffers to be filled, and its shapes those to compile for."""
+    kinds: dict[str, tuple[tuple[int, ...], type]] = {
+        "bits": ((batch_shots, bit_count), np.uint8),
+        "outcomes": ((batch_shots, capture_count), np.uint8),
+        "iq": ((batch_shots, capture_count, 2), np.float64),
+        "valid": ((batch_shots,), np.bool_),
+        "point": ((batch_shots,), np.int64),
+        "epoch": ((batch_shots,), np.int64),
+        "value": ((batch_shots,), np.float64),
+        "own": ((capture_count,), np.bool_),
+        "signal": ((), np.float64),
+        "previous": ((), np.float64),
     }
-    made: dict[str, Any] = {name: jax.ShapeDtypeStruct(*kind) for name, kind in kinds.items()}  # type: ignore[no-untyped-call]
+    made: dict[str, Any] = {name: np.zeros(shape, dtype=kind) for name, (shape, kind) in kinds.items()}
     return Observation(**made)
 
 
 def trace(steps: Steps, seen: Observation) -> None:
     """Trace init and step once for these shapes, computing nothing; raises whatever the law raises, and TypeError as `step_of` says."""
-    start = jax.ShapeDtypeStruct((), jnp.float64)  # type: ignore[no-untyped-call]
-    jax.eval_shape(steps.step, jax.eval_shape(steps.init, start), seen)
+    jax.eval_shape(steps.step, jax.eval_shape(steps.init, np.float64(0.0)), seen)
 
 
 # ---- Arithmetic that several laws share --------------------------------------------------------------------------------

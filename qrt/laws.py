@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from qrt import control
 from qrt.config.schema import schema_problems, show
 from qrt.control import Law, Observation, Steps, step_of, trace
 from qrt.errors import ConfigError, nearest
@@ -41,7 +42,7 @@ class Rhythm(msgspec.Struct, frozen=True):
 
 
 def assemble(name: str, law: str, table: Mapping[str, Any], rhythm: Rhythm, seen: Observation) -> Steps:
-    """Return the controller `name` of a lab, loaded, configured, and traced for observations of these shapes (`control.shapes`).
+    """Return the controller `name` of a lab, loaded, configured, and traced for observations of these shapes (`control.blank`).
 
     Raises ConfigError, with paths below controllers.<name>.
     """
@@ -104,7 +105,7 @@ def told(error: BaseException) -> str:
         return f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})"
     libraries = (sys.prefix, sys.base_prefix, "<frozen ")
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(libraries)]
-    outside = [one for one in frames if Path(one.filename).name not in {"laws.py", "control.py"}]
+    outside = [one for one in frames if one.filename not in {__file__, control.__file__}]
     return f"{text} ({outside[-1].filename}:{outside[-1].lineno})" if outside else text
 
 

@@ -11,8 +11,9 @@ lab is idle for `IDLE_S` before each arm, on the twin too, where it relaxes the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -24,9 +25,11 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
-from qrt.errors import ConfigError, RunError
+from qrt.errors import ConfigError, InstrumentError, RunError
+from qrt.mailbox import check_playable, programme_of, rehearse
 from qrt.preflight import Plan
-from qrt.timeline import Reach
+from qrt.pump import MailboxPort, Rack, check_room, rack_limits
+from qrt.timeline import Reach, schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
 IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
@@ -36,7 +39,7 @@ POLL_S: Final = 0.02  # how often a waiting run looks at Ctrl-C
 
 
 class ArmedPort(Protocol):
-    """Hardware that is ready to be played: what a twin, or later a card's library, hands over."""
+    """Hardware that is ready to be played: what a twin, a mailbox, or later a card's library, hands over."""
 
     @property
     def address(self) -> int: ...
@@ -97,6 +100,9 @@ class Loop:
         self._stack = ExitStack()
         self._twin: Any = None
         self._open: OpenLab | None = None
+        self._rack: Rack | None = None
+        self._mailbox: MailboxPort | None = None  # of the last arm
+        self._counts: Counter[str] = Counter()  # of the mailboxes before it
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -105,6 +111,8 @@ class Loop:
                 stack.callback(self._twin.close)
             self._open = stack.enter_context(OpenLab(self.lab, self._twin))
             self._open.configure()
+            if self.lab.mailbox is not None:
+                self._rack = Rack(self.lab, self._open)
             self._stack = stack.pop_all()
         return self
 
@@ -121,32 +129,56 @@ class Loop:
     @property
     def counters(self) -> dict[str, int]:
         """Every retry, discarded byte and the like of the control plane."""
-        return dict(self._lab().counters)
+        return self._lab().counters | {f"mailbox.{name}": count for name, count in self._counts.items()}
 
     @property
     def limits(self) -> PortLimits:
         """What the port can do."""
-        limits: PortLimits = self._simulated().limits
+        if self._twin is None:
+            return limits_of(self.lab)
+        limits: PortLimits = self._twin.limits
         return limits
 
     @property
     def truth(self) -> Truth:
         """What the plant knows of the last arm."""
-        truth: Truth = self._simulated().known()
+        assert self._twin is not None, "a rack knows no truth"
+        truth: Truth = self._twin.known()
         return truth
 
     def arm(self, pulses: Pulses, reach: Reach | None = None) -> Armed:
         """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on. `reach`: of varied operands."""
         sequence = compile_pulses(pulses, self.lab, self.limits, reach)
-        lab, twin = self._lab(), self._simulated()
+        rehearsed = None if self._rack is None else self._rehearsed(pulses, sequence, reach)
+        lab = self._lab()
         lab.upload(sequence.segments)
         if not self._on:
             lab.outputs(on=True)
             self._on = True
+            if self._rack is not None:
+                self._rack.waits = True
+        if self._rack is not None:
+            self._rack.arm()
         seed = derived_seed(self.seed, self.arm_count)
         self.arm_count += 1
-        port = twin.arm(seed, IDLE_S)
-        return Armed(sequence, port, seed, twin.plant_bytes())
+        port: ArmedPort | None = None if self._twin is None else self._twin.arm(seed, IDLE_S)
+        if self._rack is not None:
+            self._mailbox = MailboxPort(self.lab, self._rack, sequence, self.limits, rehearsed)
+            port = self._mailbox
+        assert port is not None, "limits_of refuses a lab without a port"
+        return Armed(sequence, port, seed, b"" if self._twin is None else self._twin.plant_bytes())
+
+    def _rehearsed(self, pulses: Pulses, sequence: Sequence, reach: Reach | None) -> NDArray[Any] | None:
+        """Return what shots that are alike ask a mailbox for, None where they differ. ProgramError for what it cannot play."""
+        if check_playable(sequence, lambda: schedule(pulses, self.limits, reach), self.lab, self.limits):
+            return None
+        requests, report = rehearse(sequence, self.limits, self.lab.timing.tick_ps)
+        raise_for(report, sequence)
+        digitizer: Any = self._lab().driver(self.lab.digitizer.instrument)
+        check_room(
+            programme_of(requests[: len(requests) // 2], self.lab.timing.sample_ticks), self.lab, digitizer.room()
+        )
+        return requests
 
     def asked_to_end(self) -> bool:
         """Return whether the run was told to stop or abort."""
@@ -165,8 +197,8 @@ class Loop:
     def measure(self, pulses: Pulses, shots: int) -> Measured:
         """Run pulses for some shots and return their rows, with the captures themselves where they are `raw`: types.Measure.
 
-        On a twin always in virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError if the
-        kernel ended early.
+        On a twin or a mailbox always in virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError
+        if the kernel ended early.
         """
         self.check_asked()
         armed = self.arm(pulses)
@@ -174,7 +206,8 @@ class Loop:
         dtype = kernel.row_dtype(len(sequence.slots))
         raw_samples = kernel.raw_samples_max(sequence)
         raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
-        pacing = kernel.Pacing.VIRTUAL if self._twin is not None else kernel.Pacing.REAL
+        waits = self._twin is not None or self._rack is not None
+        pacing = kernel.Pacing.VIRTUAL if waits else kernel.Pacing.REAL
         with ExitStack() as stack:
             rows = stack.enter_context(kernel.Ring.create(dtype.itemsize, power_of_two(shots), 1))
             raw = None
@@ -191,23 +224,43 @@ class Loop:
 
     def play(self, loop: kernel.Kernel, turn: Callable[[], None] = lambda: None) -> kernel.Report:
         """Start the kernel and wait for its end, passing Ctrl-C on; `turn` is called every `POLL_S`."""
-        loop.start()
-        while not loop.wait(POLL_S):
-            if self._abort.is_set():
-                loop.abort()
-            elif self._stop.is_set():
-                loop.stop()
-            turn()
-        return loop.join()
+        with self._served(loop):
+            loop.start()
+            while not loop.wait(POLL_S):
+                if self._abort.is_set():
+                    loop.abort()
+                elif self._stop.is_set():
+                    loop.stop()
+                turn()
+            return loop.join()
+
+    @contextmanager
+    def _served(self, loop: kernel.Kernel) -> Iterator[None]:
+        """Serve the mailbox, if there is one, while a kernel plays on it; raise what went wrong with it."""
+        port = self._mailbox
+        if port is None:
+            yield
+            return
+        pump = port.pump(loop.config.shot_count)
+        pump.start()
+        try:
+            yield
+        finally:
+            loop.abort()  # where it has not ended: somebody must answer it until it has
+            report = loop.join()
+            try:
+                pump.join()
+            except InstrumentError as error:
+                raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {error}") from error
+            finally:
+                self._counts.update(port.counters)
+                self._counts.update(pump.desk.counters)
+        if report.status is kernel.Status.PORT and (why := port.failure()):
+            raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {why}")
 
     def _lab(self) -> OpenLab:
         assert self._open is not None, "entered"
         return self._open
-
-    def _simulated(self) -> Any:
-        if self._twin is None:
-            raise _portless(self.lab)
-        return self._twin
 
 
 def load_twin(lab: Lab) -> SimulatedLab:
@@ -219,16 +272,18 @@ def load_twin(lab: Lab) -> SimulatedLab:
 
 def limits_of(lab: Lab) -> PortLimits:
     """Return what the lab's port can do, with no instrument opened. ConfigError for a lab that has none."""
-    if lab.twin is None:
+    if lab.twin is None and lab.mailbox is None:
         raise _portless(lab)
+    if lab.twin is None:
+        return rack_limits(lab)
     with closing(load_twin(lab)) as twin:
         return twin.limits
 
 
 def _portless(lab: Lab) -> ConfigError:
     return ConfigError(
-        f"lab {lab.name!r} has no [twin], and no port to hardware exists yet (a rack's mailbox port comes in a later version); "
-        "add a [twin] section to run it simulated"
+        f"lab {lab.name!r} has no [twin] and no [mailbox], and no driver of a fast path exists yet; add a [mailbox] section to play it "
+        "over SCPI, or a [twin] section to run it simulated"
     )
 
 

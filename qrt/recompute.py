@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from numpy.typing import NDArray
 
-from qrt.batch import BATCH_READER, BatchProcess, Shape
+from qrt.batch import BATCH_READER, BatchProcess, Shape, Update
 from qrt.client import Run, open_run
 from qrt.errors import RecordError, RunError
 from qrt.kernel import Ring
@@ -25,7 +25,7 @@ from qrt.observables import Observables, observables_of
 from qrt.playback import RING_SLOTS, feeding, recorded_image
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums, tables
 from qrt.store import decode_calibration
-from qrt.types import Calibration, Estimate
+from qrt.types import Calibration, Estimate, Lab
 
 TOLERANCE: Final = 1e-9  # relative, of each number
 SCALE_MIN: Final = (
@@ -106,8 +106,9 @@ def recompute(folder: str | Path) -> Recomputed:
     where = str(run.path / "calibration.json")
     calibration = decode_calibration(run.file("calibration.json"), where)
     wanted = observables_of(played.sequence)
+    batch_shots = msgspec.json.decode(run.file("lab.json"), type=Lab).control.batch_shots
     documents = sum(map(len, recorded.values()))
-    tally = tallied(recorded, totals(run.rows, wanted, calibration), wanted, calibration)
+    tally = tallied(recorded, totals(run.rows, wanted, calibration, batch_shots), wanted, calibration)
     return found_of(str(run.path), documents, tally, notes)
 
 
@@ -156,19 +157,20 @@ def _recorded(run: Run) -> dict[int, list[Estimate]]:
     return found
 
 
-def totals(rows: NDArray[Any], wanted: Observables, calibration: Calibration) -> Iterator[Sums]:
+def totals(rows: NDArray[Any], wanted: Observables, calibration: Calibration, batch_shots: int) -> Iterator[Sums]:
     """Yield the sums up to the end of each batch, from a batch process that reads these rows as it read the run's."""
     capture_count = rows.dtype["outcomes"].shape[0]
     with (
         Ring.create(rows.dtype.itemsize, RING_SLOTS, 2) as ring,
-        BatchProcess(Shape(len(wanted.bit_names), wanted.terms)) as batch,
+        BatchProcess(Shape(len(wanted.bit_names), wanted.terms, batch_shots, capture_count)) as batch,
     ):
         ring.detach(1 - BATCH_READER)
         batch.wait_ready()
-        batch.consume(ring, capture_count, tables(wanted.bit_qubits, calibration.qubits))
+        batch.consume(ring, tables(wanted.bit_qubits, calibration.qubits))
         total = no_sums(wanted.terms)
         with feeding(ring, rows):
-            for sums in batch.sums():
+            for sums in batch.messages():
+                assert not isinstance(sums, Update), "no law was asked for"
                 total = add_sums(total, sums)
                 yield total
         if batch.failure is not None:

@@ -36,7 +36,7 @@ from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.grids import Sweeps, grid_of, to_document
-from qrt.image import Played, to_image
+from qrt.image import ArmedEpochs, Played, to_image
 from qrt.layout import Layout
 from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
 from qrt.observables import observables_of, with_truth
@@ -56,6 +56,7 @@ from qrt.store import (
     save_calibration,
 )
 from qrt.stream import Publisher
+from qrt.sweeps import Bound
 from qrt.types import Calibration, Estimate, Lab, Pulses, Sequence, Summary, Truth
 from qrt.units import PS_PER_S
 
@@ -186,7 +187,7 @@ class Session:
             started_ns = time.time_ns()
             recorder = self._recorder(rings, loop, started_ns)
             try:
-                self._put_files(armed)
+                self._put_files(armed, bound, epochs)
                 self._begin(recorder, started_ns)
                 self.played = self._play(rings, loop, recorder, points_of(bound.sweep), epochs)
                 self.loop.safe()
@@ -259,10 +260,20 @@ class Session:
         estimates = with_truth(estimates, self.observables, truth)
         return _Played(report, recording.ended_s - started_s, recording.failure, estimates, truth)
 
-    def _put_files(self, armed: Armed) -> None:
+    def _put_files(self, armed: Armed, bound: Bound, epochs: EpochsBy | None) -> None:
         """Put what the run is made of into its folder."""
         twin = self.lab.twin.kind if self.lab.twin is not None else ""
-        played = Played(armed.sequence, armed.image, twin, self.shots, self.lab.timing.tick_ps, armed.seed)
+        played = Played(
+            armed.sequence,
+            armed.image,
+            twin,
+            self.shots,
+            self.lab.timing.tick_ps,
+            armed.seed,
+            sweep=bound.sweep,
+            axes={axis.name: axis.floats() for axis in self.grid.axes} if self.grid else {},
+            epochs=epochs and ArmedEpochs(epochs.kernel.values, epochs.kernel.delay, epochs.kernel.batch_shots),
+        )
         self.record.write_image(*to_image(played))
         self.record.put("lab.json", msgspec.json.format(msgspec.json.encode(self.lab, order="sorted"), indent=1))
         self.record.put("program.qasm", self.text.encode())

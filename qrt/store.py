@@ -54,14 +54,20 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
 
 
 def bound_hash(lab: Lab) -> str:
-    """Return what a calibration belongs to: the hash of the lab without where results go, how runs are paced and what is in their loop."""
+    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced, played and controlled."""
     timing = msgspec.structs.replace(
         lab.timing,
         **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
     )
-    return lab_hash(
-        msgspec.structs.replace(lab, timing=timing, stream=Stream(), runs="", controllers={}, control=Control())
-    )
+    changes = {
+        "timing": timing,
+        "stream": Stream(),
+        "runs": "",
+        "mailbox": None,
+        "controllers": {},
+        "control": Control(),
+    }
+    return lab_hash(msgspec.structs.replace(lab, **changes))
 
 
 def _problems(calibration: Calibration) -> Iterator[str]:

@@ -89,6 +89,14 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     late_policy: Literal["skip", "abort"] = "skip"
 
 
+class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rack without a fast path: shots are played from the generators' tables, triggered and fetched over SCPI."""
+
+    shots_per_arm: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 1  # through the digitizer's segmented memory
+    deadline_s: Annotated[float, msgspec.Meta(gt=0.0, le=3600.0)] = 5.0  # from the request of a capture to its samples
+    feedback_latency_ns: NonNegative = 5e6  # from the last sample of a capture to the first tick of a branch
+
+
 class Twin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The simulated counterpart: an entry point of group `qrt.twins`, and its own parameters.
 
@@ -141,6 +149,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timing: Timing = Timing()
     stream: Stream = Stream()
     runs: str = "runs"  # folder, relative to where the command is called
+    mailbox: Mailbox | None = None  # None: the port is a fast path
     twin: Twin | None = None
     controllers: dict[str, Controller] = {}
     control: Control = Control()

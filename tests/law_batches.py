@@ -84,8 +84,8 @@ def closed_loop(name: str) -> tuple[list[float], list[Any]]:
     rng = np.random.default_rng(1)
     steps, step = steps_of(name)
     state, value, values = steps.init(jnp.float64(START)), START, []
-    for index in range(8):
-        state, action = step(state, random_observation(rng, value, share=0.0 if index % 7 == 3 else 0.8))
+    for index in range(5):
+        state, action = step(state, random_observation(rng, value, share=0.0 if index == 3 else 0.8))
         value = float(action.value)
         values.append(value)
     return values, [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(state)]

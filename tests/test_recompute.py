@@ -32,6 +32,8 @@ c[1] = measure q[1];
 NAMES = ["Z(c[0])", "Z(c[1])", "Z(c[0])*Z(c[1])"]
 PARTS = ("value", "raw", "raw_stderr", "effective_shots", "shot", "calibration", "drift", "preparation")
 
+BATCH = 1000  # shots of a batch, as a lab has it that says nothing else
+
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, demo_lab, demo_calibration):
@@ -74,7 +76,7 @@ def again(recorded):
     record = open_run(recorded)
     calibration = decode_calibration(record.file("calibration.json"), "recorded")
     wanted = observables_of(recorded_image(record)[0].sequence)
-    return list(totals(record.rows, wanted, calibration)), wanted, calibration
+    return list(totals(record.rows, wanted, calibration, BATCH)), wanted, calibration
 
 
 def estimates_of(recorded, change=lambda one: one):
@@ -89,14 +91,14 @@ def test_estimates_on_the_way_are_found_by_the_shots_that_they_are_of(recorded, 
     """What a run publishes at the end of some batch: its raw part here made from the rows by plain numpy."""
     sums, wanted, calibration = again
     record = open_run(recorded)
-    signs = 1.0 - 2.0 * np.stack([record.bits[name] for name in ("c[0]", "c[1]")], axis=1)[: 3 * 1024]
+    signs = 1.0 - 2.0 * np.stack([record.bits[name] for name in ("c[0]", "c[1]")], axis=1)[: 3 * BATCH]
     raw = dict(zip(NAMES, (*signs.mean(axis=0), signs.prod(axis=1).mean()), strict=True))
     combined = combine(sums[2], wanted.terms, wanted.bit_names, wanted.bit_qubits, calibration.qubits)
     early = [msgspec.structs.replace(one, raw=float(raw[one.name])) for one in combined]
-    tally = tallied({3 * 1024: early}, *again)
+    tally = tallied({3 * BATCH: early}, *again)
     assert (tally.numbers, tally.off) == (3 * len(PARTS), None)
-    assert [one.shots for one in early] == [3 * 1024] * 3
-    tally = tallied({2 * 1024: early}, *again)
+    assert [one.shots for one in early] == [3 * BATCH] * 3
+    tally = tallied({2 * BATCH: early}, *again)
     assert tally.off.batch == 1
 
 

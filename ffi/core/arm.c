@@ -146,12 +146,9 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     qrt_epochs_begin(kernel);
     qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = -1;
-    for (uint32_t capture = 0; capture < config->sequence.capture_count; capture++) {
-        const qrt_capture_spec *spec = &config->sequence.captures[capture];
-        const int16_t *weights = config->sequence.weights + spec->weights_offset;
-        kernel->headroom[capture] = qrt_weights_headroom(weights, weights + spec->sample_count, spec->sample_count);
-    }
-    qrt_shot_arm(&kernel->shot, &config->sequence, config->port, config->seed);
+    qrt_arrival_arm(&kernel->arrival, &config->sequence);
+    const qrt_outside outside = {*config->port, qrt_execute_demodulated, kernel, &kernel->request, REQUEST_ABORT};
+    qrt_shot_arm(&kernel->shot, &config->sequence, &outside, config->seed);
     kernel->report.memory_locked = report_out->memory_locked = qrt_lent_lock(kernel);
     atomic_store_explicit(&kernel->state, STATE_ARMED, memory_order_release);
     return QRT_OK;

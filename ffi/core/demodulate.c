@@ -35,7 +35,7 @@ static int32_t available(const qrt_isa *isas_out[ISA_COUNT_MAX])
     return count;
 }
 
-static const qrt_isa *isa(void)
+const qrt_isa *qrt_isa_chosen(void)
 {
     const qrt_isa *chosen = atomic_load_explicit(&selected, memory_order_acquire);
     if (chosen == NULL) {
@@ -75,7 +75,7 @@ qrt_status qrt_isa_select(const char *name)
 
 const char *qrt_isa_selected(void)
 {
-    return isa()->name;
+    return qrt_isa_chosen()->name;
 }
 
 static int32_t magnitude(int16_t weight)
@@ -105,16 +105,16 @@ uint32_t qrt_weights_headroom(const int16_t *weights_i, const int16_t *weights_q
 void qrt_demodulate(int64_t iq_out[2], const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
                     size_t sample_count, uint32_t headroom)
 {
-    isa()->demodulate(iq_out, samples, weights_i, weights_q, sample_count, headroom);
+    qrt_isa_chosen()->demodulate(iq_out, samples, weights_i, weights_q, sample_count, headroom);
 }
 
 void qrt_demodulate_many(int64_t *iq_out, const int16_t *captures, size_t capture_count, const int16_t *weights_i,
                          const int16_t *weights_q, size_t sample_count, uint32_t headroom)
 {
-    isa()->demodulate_many(iq_out, captures, capture_count, weights_i, weights_q, sample_count, headroom);
+    qrt_isa_chosen()->demodulate_many(iq_out, captures, capture_count, weights_i, weights_q, sample_count, headroom);
 }
 
 int64_t qrt_read_floor(const int16_t *samples, size_t sample_count)
 {
-    return isa()->read_floor(samples, sample_count);
+    return qrt_isa_chosen()->read_floor(samples, sample_count);
 }

@@ -12,6 +12,7 @@ typedef struct {
     int64_t (*read_floor)(const int16_t *samples, size_t sample_count);
 } qrt_isa;
 
+const qrt_isa *qrt_isa_chosen(void);
 extern const qrt_isa qrt_isa_baseline;
 #if defined(__x86_64__)
 extern const qrt_isa qrt_isa_avx2;

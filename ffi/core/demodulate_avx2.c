@@ -43,7 +43,7 @@ static inline void step(pair *lanes, const int16_t *samples, const int16_t *weig
     lanes->q = _mm256_add_epi32(lanes->q, _mm256_madd_epi16(x, load(weights_q)));
 }
 
-/* Up to fifteen samples: whole pairs under a mask, which reads nothing beyond them, and an odd one alone. */
+/* Up to sixteen samples: whole pairs under a mask, which reads nothing beyond them, and an odd one alone. */
 static inline void masked_step(pair *lanes, const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
                                size_t sample_count)
 {
@@ -53,7 +53,7 @@ static inline void masked_step(pair *lanes, const int16_t *samples, const int16_
     __m256i x = _mm256_maskload_epi32((const int *)(const void *)samples, mask);
     __m256i w_i = _mm256_maskload_epi32((const int *)(const void *)weights_i, mask);
     __m256i w_q = _mm256_maskload_epi32((const int *)(const void *)weights_q, mask);
-    if (sample_count % 2 > 0) { /* the last lane is free: pairs <= 7 */
+    if (sample_count % 2 > 0) { /* the last lane is free: pairs <= 7 then */
         x = _mm256_insert_epi16(x, samples[sample_count - 1], 15);
         w_i = _mm256_insert_epi16(w_i, weights_i[sample_count - 1], 15);
         w_q = _mm256_insert_epi16(w_q, weights_q[sample_count - 1], 15);
@@ -101,10 +101,30 @@ static inline void demodulate_one(int64_t iq_out[2], const int16_t *samples, con
     iq_out[1] = reduced(sum64.q);
 }
 
+/* Up to two vectors, one accumulator for each: what is left of a capture that was demodulated as it came. */
+static inline void demodulate_short(int64_t iq_out[2], const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
+                                    size_t sample_count)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    pair lanes[2] = {{zero, zero}, {zero, zero}};
+    size_t k = 0;
+    if (sample_count > STEP) {
+        step(&lanes[0], samples, weights_i, weights_q);
+        k = STEP;
+    }
+    masked_step(&lanes[1], samples + k, weights_i + k, weights_q + k, sample_count - k);
+    iq_out[0] = reduced(widened(widened(zero, lanes[0].i), lanes[1].i));
+    iq_out[1] = reduced(widened(widened(zero, lanes[0].q), lanes[1].q));
+}
+
 static void demodulate(int64_t iq_out[2], const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
                        size_t sample_count, uint32_t headroom)
 {
-    demodulate_one(iq_out, samples, weights_i, weights_q, sample_count, headroom, 0);
+    if (sample_count <= 2 * STEP) {
+        demodulate_short(iq_out, samples, weights_i, weights_q, sample_count);
+    } else {
+        demodulate_one(iq_out, samples, weights_i, weights_q, sample_count, headroom, 0);
+    }
 }
 
 static void demodulate_many(int64_t *iq_out, const int16_t *captures, size_t capture_count, const int16_t *weights_i,

@@ -80,10 +80,30 @@ static inline void demodulate_one(int64_t iq_out[2], const int16_t *samples, con
     iq_out[1] = _mm512_reduce_add_epi64(sum64.q);
 }
 
+/* Up to two vectors, one accumulator for each: what is left of a capture that was demodulated as it came. */
+static inline void demodulate_short(int64_t iq_out[2], const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
+                                    size_t sample_count)
+{
+    const __m512i zero = _mm512_setzero_si512();
+    pair lanes[2] = {{zero, zero}, {zero, zero}};
+    size_t k = 0;
+    if (sample_count > STEP) {
+        step(&lanes[0], samples, weights_i, weights_q);
+        k = STEP;
+    }
+    masked_step(&lanes[1], samples + k, weights_i + k, weights_q + k, sample_count - k);
+    iq_out[0] = _mm512_reduce_add_epi64(widened(widened(zero, lanes[0].i), lanes[1].i));
+    iq_out[1] = _mm512_reduce_add_epi64(widened(widened(zero, lanes[0].q), lanes[1].q));
+}
+
 static void demodulate(int64_t iq_out[2], const int16_t *samples, const int16_t *weights_i, const int16_t *weights_q,
                        size_t sample_count, uint32_t headroom)
 {
-    demodulate_one(iq_out, samples, weights_i, weights_q, sample_count, headroom, 0);
+    if (sample_count <= 2 * STEP) {
+        demodulate_short(iq_out, samples, weights_i, weights_q, sample_count);
+    } else {
+        demodulate_one(iq_out, samples, weights_i, weights_q, sample_count, headroom, 0);
+    }
 }
 
 static void demodulate_many(int64_t *iq_out, const int16_t *captures, size_t capture_count, const int16_t *weights_i,

@@ -1,29 +1,7 @@
-/* One shot: what the sequencers ask for (sequencer.c) is done on the port, captures are demodulated, the row is filled. */
+/* One shot: the sequencers play it on the port (sequencer.c), captures are demodulated (arrival.c), the row is filled. */
 #include <string.h>
 #include "clock.h"
 #include "kernel_state.h"
-
-#define CAPTURE_WAIT_NS 1000000000 /* a capture whose samples have not come after this is a failure of the port */
-
-static qrt_status fetch_capture(qrt_kernel *k, uint16_t slot, const int16_t **samples_out)
-{
-    qrt_status status = k->port.capture_end(k->port.self, slot, samples_out);
-    if (status != QRT_NOT_READY) {
-        return status;
-    }
-    int64_t deadline_ns = qrt_clock_now_ns() + CAPTURE_WAIT_NS;
-    while (status == QRT_NOT_READY) {
-        if (is_requested(k, REQUEST_ABORT)) {
-            return QRT_ABORTED;
-        }
-        if (qrt_clock_now_ns() > deadline_ns) {
-            return QRT_ERR_PORT;
-        }
-        qrt_clock_pause();
-        status = k->port.capture_end(k->port.self, slot, samples_out);
-    }
-    return status;
-}
 
 /* Virtual pacing waits for a place, real pacing counts what it cannot keep. */
 static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *samples, uint32_t sample_count)
@@ -46,58 +24,31 @@ static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *sampl
     qrt_ring_publish(k->config.raw);
 }
 
-static qrt_status end_capture(qrt_kernel *k, const qrt_effect *effect)
+qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2])
 {
-    const qrt_capture_spec *spec = &k->config.sequence.captures[effect->capture_index];
+    qrt_kernel *k = kernel;
+    const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
     const int16_t *samples = NULL;
-    qrt_status status = fetch_capture(k, effect->slot, &samples);
-    if (status != QRT_OK) {
-        return status;
+    qrt_status status = qrt_arrival_end(&k->arrival, &k->shot, slot, iq_out, &samples);
+    if (status == QRT_OK && spec->raw) {
+        copy_raw(k, capture_index, samples, spec->sample_count);
     }
-    const int16_t *weights = k->config.sequence.weights + spec->weights_offset;
-    int64_t iq[2];
-    qrt_demodulate(iq, samples, weights, weights + spec->sample_count, spec->sample_count, k->headroom[effect->capture_index]);
-    if (spec->raw) {
-        copy_raw(k, effect->capture_index, samples, spec->sample_count);
-    }
-    qrt_shot_outcome(&k->shot, effect, iq);
-    return QRT_OK;
+    return status;
 }
 
-/* QRT_OK, QRT_ABORTED or an error, whose place is in the report. */
 static qrt_status play_shot(qrt_kernel *k)
 {
-    qrt_effect effect = {.status = QRT_OK};
-    for (;;) {
-        qrt_status status = QRT_OK;
-        switch (qrt_shot_next(&k->shot, &effect)) {
-        case QRT_EFFECT_DONE:
-            return QRT_OK;
-        case QRT_EFFECT_PLAY:
-            status = k->port.play(k->port.self, &effect.play);
-            break;
-        case QRT_EFFECT_CAPTURE:
-            status = k->port.capture_begin(k->port.self, &effect.capture);
-            break;
-        case QRT_EFFECT_CAPTURE_ENDS:
-            status = end_capture(k, &effect);
-            break;
-        case QRT_EFFECT_PAUSE:
-            break;
-        case QRT_EFFECT_ERROR:
-            status = effect.status;
-            break;
-        }
-        if (status == QRT_OK && is_requested(k, REQUEST_ABORT)) {
-            status = QRT_ABORTED;
-        }
-        if (status != QRT_OK) {
-            k->report.error_tick = effect.tick;
-            k->report.error_sequencer = (int32_t)effect.sequencer;
-            k->report.error_instruction = (int32_t)effect.instruction;
-            return status;
-        }
+    qrt_status status = qrt_shot_play(&k->shot);
+    k->report.instructions += k->config.sequence.budget - k->shot.budget_left;
+    if (k->shot.start.events != NULL) {
+        *k->log_count_out = k->shot.event_count;
     }
+    if (status != QRT_OK) {
+        k->report.error_tick = k->shot.place.tick;
+        k->report.error_sequencer = (int32_t)k->shot.place.sequencer;
+        k->report.error_instruction = (int32_t)k->shot.place.instruction;
+    }
+    return status;
 }
 
 static void take_slots(qrt_kernel *k)
@@ -126,18 +77,18 @@ qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row)
     if (k->config.sweep.slot_count > 0) {
         take_slots(k);
     }
-    bool logged = k->shot_index == k->log_shot;
     int64_t *iq = qrt_rows_iq(row);
-    const qrt_shot_start start = {.index = k->shot_index, .tick = row->tick, .slots = k->slots, .outcomes = qrt_rows_outcomes(row),
-                                  .iq = iq, .emitted = iq + 2 * row->capture_count,
-                                  .events = logged ? k->log_events : NULL, .event_count_max = k->log_count_max};
-    qrt_shot_begin(&k->shot, &start);
+    qrt_shot_start *start = &k->shot.start; /* field by field: a struct made for this and copied waits for its own stores */
+    start->index = k->shot_index;
+    start->tick = row->tick;
+    start->slots = k->slots;
+    start->outcomes = qrt_rows_outcomes(row);
+    start->iq = iq;
+    start->emitted = iq + 2 * row->capture_count;
+    start->events = k->shot_index == k->log_shot ? k->log_events : NULL;
+    start->event_count_max = k->log_count_max;
     qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, row->tick);
     status = status == QRT_OK ? play_shot(k) : status;
-    k->report.instructions += k->config.sequence.budget - k->shot.budget_left;
-    if (logged) {
-        *k->log_count_out = k->shot.event_count;
-    }
     if (status != QRT_OK) {
         k->report.error_shot = k->shot_index;
         return status;

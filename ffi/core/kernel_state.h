@@ -2,6 +2,7 @@
 #ifndef QRT_KERNEL_STATE_H
 #define QRT_KERNEL_STATE_H
 #include <pthread.h>
+#include "arrival.h"
 #include "checks.h"
 #include "evidence.h"
 #include "follow.h"
@@ -18,7 +19,7 @@ struct qrt_kernel {
     qrt_kernel_config config;
     qrt_port port;
     qrt_kernel_report report;
-    uint32_t headroom[QRT_CAPTURES_MAX];
+    qrt_arrival arrival;
     pthread_t thread;
     void *stack;
     size_t stack_size;
@@ -69,7 +70,8 @@ static inline int64_t qrt_periods_since_start(const qrt_kernel *k)
     return k->shot_index - k->config.shot_first + k->stretched - k->config.stretched_first;
 }
 
-/* rows.c: what the kernel writes for its readers. Claim returns NULL where a ring is full; a claimed row is begun, then published. */
+/* rows.c: what the kernel writes for its readers. Claim returns NULL where a ring is full; a claimed row is begun (all
+ * but outcomes, iq and columns, which are the shot's), then published. */
 qrt_row *qrt_rows_claim(const qrt_kernel *k);
 void qrt_rows_begin(const qrt_kernel *k, qrt_row *row);
 void qrt_rows_publish(qrt_kernel *k);
@@ -104,6 +106,8 @@ extern const qrt_release qrt_release_external;
 
 /* execute.c: the shot in hand, whole. */
 qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row);
+/* What its sequencers ask for when a capture ends (sequencer.h). */
+qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2]);
 
 /* virtual.c, paced.c: what becomes of the next shot. QRT_OK also where a stop was seen; the loop sees it, too. */
 qrt_status qrt_next_virtual(qrt_kernel *k);

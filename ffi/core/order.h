@@ -1,6 +1,6 @@
 /* Inside the sequencer: what is due, in the order (tick, phase, sequencer, program order), as a small binary heap.
  *
- * A rank orders what is due at the same tick, so that two comparisons decide.
+ * A rank orders what is due at the same tick, so that two comparisons decide. Where nothing is due, the first is due at the end of time.
  */
 #ifndef QRT_ORDER_H
 #define QRT_ORDER_H
@@ -32,10 +32,12 @@ static inline void push(qrt_shot *shot, qrt_due due)
     shot->dues[at] = due;
 }
 
-static inline qrt_due pop(qrt_shot *shot)
+/* Takes the first away and puts another in its place: from the front, `moved` finds where it belongs. */
+static inline void replace_first(qrt_shot *shot, qrt_due moved)
 {
-    qrt_due first = shot->dues[0];
-    qrt_due moved = shot->dues[--shot->due_count];
+    int64_t tick = shot->dues[0].tick;
+    QRT_ASSERT(tick >= shot->now); /* ticks that the port sees never decrease */
+    shot->now = tick;
     uint32_t at = 0;
     for (uint32_t child = 1; child < shot->due_count; child = 2 * at + 1) {
         if (child + 1 < shot->due_count && is_before(shot->dues[child + 1], shot->dues[child])) {
@@ -48,9 +50,19 @@ static inline qrt_due pop(qrt_shot *shot)
         at = child;
     }
     shot->dues[at] = moved;
-    QRT_ASSERT(first.tick >= shot->now); /* ticks that the port sees never decrease */
-    shot->now = first.tick;
-    return first;
+}
+
+static inline void forget_all(qrt_shot *shot)
+{
+    shot->due_count = 0;
+    shot->dues[0] = (qrt_due){INT64_MAX, 0};
+}
+
+static inline void drop_first(qrt_shot *shot)
+{
+    QRT_ASSERT(shot->due_count > 0);
+    shot->due_count--;
+    replace_first(shot, shot->due_count > 0 ? shot->dues[shot->due_count] : (qrt_due){INT64_MAX, 0});
 }
 
 static inline void push_sequencer(qrt_shot *shot, uint32_t sequencer)

@@ -33,14 +33,14 @@ int64_t *qrt_rows_iq(qrt_row *row)
 
 void qrt_rows_begin(const qrt_kernel *k, qrt_row *row)
 {
-    uint32_t capture_count = k->config.sequence.capture_count;
     *row = (qrt_row){.shot = k->shot_index,
                      .tick = shot_tick(k, k->shot_index),
                      .epoch = k->epoch,
                      .shot_weight = 1.0,
-                     .capture_count = capture_count};
-    memset(qrt_rows_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(capture_count));
-    memset(qrt_rows_iq(row), 0, (capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
+                     .capture_count = k->config.sequence.capture_count};
+    if (row->capture_count > 0) { /* of the outcomes only the padding, which is in the last word */
+        memset((uint8_t *)qrt_rows_iq(row) - 8, QRT_OUTCOME_NONE, 8);
+    }
 }
 
 void qrt_rows_publish(qrt_kernel *k)
@@ -58,6 +58,8 @@ void qrt_rows_publish(qrt_kernel *k)
 void qrt_rows_skip(qrt_kernel *k, qrt_row *row)
 {
     qrt_rows_begin(k, row);
+    memset(qrt_rows_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(row->capture_count));
+    memset(qrt_rows_iq(row), 0, (row->capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
     row->flags = QRT_ROW_SKIPPED;
     row->shot_weight = 0.0;
     qrt_rows_publish(k);

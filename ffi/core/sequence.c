@@ -196,19 +196,3 @@ uint32_t qrt_sequence_register_count(const qrt_sequence *sequence)
     }
     return highest;
 }
-
-uint32_t qrt_sequence_bit_count(const qrt_sequence *sequence)
-{
-    uint32_t count = 0;
-    for (uint32_t index = 0; index < sequence->instruction_count; index++) {
-        const qrt_instruction *i = &sequence->instructions[index];
-        if ((i->op == QRT_OP_READ || i->op == QRT_OP_WRITE) && i->b + 1u > count) {
-            count = i->b + 1u;
-        }
-    }
-    for (uint32_t capture = 0; capture < sequence->capture_count; capture++) {
-        uint32_t bit = sequence->captures[capture].bit;
-        count = bit != QRT_BIT_NONE && bit + 1 > count ? bit + 1 : count;
-    }
-    return count;
-}

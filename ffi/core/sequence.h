@@ -5,8 +5,7 @@
 
 /* QRT_OK or the first error. instruction_out: the faulty instruction, or -1 where the fault lies elsewhere. */
 qrt_status qrt_sequence_check(const qrt_sequence *sequence, const qrt_port *port, int32_t *instruction_out);
-/* One more than the highest register, and bit, that the sequence names: what a shot has to clear. */
+/* One more than the highest register that the sequence names: those that a shot has to clear. */
 uint32_t qrt_sequence_register_count(const qrt_sequence *sequence);
-uint32_t qrt_sequence_bit_count(const qrt_sequence *sequence);
 
 #endif

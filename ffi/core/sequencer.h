@@ -1,36 +1,33 @@
-/* Inside the core: the sequencers of one shot. Ask for the next effect, do it, ask again. */
+/* Inside the core: the sequencers of one shot. */
 #ifndef QRT_SEQUENCER_H
 #define QRT_SEQUENCER_H
+#include <stdatomic.h>
 #include <stdbool.h>
 #include "../qrt_core.h"
 
 #define QRT_DUES_MAX (QRT_SEQUENCERS_MAX + QRT_OUTSTANDING_MAX)
 
-/* What has to be done outside, at a tick. */
-typedef enum {
-    QRT_EFFECT_DONE,         /* the shot is over */
-    QRT_EFFECT_PLAY,         /* hand effect.play to the port */
-    QRT_EFFECT_CAPTURE,      /* hand effect.capture to the port */
-    QRT_EFFECT_CAPTURE_ENDS, /* fetch the samples of effect.slot, demodulate, call qrt_shot_outcome */
-    QRT_EFFECT_PAUSE,        /* nothing to do: many instructions without an effect, and the caller may have to end it */
-    QRT_EFFECT_ERROR         /* effect.status says what */
-} qrt_effect_kind;
-
+/* What a shot needs from outside, lent while armed. */
 typedef struct {
-    qrt_status status;    /* of QRT_EFFECT_ERROR */
-    uint32_t sequencer;   /* whose instruction it comes from, and which */
+    qrt_port port;
+    /* Fetches the samples of a slot and demodulates them with the weights of a capture. */
+    qrt_status (*demodulated)(void *owner, uint16_t slot, uint16_t capture_index, int64_t iq_out[2]);
+    void *owner;
+    const _Atomic uint32_t *request; /* looked at after every effect, and now and then in a loop without any */
+    uint32_t request_abort;          /* the bits of it that end the shot */
+} qrt_outside;
+
+/* Where a shot stopped that could not go on. */
+typedef struct {
+    int64_t tick; /* in the shot */
+    uint32_t sequencer;
     uint32_t instruction;
-    int64_t tick;         /* in the shot */
-    qrt_play play;
-    qrt_capture capture;
-    uint16_t slot;          /* of a capture that ends */
-    uint16_t capture_index; /* which of the sequence's captures that is */
-} qrt_effect;
+} qrt_place;
 
 /* An entry of the heap: a sequencer that goes on at a tick, or a capture that ends there. */
 typedef struct {
     int64_t tick;
-    uint64_t rank; /* within the tick, see sequencer.c */
+    uint64_t rank; /* within the tick, see order.h */
 } qrt_due;
 
 typedef enum { QRT_GOES_ON, QRT_WAITS_FOR_SYNC, QRT_WAITS_FOR_BIT, QRT_HAS_ENDED } qrt_sequencer_state;
@@ -45,9 +42,9 @@ typedef struct {
 } qrt_sequencer;
 
 typedef struct {
-    uint64_t frequency;
     uint64_t phase;   /* start phase and shifts: what a restarted NCO begins with */
     uint64_t carried; /* what changes of frequency owe the free-running phase, so that it stays continuous */
+    qrt_play play;    /* with the line, and the frequency in force; a play fills in the rest */
 } qrt_nco;
 
 typedef struct {
@@ -62,9 +59,9 @@ typedef struct {
     int64_t index;
     int64_t tick; /* of its start, counted from the run's start */
     const int64_t *slots;
-    uint8_t *outcomes; /* [capture_count], all QRT_OUTCOME_NONE: the row's */
-    int64_t *iq;       /* [capture_count][2], zero, likewise */
-    int64_t *emitted;  /* [emit_count], zero, likewise */
+    uint8_t *outcomes; /* [capture_count]: the row's, as the next two. What the shot leaves out is filled in at its end */
+    int64_t *iq;       /* [capture_count][2] */
+    int64_t *emitted;  /* [emit_count] */
     qrt_event *events; /* the event log, or NULL */
     uint32_t event_count_max;
 } qrt_shot_start;
@@ -72,42 +69,51 @@ typedef struct {
 typedef struct {
     /* Constant while armed. */
     qrt_sequence sequence;
+    qrt_outside outside;
     uint64_t seed;
     int64_t limit_ticks; /* which no cursor passes */
     int64_t feedback_latency_ticks;
     int64_t granularity_ticks;
     int64_t sample_ticks;
-    uint32_t register_count;
-    uint32_t bit_count;
+    uint64_t factors[4];     /* of the trace hash (trace.h) */
+    uint32_t register_count; /* of each sequencer: a multiple of QRT_REGISTERS_STEP */
     /* Of this shot. */
     qrt_shot_start start;
-    int64_t now;       /* the last tick taken from the heap */
-    int64_t end_tick;  /* the latest at which a sequencer or a capture ended */
+    qrt_status status;    /* of an instruction that failed */
+    qrt_place place;      /* where it stopped, if it did */
+    int64_t now;          /* the last tick taken from the heap */
+    int64_t end_tick;     /* the latest at which a sequencer or a capture ended */
     uint64_t hash;
     uint64_t bits;
+    uint64_t bits_written; /* mask: those whose bit_ready holds; the others are ready from the start */
+    uint32_t active;       /* the sequencer that executes, or QRT_SEQUENCERS_MAX; the next three are of it */
+    uint64_t label;        /* in the trace */
+    int64_t limit;         /* the first tick at which something else comes before it */
+    int64_t *own;          /* registers */
+    uint64_t captured;     /* mask of the captures that ended */
+    uint64_t emitted;      /* mask of the columns that have a value */
     double weight;
     uint32_t budget_left; /* instructions */
     uint32_t captures_begun;
     uint32_t slots_free; /* mask */
-    uint32_t active;     /* the sequencer that is not in the heap but executing, or QRT_SEQUENCERS_MAX */
     uint32_t bit_waiters; /* mask of sequencers */
     uint32_t due_count;
+    uint32_t event_count; /* what did not fit, too */
     qrt_due dues[QRT_DUES_MAX];
     qrt_sequencer sequencers[QRT_SEQUENCERS_MAX];
     qrt_nco ncos[QRT_FRAMES_MAX];
     qrt_outstanding outstanding[QRT_OUTSTANDING_MAX];
     int64_t bit_ready[QRT_BITS_MAX];  /* tick */
-    uint8_t bit_pending[QRT_BITS_MAX]; /* outstanding captures that will write it */
-    int64_t registers[QRT_SEQUENCERS_MAX][QRT_REGISTERS];
-    uint32_t event_count; /* what did not fit, too */
+    uint8_t bit_pending[QRT_BITS_MAX]; /* outstanding captures that will write it; none when a shot is over */
+    int64_t registers[QRT_SEQUENCERS_MAX * QRT_REGISTERS];
 } qrt_shot;
 
+#define QRT_REGISTERS_STEP 4
+
 /* The sequence has passed qrt_sequence_check with this port. */
-void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_port *port, uint64_t seed);
-void qrt_shot_begin(qrt_shot *shot, const qrt_shot_start *start);
-qrt_effect_kind qrt_shot_next(qrt_shot *shot, qrt_effect *effect_out);
-/* Answers QRT_EFFECT_CAPTURE_ENDS, before anything else is asked. */
-void qrt_shot_outcome(qrt_shot *shot, const qrt_effect *effect, const int64_t iq[2]);
+void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outside *outside, uint64_t seed);
+/* The whole shot, whose `start` has been filled in. QRT_OK, QRT_ABORTED or an error, whose place is in the shot then. */
+qrt_status qrt_shot_play(qrt_shot *shot);
 uint64_t qrt_shot_trace_hash(const qrt_shot *shot);
 
 #endif

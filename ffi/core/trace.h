@@ -19,29 +19,42 @@
 #define K2 0x94D049BB133111EBu
 #define K3 0xFF51AFD7ED558CCDu
 
-static inline uint64_t mix(uint64_t h)
+/* The factors stand in memory, in the shot: as 64-bit constants each would be an instruction of its own, anew for every event. */
+static inline void set_factors(qrt_shot *shot)
 {
-    return (h ^ h >> 32) * K3;
+    static const uint64_t factors[4] = {K0, K1, K2, K3};
+    memcpy(shot->factors, factors, sizeof factors);
 }
 
-static __attribute__((noinline, unused)) void log_event(qrt_shot *shot, int64_t tick, uint32_t sequencer, uint64_t head, int64_t d)
+static inline uint64_t mix(const qrt_shot *shot, uint64_t h)
+{
+    return (h ^ h >> 32) * shot->factors[3];
+}
+
+static __attribute__((noinline, unused)) void log_event(qrt_shot *shot, int64_t tick, uint64_t label, uint64_t head, int64_t d)
 {
     if (shot->event_count < shot->start.event_count_max) {
         shot->start.events[shot->event_count] = (qrt_event){
             .tick = tick, .op = (uint8_t)head, .a = (uint8_t)(head >> 8), .b = (uint16_t)(head >> 16), .c = (int32_t)(head >> 32),
-            .d = d, .sequencer = (uint16_t)sequencer};
+            .d = d, .sequencer = (uint16_t)(label >> 56)};
     }
     shot->event_count++;
 }
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "an instruction's first eight bytes are taken as one word");
 
-static inline uint64_t hashed(uint64_t hash, int64_t tick, uint32_t sequencer, uint64_t head, int64_t d)
+/* What names a sequencer in the trace, in front of the tick. */
+static inline uint64_t label_of(uint32_t sequencer)
 {
-    uint64_t when = (uint64_t)tick | (uint64_t)sequencer << 56; /* ticks are below 2^48 */
-    uint64_t turned = head * K1;
+    return (uint64_t)sequencer << 56;
+}
+
+static inline uint64_t hashed(const qrt_shot *shot, uint64_t hash, int64_t tick, uint64_t label, uint64_t head, int64_t d)
+{
+    uint64_t when = (uint64_t)tick | label; /* ticks are below 2^48 */
+    uint64_t turned = head * shot->factors[1];
     turned = turned << 32 | turned >> 32; /* else the signs of c and of d, flipped together, would cancel */
-    return mix(hash + (when * K0 + turned + (uint64_t)d * K2));
+    return mix(shot, hash + (when * shot->factors[0] + turned + (uint64_t)d * shot->factors[2]));
 }
 
 /* An instruction's first eight bytes as one word: one load where they come from memory; where they were only just computed, shifts,
@@ -59,12 +72,13 @@ static inline uint64_t head_from(uint8_t op, uint16_t b, int32_t c)
 }
 
 /* An instruction as it stands, but for d. */
-static inline uint64_t traced(uint64_t hash, qrt_shot *shot, int64_t tick, uint32_t sequencer, uint64_t head, int64_t d)
+static inline __attribute__((always_inline)) uint64_t traced(uint64_t hash, qrt_shot *shot, bool logged, int64_t tick,
+                                                             uint64_t label, uint64_t head, int64_t d)
 {
-    if (__builtin_expect(shot->start.events != NULL, 0)) {
-        log_event(shot, tick, sequencer, head, d);
+    if (logged) {
+        log_event(shot, tick, label, head, d);
     }
-    return hashed(hash, tick, sequencer, head, d);
+    return hashed(shot, hash, tick, label, head, d);
 }
 
 #endif

@@ -32,6 +32,7 @@ def cross_problems(lab: Lab) -> Iterator[Problem]:
     yield from _frequencies(lab)
     yield from _spacing(lab)
     yield from _stream(lab)
+    yield from _mailbox(lab)
     yield from controller_problems(lab)
 
 
@@ -191,3 +192,23 @@ def _stream(lab: Lab) -> Iterator[Problem]:
         stream_address(lab.stream.address)
     except ValueError as error:
         yield Problem(("stream", "address"), str(error))
+
+
+def _mailbox(lab: Lab) -> Iterator[Problem]:
+    """Yield a feedback latency off the grid, and arms of several shots where the PC's clock releases each of them."""
+    mailbox = lab.mailbox
+    if mailbox is None:
+        return
+    tick_ns = Fraction(lab.timing.tick_ps, PS_PER_NS)
+    below = exact(mailbox.feedback_latency_ns) // tick_ns * tick_ns
+    if below != exact(mailbox.feedback_latency_ns):
+        near = f"{float(below):.12g} and {float(below + tick_ns):.12g}"
+        grid = f"{float(tick_ns):.12g} ns (timing.tick_ps)"
+        text = f"{mailbox.feedback_latency_ns:.12g} is not a whole multiple of {grid}; nearest: {near}"
+        yield Problem(("mailbox", "feedback_latency_ns"), text)
+    if mailbox.shots_per_arm > 1 and lab.timing.pacing == "real":
+        yield Problem(
+            ("mailbox", "shots_per_arm"),
+            f"{mailbox.shots_per_arm} shots of an arm are played by the rack's own trigger, not released by the PC's clock; allowed with "
+            'timing.pacing = "real": 1; or choose timing.pacing = "virtual"',
+        )

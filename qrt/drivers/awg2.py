@@ -2,13 +2,18 @@
 
 Segments go as blocks of little-endian int16 into a channel's memory and are read back in full. What is in memory already
 stays: a segment is sent when it differs from what was last sent and verified, or when the instrument's catalogue (index,
-samples, CRC-32) does not agree. Memory is written while the instrument is aborted.
+samples, CRC-32) does not agree. Memory is written while the instrument is aborted. The sequence table, what a trigger plays, is
+written as one block and verified by its CRC-32.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qrt.drivers import trigger
 from qrt.drivers.link import Link
@@ -17,6 +22,16 @@ from qrt.scpi import ReplyError, read_integer
 
 SAMPLE_BYTES = 2
 CHANNELS = (1, 2)
+ENTRY_DTYPE = np.dtype(
+    [
+        ("start", "<i8"),
+        ("frequency", "<i8"),
+        ("phase", "<u8"),
+        ("amplitude", "<i4"),
+        ("segment", "<u2"),
+        ("reserved", "<u2"),
+    ]
+)
 
 
 class Awg2(Driver):
@@ -25,10 +40,12 @@ class Awg2(Driver):
     manufacturer = "Q-RT"
     model = "AWG2"
     switches = ("OUTPut1", "OUTPut2")
+    table_entries_max: ClassVar[int] = 4096
 
     def __init__(self, link: Link) -> None:
         super().__init__(link)
         self._sent: dict[int, dict[int, bytes]] = {channel: {} for channel in CHANNELS}  # verified content
+        self._table: bytes | None = None  # verified content; None: not known
         self.sent_count = 0  # segments
         self.sent_bytes = 0
         self.kept_count = 0
@@ -87,6 +104,47 @@ class Awg2(Driver):
         if was_running:
             self.run(on=True)
         self.link.check_errors("upload")
+
+    @staticmethod
+    def room() -> tuple[int, int]:
+        """Return how many segments a channel holds, and how many samples in all."""
+        return 256, 65536
+
+    def forget_table(self) -> None:
+        """Take the table for unknown: the next one is sent and verified whatever it is."""
+        self._table = None
+
+    def table(self, plays: NDArray[Any]) -> None:
+        """Make a trigger play these, mailbox.PLAY_DTYPE by start, on the pair of channels. Raises InstrumentError."""
+        entries = np.zeros(len(plays), ENTRY_DTYPE)
+        for name in plays.dtype.names or ():
+            entries[name] = plays[name]
+        data = entries.tobytes()
+        if data == self._table:
+            return
+        message = "STABle:DATA "
+        if len(plays) > self.table_entries_max:
+            raise self.link.error(message, f"{len(plays)} plays in a shot; its table holds {self.table_entries_max}")
+        self._table = None
+        self.link.command(message, data)
+        found = self.link.query("STABle:CATalog?")
+        if found != f"{len(plays)},{zlib.crc32(data)}":
+            raise self.link.error(message, self._table_difference(entries, found))
+        self._table = data
+
+    def _table_difference(self, entries: NDArray[Any], catalogue: str) -> str:
+        """Return what is wrong with the table that the instrument holds."""
+        errors = self.link.take_errors()
+        if errors:
+            return f"table of {len(entries)} plays refused: {'; '.join(errors)}"
+        size = int(catalogue.partition(",")[0]) if catalogue.partition(",")[0].isdigit() else -1
+        if size != len(entries):
+            return f"sent {len(entries)} plays, the catalogue says {catalogue!r}"
+        held = np.frombuffer(self.link.query_block("STABle:DATA?", entries.nbytes), ENTRY_DTYPE)
+        wrong = np.flatnonzero(held != entries)
+        if not len(wrong):
+            return f"the catalogue says {catalogue!r}, which is not what its table holds"
+        return f"play {wrong[0]} read back differs: sent {entries[wrong[0]]}, holds {held[wrong[0]]}"
 
     def _send(self, channel: int, index: int, data: bytes) -> None:
         """Write one segment and compare what is read back."""

@@ -13,7 +13,7 @@ message says UNKNOWN; on the way out of another error it is added to that error 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from types import TracebackType
@@ -74,6 +74,39 @@ class AnalogInput(Protocol):
         """Wait for triggers, or abort."""
 
 
+@runtime_checkable
+class TableGenerator(Generator, Protocol):
+    """A driver of a generator that plays from a table when it is triggered: what a mailbox needs."""
+
+    @staticmethod
+    def room() -> tuple[int, int]:
+        """Return how many segments a channel holds, and how many samples in all."""
+
+    def forget_table(self) -> None:
+        """Take the table for unknown."""
+
+    def table(self, plays: NDArray[Any]) -> None:
+        """Make a trigger play these, mailbox.PLAY_DTYPE by start."""
+
+
+@runtime_checkable
+class SegmentedInput(AnalogInput, Protocol):
+    """A driver of a digitizer with segmented memory that triggers the rack: what a mailbox needs."""
+
+    @staticmethod
+    def room() -> tuple[int, int]:
+        """Return the samples of the longest record, and of all records of one arm together."""
+
+    def forget_windows(self) -> None:
+        """Take windows and trigger settings for unknown."""
+
+    def windows(self, windows: Sequence[tuple[int, int]]) -> None:
+        """Record these at each trigger: start after it and size, in samples."""
+
+    def play(self, number: int, time: int, count: int, distance: int, *, goes_on: bool) -> list[NDArray[np.int16]]:
+        """Trigger shots from `number` on, and return int16 [shots, samples] of each window."""
+
+
 class OpenLab:
     """A lab's instruments while they are open. `library` is what a simulated lab opens with, None for a rack."""
 
@@ -115,6 +148,10 @@ class OpenLab:
         self._leave(error)
         if self.unsafe and error is None:
             raise InstrumentError("\n".join(self.unsafe))
+
+    def driver(self, name: str) -> Driver:
+        """Return the driver of an instrument of the lab."""
+        return self._drivers[name]
 
     def configure(self) -> None:
         """Set sources, generators and digitizer as the lab says, each value read back."""
@@ -212,9 +249,10 @@ def driver_kinds(lab: Lab) -> dict[str, Any]:
             problems.append(
                 f"instruments.{name}.driver: {instrument.driver!r} is not one of {', '.join(sorted(known))}"
             )
-    wanted: list[tuple[str, str, type]] = [("digitizer.instrument", lab.digitizer.instrument, AnalogInput)]
+    generator, digitizer = (Generator, AnalogInput) if lab.mailbox is None else (TableGenerator, SegmentedInput)
+    wanted: list[tuple[str, str, type]] = [("digitizer.instrument", lab.digitizer.instrument, digitizer)]
     for key, line in lab.lines.items():
-        wanted += [(f"lines.{key}.awg", line.awg, Generator), (f"lines.{key}.source", line.source, MicrowaveSource)]
+        wanted += [(f"lines.{key}.awg", line.awg, generator), (f"lines.{key}.source", line.source, MicrowaveSource)]
     for path, name, part in wanted:
         if name not in lab.instruments:
             problems.append(f"{path}: {name!r} is not one of {', '.join(lab.instruments)}")

@@ -64,6 +64,10 @@ class Link:
         reply = self._run(Request(message.encode("ascii"), LineReply(size_max), repeatable=True), message)
         return reply.decode("ascii")
 
+    def query_once(self, message: str) -> str:
+        """Return the line that is answered to a message that does something: it is never sent again. Raises InstrumentError."""
+        return self._run(Request(message.encode("ascii"), LineReply()), message).decode("ascii")
+
     def query_number(self, message: str) -> float:
         """Return the number that a query is answered with. Raises InstrumentError."""
         try:

@@ -1,4 +1,4 @@
-"""The C core's face in Python: instruction sets, demodulation, rings, sweeps, epochs, and the kernel itself.
+"""The C core's face in Python: instruction sets, demodulation, rings, sweeps, epochs, the mailbox, and the kernel itself.
 
 `binding` is the only importer of `qrt._core`. What the C half lays out in memory is described in `layout`, so that rows, events and
 misses are read where they lie.
@@ -17,10 +17,12 @@ from qrt.kernel.codes import (
     ROW_SKIPPED,
     SLOT_NONE,
     Cause,
+    MailboxFailure,
     MissClass,
     Order,
     Pacing,
     Policy,
+    RequestKind,
     Rule,
     Status,
 )
@@ -33,13 +35,16 @@ from qrt.kernel.layout import (
     INSTRUCTION_DTYPE,
     MISS_DTYPE,
     RAW_HEAD_SIZE,
+    REQUEST_DTYPE,
     SKIP_DTYPE,
     SLOT_DTYPE,
+    answer_dtype,
     raw_dtype,
     raw_samples_max,
     row_dtype,
 )
 from qrt.kernel.loop import WAIT_STEP_S, Config, Kernel, Report, Rings
+from qrt.kernel.mailbox import Mailbox, MailboxCounts
 from qrt.kernel.rings import Ring
 from qrt.kernel.sweep import NO_SWEEP, Sweep, sweep_slots
 from qrt.kernel.thread import ThreadAsked, ThreadFound, spin_ns, try_thread
@@ -59,6 +64,7 @@ __all__ = [
     "OUTCOME_NONE",
     "RAW_HEAD_SIZE",
     "READERS_MAX",
+    "REQUEST_DTYPE",
     "ROW_ERASED",
     "ROW_SKIPPED",
     "SKIP_DTYPE",
@@ -69,11 +75,15 @@ __all__ = [
     "Config",
     "Epochs",
     "Kernel",
+    "Mailbox",
+    "MailboxCounts",
+    "MailboxFailure",
     "MissClass",
     "Order",
     "Pacing",
     "Policy",
     "Report",
+    "RequestKind",
     "Ring",
     "Rings",
     "Rule",
@@ -81,6 +91,7 @@ __all__ = [
     "Sweep",
     "ThreadAsked",
     "ThreadFound",
+    "answer_dtype",
     "demodulate",
     "epoch_dtype",
     "isa_names",

@@ -98,3 +98,23 @@ class Cause(IntEnum):
     STEAL = lib.QRT_CAUSE_STEAL
     STOPPED = lib.QRT_CAUSE_STOPPED
     BATCH = lib.QRT_CAUSE_BATCH
+
+
+class RequestKind(IntEnum):
+    """What a mailbox asks its pump for."""
+
+    SHOT = lib.QRT_REQUEST_SHOT
+    PLAY = lib.QRT_REQUEST_PLAY
+    CAPTURE = lib.QRT_REQUEST_CAPTURE
+    FETCH = lib.QRT_REQUEST_FETCH
+    SAFE = lib.QRT_REQUEST_SAFE
+
+
+class MailboxFailure(IntEnum):
+    """Why a mailbox failed."""
+
+    WORKS = lib.QRT_MAILBOX_WORKS
+    NO_ANSWER = lib.QRT_MAILBOX_NO_ANSWER
+    ENDED = lib.QRT_MAILBOX_ENDED
+    FULL = lib.QRT_MAILBOX_FULL
+    LENGTH = lib.QRT_MAILBOX_LENGTH

@@ -61,6 +61,22 @@ MISS_DTYPE: Final = like(
         "cause": "<u4",
     },
 )
+REQUEST_DTYPE: Final = like(
+    "qrt_request",
+    {
+        "ticket": "<i8",
+        "shot": "<i8",
+        "start_tick": "<i8",
+        "tick": "<i8",
+        "frequency": "<i8",
+        "phase": "<u8",
+        "amplitude": "<i4",
+        "kind": "<u2",
+        "line": "<u2",
+        "item": "<u4",
+        "capture": "<u4",
+    },
+)
 SLOT_DTYPE: Final = like("qrt_slot", {"start": "<i8", "stop": "<i8", "axis": "<u4", "rule": "<u4"})
 assert HISTOGRAM_DTYPE.itemsize == ffi.sizeof("qrt_histogram")
 assert HISTOGRAM_BUCKETS == lib.QRT_HISTOGRAM_BUCKETS
@@ -98,6 +114,18 @@ def row_dtype(capture_count: int, emit_count: int = 0) -> np.dtype[Any]:
     assert size == iq_offset + 16 * capture_count + 8 * emit_count
     names, formats, offsets = zip(*columns, strict=True)
     return np.dtype({"names": list(names), "formats": list(formats), "offsets": list(offsets), "itemsize": size})
+
+
+def answer_dtype(samples_max: int) -> np.dtype[Any]:
+    """Return the dtype of a mailbox's answer with room for `samples_max` samples: ticket, sample_count, int16 samples."""
+    return np.dtype(
+        {
+            "names": ["ticket", "sample_count", "samples"],
+            "formats": ["<i8", "<u4", ("<i2", (samples_max,))],
+            "offsets": [0, 8, 16],
+            "itemsize": int(lib.qrt_answer_size(samples_max)),
+        }
+    )
 
 
 def raw_samples_max(sequence: Sequence) -> int:

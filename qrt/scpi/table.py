@@ -118,6 +118,7 @@ class Instrument:
         self.status = Status()
         self.values: dict[tuple[str, tuple[int, ...]], Any] = dict(model.initial)
         self.memory = model.memory()
+        self.wires: Any = None  # what its trigger output leads to; *RST does not pull a cable
 
     def reset(self) -> None:
         """Do *RST."""

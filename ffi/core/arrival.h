@@ -1,0 +1,25 @@
+/* Inside the core: the samples of a capture that ends, as they come, into iq. */
+#ifndef QRT_ARRIVAL_H
+#define QRT_ARRIVAL_H
+#include "../qrt_core.h"
+#include "demodulate.h"
+#include "sequencer.h"
+
+/* Of a capture that has begun: what is demodulated already. All zero between captures. */
+typedef struct {
+    int64_t iq[2];
+    uint32_t sample_count;
+} qrt_partial;
+
+typedef struct {
+    const qrt_isa *isa;
+    uint32_t headroom[QRT_CAPTURES_MAX];
+    qrt_partial partials[QRT_OUTSTANDING_MAX];
+} qrt_arrival;
+
+void qrt_arrival_arm(qrt_arrival *arrival, const qrt_sequence *sequence);
+/* Waits for the samples of the capture in a slot of the shot, and demodulates them. QRT_OK, QRT_ABORTED or an error. samples_out is
+ * valid as long as the port says. */
+qrt_status qrt_arrival_end(qrt_arrival *arrival, const qrt_shot *shot, uint16_t slot, int64_t iq_out[2], const int16_t **samples_out);
+
+#endif
