@@ -159,7 +159,9 @@ def test_a_drifted_qubit_is_a_qubit_of_another_frequency(rate: float) -> None:
     offset = rate * shot_at * 1e-9
     there = plant_of(drifting(frequency_hz=Q0.frequency_hz + offset, t1_s=5e-6, t2_s=4e-6))
     for plant in (drifted, there):
-        for shot, start in enumerate((0, shot_at)):  # the same pulses before the drift: nothing of theirs may be taken for these
+        for shot, start in enumerate(
+            (0, shot_at)
+        ):  # the same pulses before the drift: nothing of theirs may be taken for these
             plant.port().begin_shot(shot, start)
             for tick, phase in ((0, 0.3), (700, 1.9), (710, 0.0), (1100, 4.0)):  # the two in the middle overlap
                 plant.port().play(0, 1, start + tick, amplitude=QUARTER, phase=phase)

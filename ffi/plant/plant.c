@@ -111,8 +111,9 @@ static int config_is_valid(const qrt_plant_config *c)
             return 0;
     const uint32_t samples_max = 1u << 28;
     return lines_are_valid(c) && c->tick_ps > 0 && c->sample_ticks > 0 && c->granularity_ticks > 0 &&
-           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 && c->drift_interval_ticks >= 0 && c->capture_samples_max > 0 &&
-           c->capture_samples_max < samples_max && c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
+           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 &&
+           c->drift_interval_ticks >= 0 && c->capture_samples_max > 0 && c->capture_samples_max < samples_max &&
+           c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
            c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
            c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
            trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->negligible_exponent >= 0.0 &&
