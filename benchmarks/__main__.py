@@ -11,7 +11,17 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import active_reset, branch_latency, demodulate, import_time, kernel_events, memory, pacing, subscribers
+from benchmarks import (
+    active_reset,
+    branch_latency,
+    controlled,
+    demodulate,
+    import_time,
+    kernel_events,
+    memory,
+    pacing,
+    subscribers,
+)
 from benchmarks.figure import Figure, machine
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -23,6 +33,7 @@ SUBJECTS = {
     "pacing": pacing.measure,
     "subscribers": subscribers.measure,
     "active_reset": active_reset.measure,
+    "controlled": controlled.measure,
     "memory": memory.measure,
 }
 

@@ -4,7 +4,8 @@ The program plays, in a frame that the output shifts by v in Hz,
 
     reset q;  sx q;  delay[tau] q;  rz(-pi/2) q;  sx q;  c = measure q;
 
-from the ground state. With x the qubit's place on the same axis (detuning of the qubit against the frame at v = 0), the bit's mean is
+from the ground state; the shift is what it makes up during tau, `rz(-pi/2 - 2*pi*2e-6*v) q;` for 2 us (`examples/track_frequency.qasm`).
+With x the qubit's place on the same axis (detuning of the qubit against the frame at v = 0), the bit's mean is
 
     P1 - setpoint = V/2 sin(2 pi (x - v) tau)
 

@@ -18,6 +18,7 @@
 #define QRT_STREAM_QUBIT 0x200u     /* + qubit: the plant's collapses and jumps */
 #define QRT_STREAM_NOISE 0x300u     /* + channel: the amplifier in front of an ADC */
 #define QRT_STREAM_TRIGGER 0x400u   /* the trigger's jitter; its shot is the trigger's number */
+#define QRT_STREAM_DRIFT 0x500u     /* + qubit: what walks between shots */
 
 static inline void qrt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words_out[4])
 {

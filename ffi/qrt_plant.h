@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_PLANT_ABI 2
+#define QRT_PLANT_ABI 3
 #define QRT_PLANT_QUBITS_MAX 4
 #define QRT_PLANT_LINES_MAX 8
 #define QRT_PLANT_TONES_MAX 64 /* projective tones per qubit and shot whose truth is kept */
@@ -31,6 +31,10 @@ typedef struct {
     double readout_rad_per_s_per_v; /* drive amplitude epsilon on the resonator for one volt on the feedline */
     double efficiency;             /* eta: part of the photons' information that reaches the ADC */
     double output_phase_rad;       /* of the path from this resonator to the ADC */
+    /* What moves from shot to shot, and stands still within one. A walk is Brownian: sigma after t seconds is the rate times sqrt(t). */
+    double frequency_drift_hz_per_s;       /* ramp of the 0-1 frequency */
+    double frequency_walk_hz_per_root_s;
+    double phase_walk_rad_per_root_s;      /* of output_phase_rad */
 } qrt_plant_qubit;
 
 /* An I+Q pair of DAC channels, an upper-sideband mixer and its source. */
@@ -65,6 +69,7 @@ typedef struct {
     int64_t sample_ticks;
     int64_t feedback_latency_ticks;
     int64_t granularity_ticks;
+    int64_t drift_interval_ticks; /* what drifts moves at the first shot of each such interval of the run; 0: at every shot */
     int64_t trigger_period_fs;    /* by the host's clock, 10^-15 s, 1 us to 1 s: the hardware's clock drifts against it; 0: no trigger */
     int64_t trigger_jitter_ns;    /* each trigger is up to so much later, evenly; less than half of the period */
     uint32_t capture_samples_max;
@@ -111,7 +116,7 @@ qrt_status qrt_plant_init(qrt_plant *plant, size_t plant_size, const qrt_plant_c
 qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line, uint16_t segment, const int16_t *i, const int16_t *q,
                              uint32_t sample_count);
 /* Begins a run: ticks start at 0 again, truth and path are cleared, `idle_s` has passed since the last run's end; outputs that
- * `safe` turned off may play again. */
+ * `safe` turned off may play again. QRT_ERR_PORT, here and at a shot's begin: a frequency has drifted by a quarter of the sample rate. */
 qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s);
 /* Fills the port that the kernel plays on. */
 qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out);
@@ -125,9 +130,11 @@ size_t qrt_plant_state_size(void);
 qrt_status qrt_plant_save(const qrt_plant *plant, void *state_out, size_t state_size);
 qrt_status qrt_plant_restore(qrt_plant *plant, const void *state, size_t state_size);
 /* For tests: lets time pass until `tick` (counted from the run's start, never backwards), then reads the Bloch vector (level 0 at
- * z = +1) in the frame at f_qubit, and the two conditional fields (re0, im0, re1, im1) in the frame of the feedline's source.
+ * z = +1) in the frame at the configured f_qubit, and the two conditional fields (re0, im0, re1, im1) in the frame of the feedline's source.
  * During a drive pulse the Bloch vector is that of the pulse's start. A definite level has z = +1 or -1 and one field. */
 qrt_status qrt_plant_peek(qrt_plant *plant, uint32_t qubit, int64_t tick, double bloch_out[3], double field_out[4]);
+/* For tests: how far a qubit's frequency (Hz) and the phase of its path (rad, modulo 2 pi) are from the configured ones in this shot. */
+qrt_status qrt_plant_drift(const qrt_plant *plant, uint32_t qubit, double *frequency_hz_out, double *phase_rad_out);
 
 /* Instruction sets, as in qrt_core.h, for this extension's own table. */
 int32_t qrt_plant_isa_count(void);

@@ -109,7 +109,7 @@ static qrt_plant_config config_of(void)
     c.negligible_exponent = 0.05;
     for (int q = 0; q < 2; q++)
         c.qubits[q] = (qrt_plant_qubit){q ? 5.25e9 : 4.95e9, 5e-6, 6e-6, 0.02, 40 * MHZ, q ? 7.18e9 : 7.1e9,
-                                        5 * MHZ, -1.5 * MHZ, 20 * MHZ, 0.3, 0.3};
+                                        5 * MHZ, -1.5 * MHZ, 20 * MHZ, 0.3, 0.3, 0.0, 0.0, 0.0};
     for (int l = 0; l < 3; l++)
         c.lines[l] = (qrt_plant_line){.qubit = l < 2 ? l : -1,
                                       .output_on = 1,

@@ -49,6 +49,10 @@ class Transmon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     efficiency: Share  # part of the photons' information that reaches the converter
     thermal_population: Annotated[float, msgspec.Meta(ge=0.0, lt=0.5)] = 0.0
     output_phase_rad: float = 0.0
+    # What moves from shot to shot, and stands still within one. A walk is Brownian: sigma after t seconds is the rate times sqrt(t).
+    frequency_drift_hz_per_s: Annotated[float, msgspec.Meta(ge=-1e9, le=1e9)] = 0.0  # ramp of the 0-1 frequency
+    frequency_walk_hz_per_root_s: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0
+    phase_walk_rad_per_root_s: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0  # of the output phase
 
 
 class Wiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,6 +115,9 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lines: Annotated[Mapping[str, Wiring], SOME]
     adc: Converter
     port: Port = Port()
+    drift_interval_ns: NonNegative = (
+        0.0  # what drifts in the qubits moves at the first shot of each such interval; 0: at every shot
+    )
     trigger: Trigger | None = None  # None: shots are released by the host
     projective_exponent: Positive = 8.0  # a tone that dephases by more collapses: coherence left 3e-4
     negligible_exponent: NonNegative = 0.05  # a tone that dephases by less does not; between the two it is refused
@@ -197,7 +204,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Yield durations of the port that are no whole ticks, or samples, and those of qubits that its granularity does not fit."""
         tick_ns = Fraction(lab.timing.tick_ps, 1000)
         wanted: list[tuple[tuple[str, ...], float, Fraction, str]] = [
-            ((*PATH, "port", "feedback_latency_ns"), self.port.feedback_latency_ns, tick_ns, "timing.tick_ps")
+            ((*PATH, "port", "feedback_latency_ns"), self.port.feedback_latency_ns, tick_ns, "timing.tick_ps"),
+            ((*PATH, "drift_interval_ns"), self.drift_interval_ns, tick_ns, "timing.tick_ps"),
         ]
         if self.port.granularity_ns is not None:
             sample_ns, words = tick_ns * lab.timing.sample_ticks, "timing.tick_ps x timing.sample_ticks"
@@ -213,7 +221,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for place, value, step_ns, words in wanted:
             below = _exact(value) // step_ns * step_ns
             if below != _exact(value):
-                may_be_zero = place[-1] in {"depletion_ns", "feedback_latency_ns"}
+                may_be_zero = place[-1] in {"depletion_ns", "feedback_latency_ns", "drift_interval_ns"}
                 near = [f"{float(one):.12g}" for one in (below, below + step_ns) if one or may_be_zero]
                 text = f"{value:.12g} is not a whole multiple of {float(step_ns):.12g} ns ({words})"
                 yield Problem(place, f"{text}; nearest: {' and '.join(near)}")

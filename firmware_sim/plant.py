@@ -44,6 +44,9 @@ class QubitConfig:
     readout_rad_per_s_per_v: float
     efficiency: float
     output_phase_rad: float = 0.0
+    frequency_drift_hz_per_s: float = 0.0  # what moves from shot to shot, and stands still within one
+    frequency_walk_hz_per_root_s: float = 0.0
+    phase_walk_rad_per_root_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ QUBIT_LARGEST = {
     "chi_rad_per_s": 1e12,
     "readout_rad_per_s_per_v": 1e12,
     "output_phase_rad": 1e6,
+    "frequency_drift_hz_per_s": 1e9,
 }
+QUBIT_RATES = ("frequency_walk_hz_per_root_s", "phase_walk_rad_per_root_s")
 LINE_LARGEST = {
     "source_hz": 1e13,
     "volts_per_count_i": 1e-2,
@@ -104,6 +109,7 @@ class PlantConfig:
     sample_ticks: int = 1
     feedback_latency_ticks: int = 0
     granularity_ticks: int = 1
+    drift_interval_ticks: int = 0  # what drifts moves at the first shot of each such interval; 0: at every shot
     trigger_period_fs: int = 0  # by the host's clock; 0: no trigger of the hardware's own starts the shots
     trigger_jitter_ns: int = 0  # each is up to so much later, evenly
     capture_samples_max: int = 16384
@@ -133,7 +139,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Peek:
-    """One qubit at one tick: Bloch vector in the frame at f_qubit (level 0 at z = +1), and the fields if in level 0 and 1."""
+    """One qubit at one tick: Bloch vector in the frame at the configured f_qubit, level 0 at z = +1; the fields if in level 0 and 1."""
 
     x: float
     y: float
@@ -166,6 +172,8 @@ def _problems(config: PlantConfig) -> list[str]:
             check(
                 path + name, getattr(qubit, name), f"within +-{largest:g}", holds=abs(getattr(qubit, name)) <= largest
             )
+        for name in QUBIT_RATES:
+            check(path + name, getattr(qubit, name), "in [0, 1e9]", holds=0 <= getattr(qubit, name) <= 1e9)
     driven = [line.qubit for line in config.lines]
     for index, line in enumerate(config.lines):
         known = line.qubit is None or 0 <= line.qubit < len(config.qubits)
@@ -174,6 +182,8 @@ def _problems(config: PlantConfig) -> list[str]:
         for name, largest in LINE_LARGEST.items():
             value = getattr(line, name)
             check(f"lines[{index}].{name}", value, f"within +-{largest:g}", holds=abs(value) <= largest)
+    interval = config.drift_interval_ticks
+    check("drift_interval_ticks", interval, "0 or more", holds=interval >= 0)
     check("adc.bits", config.adc.bits, "2 to 16", holds=2 <= config.adc.bits <= 16)
     check("adc.volts_per_count", config.adc.volts_per_count, "positive", holds=config.adc.volts_per_count > 0)
     gain = config.adc.volts_per_sqrt_hz_root
@@ -208,6 +218,7 @@ def _fill(config: PlantConfig) -> Any:
         "sample_ticks",
         "feedback_latency_ticks",
         "granularity_ticks",
+        "drift_interval_ticks",
         "trigger_period_fs",
         "trigger_jitter_ns",
         "capture_samples_max",
@@ -498,6 +509,12 @@ class Plant:
         if status != _lib.QRT_OK:
             raise ValueError(f"qubit {qubit} at tick {tick}: {_status_name(status)}")
         return Peek(bloch[0], bloch[1], bloch[2], (complex(fields[0], fields[1]), complex(fields[2], fields[3])))
+
+    def drift(self, qubit: int) -> tuple[float, float]:
+        """Return how far a qubit's frequency, Hz, and its output phase, rad modulo 2 pi, have moved in this shot. For tests."""
+        frequency, phase = _ffi.new("double *"), _ffi.new("double *")
+        _must(_lib.qrt_plant_drift(self.handle, qubit, frequency, phase), f"qrt_plant_drift({qubit})")
+        return frequency[0], phase[0]
 
 
 def isa_names() -> tuple[str, ...]:

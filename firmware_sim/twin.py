@@ -41,7 +41,7 @@ from qrt.types import Lab, Line, PortLimits, Timing, Truth
 SERIAL_PREFIX = "serial:"
 REFERENCE_DBM = 10.0  # the level at which a line's volts are those of its generator
 FS_PER_NS = 10**6
-IMAGE_VERSION = 1
+IMAGE_VERSION = 2
 OUTSTANDING_MAX = 16  # captures at once, as qrt_port.h allows
 
 Samples = NDArray[np.int16]
@@ -246,6 +246,7 @@ class TwoTransmons:
             sample_ticks=timing.sample_ticks,
             feedback_latency_ticks=_feedback_ticks(self.lab, port),
             granularity_ticks=_granularity_ticks(port, timing),
+            drift_interval_ticks=_ticks(parameters.drift_interval_ns, timing.tick_ps),
             trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
             trigger_jitter_ns=0 if trigger is None else int(trigger.jitter_ns),
             capture_samples_max=port.capture_samples_max,
@@ -322,6 +323,9 @@ def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:
         readout_rad_per_s_per_v=tau * qubit.readout_hz_per_v,
         efficiency=qubit.efficiency,
         output_phase_rad=qubit.output_phase_rad,
+        frequency_drift_hz_per_s=qubit.frequency_drift_hz_per_s,
+        frequency_walk_hz_per_root_s=qubit.frequency_walk_hz_per_root_s,
+        phase_walk_rad_per_root_s=qubit.phase_walk_rad_per_root_s,
     )
 
 

@@ -6,7 +6,7 @@ and no instrument. Laws live in `controllers/`, in other packages, and in users'
 `qrt.laws`.
 
 `chain`, `limit` and `every` make a law from laws. `step_of` makes the pair of functions that the batch process compiles: the law with
-its parameters, the signal of its bit, its limits and its rhythm; `CompiledLaw` compiles it. Everything is pure, works under `jit` and
+its parameters, the signal of its bit, its limits and its rhythm (`qrt.batch.compiled` does). Everything is pure, works under `jit` and
 `vmap`, keeps its shapes, and is float64: whoever calls it has set JAX_ENABLE_X64 before JAX started, and is told with a BugError if
 not.
 
@@ -254,49 +254,6 @@ def blank(batch_shots: int, bit_count: int, capture_count: int) -> Observation:
 def trace(steps: Steps, seen: Observation) -> None:
     """Trace init and step once for these shapes, computing nothing; raises whatever the law raises, and TypeError as `step_of` says."""
     jax.eval_shape(steps.step, jax.eval_shape(steps.init, np.float64(0.0)), seen)
-
-
-class CompiledLaw:
-    """A configured law compiled ahead for one shape of batch, which takes numpy arrays and gives plain numbers.
-
-    Pure like the law: the caller keeps the state. Another shape or dtype is a TypeError, never a second compilation.
-    """
-
-    def __init__(self, steps: Steps, seen: Observation) -> None:
-        self._layout = jax.eval_shape(steps.init, np.float64(0.0))
-        self._init = jax.jit(steps.init).lower(np.float64(0.0)).compile()
-        self._step = jax.jit(steps.step).lower(self._layout, seen).compile()
-        self._seen = seen
-
-    def start(self, value: float) -> Any:
-        """Return the state at the beginning, with `value` in force."""
-        return self._init(np.float64(value))
-
-    def step(self, state: Any, seen: Observation) -> tuple[Any, float, dict[str, int]]:
-        """Return the state after a batch, the new value (not finite: to be refused, with the state), and the counters so far."""
-        state, action = self._step(state, seen)
-        return state, float(action.value), {name: int(count) for name, count in action.counters.items()}
-
-    def pack(self, state: Any) -> list[Any]:
-        """Return a state as numbers and lists for a message; `unpack` gives the same bits again."""
-        return [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(state)]
-
-    def unpack(self, packed: list[Any]) -> Any:
-        """Return a packed state."""
-        kinds, structure = jax.tree.flatten(self._layout)
-        assert len(packed) == len(kinds), f"{len(packed)} parts of a state of {len(kinds)}"
-        return jax.tree.unflatten(
-            structure, [np.asarray(part, dtype=kind.dtype) for part, kind in zip(packed, kinds, strict=True)]
-        )
-
-    def repeats(self) -> bool:
-        """Say whether three steps with one input give the same bits: a law that asks a clock or draws numbers does not."""
-        valid: Any = np.arange(self._seen.valid.shape[0]) % 3 == 0
-        bits: Any = np.repeat(valid[:, None], self._seen.bits.shape[1], axis=1).astype(np.uint8)
-        seen = self._seen._replace(valid=valid, bits=bits)
-        state = self.start(0.5)
-        results = [jax.tree.leaves(self._step(state, seen)) for _ in range(3)]
-        return len({b"".join(np.asarray(leaf).tobytes() for leaf in leaves) for leaves in results}) == 1
 
 
 # ---- Arithmetic that several laws share --------------------------------------------------------------------------------

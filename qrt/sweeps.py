@@ -14,8 +14,9 @@ sums of floats do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from math import lcm
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -356,13 +357,42 @@ def bind(parameters: Sequence[Parameter], reach: Reach, initial: Mapping[str, fl
 
 def words(encode: Encode, values: Mapping[str, float]) -> NDArray[np.int64]:
     """Return the words of an epoch, int64 [values]. ValueError names the value whose word is out of range."""
-    found = []
-    for unit, offset, factors in zip(encode.units, encode.offsets, encode.factors, strict=True):
-        exact = Fraction(offset) + sum(Fraction(factor) * Fraction(values[name]) for name, factor in factors.items())
-        word = signed64(round(exact)) if unit == "phase" else round(exact)
-        low, high = RANGES.get(unit, INT64)
+    return np.array(encoder(encode)(values), np.int64)
+
+
+def encoder(encode: Encode) -> Callable[[Mapping[str, float]], list[int]]:
+    """Return `words` for many epochs: rationals are brought to whole numbers once, and each word is one division, exact as before."""
+    lines = tuple(_Line.of(*parts) for parts in zip(encode.units, encode.offsets, encode.factors, strict=True))
+    return lambda values: [line.word(values) for line in lines]
+
+
+class _Line(NamedTuple):
+    """A word as (offset + sum of factor * value) / scale, all whole numbers but the values."""
+
+    unit: str
+    offset: int
+    factors: tuple[tuple[str, int], ...]
+    scale: int
+
+    @classmethod
+    def of(cls, unit: str, offset: str, factors: Mapping[str, str]) -> _Line:
+        exact = {name: Fraction(factor) for name, factor in factors.items()}
+        scale = lcm(Fraction(offset).denominator, *(factor.denominator for factor in exact.values()))
+        whole = tuple((name, int(factor * scale)) for name, factor in exact.items())
+        return cls(unit, int(Fraction(offset) * scale), whole, scale)
+
+    def word(self, values: Mapping[str, float]) -> int:
+        """Return it, rounded to nearest, ties to even. ValueError out of range, and for what is no number; OverflowError for infinity."""
+        ratios = [(factor, *values[name].as_integer_ratio()) for name, factor in self.factors]
+        power = lcm(*(below for _, _, below in ratios))
+        total = self.offset * power + sum(factor * above * (power // below) for factor, above, below in ratios)
+        word, rest = divmod(total, self.scale * power)
+        twice = 2 * rest - self.scale * power
+        word += twice > 0 or (twice == 0 and word % 2 == 1)
+        if self.unit == "phase":
+            return signed64(word)
+        low, high = RANGES.get(self.unit, INT64)
         if not low <= word <= high:
-            given = ", ".join(f"{name} = {values[name]:.9g}" for name in factors)
-            raise ValueError(f"{given}: {_beyond(unit, word)}")
-        found.append(word)
-    return np.array(found, np.int64)
+            given = ", ".join(f"{name} = {values[name]:.9g}" for name, _ in self.factors)
+            raise ValueError(f"{given}: {_beyond(self.unit, word)}")
+        return word

@@ -111,7 +111,7 @@ def only_counting():
     def sums(_bits, valid, _tables):
         return {"shots": int(valid.sum())}
 
-    return Work(3, Points(), TABLES, sums, None, lambda _: None, lambda _: None, False, 0)
+    return Work(3, Points(), TABLES, sums, None, lambda _: None, False, 0)
 
 
 def test_rows_that_come_between_the_count_and_the_look_are_taken_once(rng):

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import msgpack
 import msgspec
 import numpy as np
 import pytest
 
+from qrt.batch import Asked, Shape
+from qrt.batch.compiled import CompiledLaw, tried
+from qrt.batch.gathering import Shots
 from qrt.control import (
     Array,
-    CompiledLaw,
     Law,
-    Observation,
     blank,
     chain,
     every,
@@ -188,27 +188,53 @@ def test_a_blank_batch_has_the_shapes_and_dtypes_of_any():
     made.valid[:3] = True  # a buffer to be filled
 
 
+ASKED = Asked("law", "law", "out", 0, (True,) * CAPTURES, 0.5, None, None, 1, {})
+SHAPE = Shape(BITS, (), SHOTS, CAPTURES, (ASKED,))
+
+
+def compiled(steps):
+    return CompiledLaw(ASKED, steps, SHAPE)
+
+
 def test_a_compiled_law_steps_as_the_law_does_and_never_compiles_again(rng):
     law = chain(INTEGRATOR, every(limit(COUNTING, maximum=0.75), 2))
     steps = step_of(law, law.parameters(first=Gain(1.0)), bit=0, maximum=2.0)
-    compiled = CompiledLaw(steps, blank(SHOTS, BITS, CAPTURES))
+    made = compiled(steps)
     batches = [observation(0.1 * k, ones=k) for k in rng.integers(0, SHOTS, 7)]
     wanted, counters = values(steps, batches, start=0.3)
-    state, found = compiled.start(0.3), []
+    state, found, counts = made.init(0.3), [], {}
     for seen in batches:
-        packed = msgpack.unpackb(msgpack.packb(compiled.pack(state)))  # as a message carries it to another process
-        again, value, counts = compiled.step(compiled.unpack(packed), Observation(*map(np.asarray, seen)))
-        state, first, _ = compiled.step(state, seen)
-        assert compiled.pack(again) == compiled.pack(state)
-        assert value == first
+        shots = Shots(*map(np.asarray, seen[: len(Shots._fields)]))
+        sent = [(leaf.dtype.str, list(leaf.shape), leaf.tobytes()) for leaf in state]
+        again = made.step(made.restored(sent), shots, float(seen.value[0]))  # as another process would go on with it
+        state, value, counts, sound = made.step(state, shots, float(seen.value[0]))
+        assert [leaf.tobytes() for leaf in again.state] == [leaf.tobytes() for leaf in state]
+        assert again.value == value
+        assert sound
         found.append(value)
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
     assert counts == counters
-    assert compiled.repeats()
     with pytest.raises(TypeError, match="compiled"):
-        compiled.step(state, observation(shots=SHOTS + 1))
+        made.step(state, Shots(*(np.asarray(one)[:-1] for one in shots)), 0.0)
     with pytest.raises(TypeError, match="compiled"):
-        compiled.step(state, seen._replace(iq=jnp.zeros((SHOTS, CAPTURES, 2), dtype=jnp.float32)))
+        made.step(state, shots._replace(iq=np.zeros((SHOTS, CAPTURES, 2), np.float32)), 0.0)
+
+
+def test_a_compiled_law_sees_the_value_in_force_and_its_own_captures_and_tells_of_nan(rng):
+    def look(parameters, state, seen):
+        kept = Looked(seen.value, seen.own, jnp.where(seen.value[0] > 1.0, jnp.nan, 0.0))
+        return kept, seen.value[-1] * 2.0
+
+    def init(parameters, value):
+        return Looked(jnp.zeros(SHOTS), jnp.zeros(CAPTURES, bool), jnp.float64(0.0))
+
+    made = compiled(step_of(Law(Nothing, init, look), Nothing()))
+    shots = Shots(*map(np.asarray, observation()[: len(Shots._fields)]))
+    for value in (0.75, 1.5):
+        after = made.step(made.init(0.0), shots, value)
+        assert (after.value, after.sound) == (2 * value, value < 1.0)
+        assert any(leaf.shape == (SHOTS,) and (leaf == value).all() for leaf in after.state)
+        assert any(leaf.dtype == bool and leaf.tolist() == [True] * CAPTURES for leaf in after.state)
 
 
 def test_a_law_that_does_not_repeat_is_found():
@@ -217,7 +243,14 @@ def test_a_law_that_does_not_repeat_is_found():
     ask = Law(
         Nothing, lambda p, v: (), lambda p, s, seen: (s, jax.pure_callback(lambda: np.float64(next(calls)), number))
     )
-    assert not CompiledLaw(step_of(ask, Nothing()), blank(SHOTS, BITS, CAPTURES)).repeats()
+    assert "gives different results for the same batch" in tried(compiled(step_of(ask, Nothing())), SHAPE)
+    assert tried(compiled(step_of(COUNTING, Nothing())), SHAPE) == ""
+
+
+class Looked(NamedTuple):
+    value: Array
+    own: Array
+    maybe: Array
 
 
 def test_without_64_bits_nothing_is_made():

@@ -258,6 +258,22 @@ def test_what_a_controller_cannot_set_is_told(body, bounds, wanted):
     assert wanted in str(caught.value)
 
 
+RATIONALS = st.fractions(-4, 4, max_denominator=99)
+
+
+@given(
+    RATIONALS,
+    RATIONALS,
+    st.integers(-9, 9),
+    st.floats(-1e6, 1e6),
+    st.sampled_from([0.0, -0.0, 0.5, 2.5, 3, 1e-300, 0.1]),
+)
+def test_a_word_is_the_exact_value_rounded_to_nearest_ties_to_even(offset, factor, other, a, b):
+    encode = Encode(("phase", "threshold"), (str(offset), "1/2"), ({"a": str(factor), "b": str(other)}, {"b": "1"}))
+    exact = round(offset + factor * Fraction(a) + other * Fraction(b)), round(Fraction(1, 2) + Fraction(b))
+    assert words(encode, {"a": a, "b": b}).tolist() == list(exact)
+
+
 def test_a_word_out_of_range_is_refused_with_its_value():
     sequence, reach = controlled("rx(a) q;", {"a": (None, None)})
     encode = bind(sequence.parameters, reach, {"a": 0.0}).encode

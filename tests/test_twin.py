@@ -233,8 +233,8 @@ def test_a_flipped_bit_of_the_saved_state_is_refused_before_anything_runs_on_it(
 
 def test_another_version_is_named(bench: Bench) -> None:
     image = bench.twin.arm(1, 0.0).image
-    with pytest.raises(RecordError, match="version 2"):
-        plant_from_bytes(msgspec.msgpack.encode(msgspec.structs.replace(image, version=2)))
+    with pytest.raises(RecordError, match="version 3"):
+        plant_from_bytes(msgspec.msgpack.encode(msgspec.structs.replace(image, version=3)))
 
 
 def test_an_instrument_without_a_model(project: Path) -> None:
@@ -305,3 +305,32 @@ def test_a_port_starts_on_every_sample_unless_it_says_otherwise(project: Path, e
         twin = open_twin(lab)
         ending.callback(twin.close)
         assert twin.limits.granularity_ticks == ticks
+
+
+def test_a_qubit_drifts_as_its_parameters_say(project: Path, ending: ExitStack) -> None:
+    """The rates reach the plant, the drift goes on from arm to arm, and the bytes of an arm hold it."""
+    qubits = msgspec.to_builtins(read_lab(project).twin.parameters)["qubits"]  # type: ignore[union-attr]
+    qubits["q1"] |= {"frequency_drift_hz_per_s": -2e3, "frequency_walk_hz_per_root_s": 0.0}
+    qubits["q0"] |= {"frequency_walk_hz_per_root_s": 500.0, "phase_walk_rad_per_root_s": 0.5}
+    bench = Bench(read_lab(project, qubits=qubits, drift_interval_ns=21000.0), ending)
+    armed = bench.twin.arm(1, 0.0)
+    moved = []
+    for shot in range(7):
+        armed.plant.port().begin_shot(shot, shot * 7000)
+        moved.append(armed.plant.drift(0))
+    assert [len(set(moved[: count + 1])) for count in range(7)] == [1, 1, 1, 2, 2, 2, 3]
+    bench.twin.arm(2, 1.5)
+    again = plant_from_bytes(bench.twin.plant_bytes()).plant
+    assert again.drift(0) == bench.twin.arm(2, 0.0).plant.drift(0) != moved[-1]
+    assert again.drift(1)[0] == pytest.approx(-2e3 * (1.5 + 42e-6), rel=1e-9)
+
+
+def test_a_drift_that_cannot_be_is_named(project: Path) -> None:
+    lab = read_lab(project, drift_interval_ns=0.5)
+    with pytest.raises(ConfigError, match=r"twin\.parameters\.drift_interval_ns: 0\.5 is not a whole multiple of 1 ns"):
+        open_twin(lab)
+    assert lab.twin is not None
+    qubits = msgspec.to_builtins(lab.twin.parameters)["qubits"]
+    qubits["q0"]["frequency_walk_hz_per_root_s"] = -1.0
+    with pytest.raises(ConfigError, match=r"frequency_walk_hz_per_root_s: -1 is out of range; a number, at least 0"):
+        checked(read_lab(project, qubits=qubits), "lab")

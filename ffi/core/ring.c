@@ -202,12 +202,21 @@ uint64_t qrt_ring_published(const qrt_ring *ring)
     return atomic_load_explicit(&opened(ring)->head, memory_order_acquire);
 }
 
+/* Up to about when the slots that lack should be there, as fast as slots came since the wait began; while none came, longer each time. */
+static int64_t nap_for(uint64_t came, uint64_t lacking, int64_t waited_ns, int64_t last_ns)
+{
+    __int128 nap_ns = came > 0 ? (__int128)waited_ns * (int64_t)lacking / (int64_t)came : (__int128)last_ns * 2;
+    return nap_ns < NAP_NS_MIN ? NAP_NS_MIN : nap_ns < NAP_NS_MAX ? (int64_t)nap_ns : NAP_NS_MAX;
+}
+
 uint64_t qrt_ring_wait(qrt_ring *ring, uint32_t reader, uint64_t minimum, int64_t timeout_ns)
 {
     layout *r = opened(ring);
     uint64_t enough = minimum < r->slot_count ? minimum : r->slot_count;
-    int64_t deadline_ns = qrt_clock_now_ns() + (timeout_ns < TIMEOUT_NS_MAX ? timeout_ns : TIMEOUT_NS_MAX);
-    int64_t nap_ns = NAP_NS_MIN;
+    int64_t begun_ns = qrt_clock_now_ns();
+    int64_t deadline_ns = begun_ns + (timeout_ns < TIMEOUT_NS_MAX ? timeout_ns : TIMEOUT_NS_MAX);
+    uint64_t before = readable(r, reader);
+    int64_t nap_ns = 0;
     for (;;) {
         int32_t closed = qrt_ring_closed(ring); /* before the count: a close is seen with all that was published */
         uint64_t count = readable(r, reader);
@@ -215,7 +224,8 @@ uint64_t qrt_ring_wait(qrt_ring *ring, uint32_t reader, uint64_t minimum, int64_
         if (count >= enough || closed || now_ns >= deadline_ns) {
             return count;
         }
+        uint64_t came = count > before ? count - before : 0; /* fewer: this reader was detached meanwhile */
+        nap_ns = nap_for(came, enough - count, now_ns - begun_ns, nap_ns);
         qrt_clock_sleep_until(now_ns + nap_ns < deadline_ns ? now_ns + nap_ns : deadline_ns);
-        nap_ns = nap_ns * 2 < NAP_NS_MAX ? nap_ns * 2 : NAP_NS_MAX;
     }
 }

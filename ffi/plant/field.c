@@ -325,23 +325,24 @@ static void draw(const canvas *c, int64_t start, int64_t end, const float *re, c
                         (float)factor.im, (uint32_t)(to - from));
 }
 
-static void draw_piece(const qrt_plant *plant, uint32_t q, const piece *p, int level, const canvas *c)
+/* `path`: e^{i phase} that the way to the ADC has drifted by. */
+static void draw_piece(const qrt_plant *plant, uint32_t q, const piece *p, int level, cplx path, const canvas *c)
 {
     const resonator *r = &plant->resonators[q];
-    const double weight = p->weight[level];
-    if (weight == 0.0 || c->from >= c->to)
+    if (p->weight[level] == 0.0 || c->from >= c->to)
         return;
-    const float steady = (float)(weight * c_mul(r->mix, r->leak[level]).re);
+    const cplx weight = c_scale(path, p->weight[level]);
+    const float steady = (float)c_mul(weight, c_mul(r->mix, r->leak[level])).re;
     if (steady != 0.0f)
         for (int64_t n = c->from; n < c->to; n++)
             c->samples[n - c->base] += steady;
-    draw(c, p->start, p->start + r->decay_count, r->decay_re[level], r->decay_im[level], c_scale(p->anchor[level], weight));
+    draw(c, p->start, p->start + r->decay_count, r->decay_re[level], r->decay_im[level], c_mul(p->anchor[level], weight));
     for (uint32_t k = 0; k < plant->state.tone_count; k++) {
         const tone *t = &plant->state.tones[k];
         if (t->end <= p->start)
             continue;
         const response *s = &plant->responses[t->response];
-        const cplx factor = c_scale(t->turn, weight);
+        const cplx factor = c_mul(t->turn, weight);
         draw(c, t->start, t->end, s->re[q][level], s->im[q][level], factor);
         draw(c, t->end, t->end + r->decay_count, r->decay_re[level], r->decay_im[level],
              c_mul(factor, s->field[q][level][t->end - t->start]));
@@ -353,12 +354,13 @@ void render(const qrt_plant *plant, const adc_kernels *kernels, int64_t start, u
     const int64_t end = start + (int64_t)sample_count;
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
         const qubit *u = &plant->state.qubits[q];
+        const cplx path = turn_exp(u->output_turns);
         for (uint32_t k = 0; k < u->piece_count; k++) {
             const int64_t piece_end = k + 1 < u->piece_count ? u->pieces[k + 1].start : NEVER;
             const int64_t from = u->pieces[k].start > start ? u->pieces[k].start : start;
             const canvas c = {from, piece_end < end ? piece_end : end, samples, start, kernels};
-            draw_piece(plant, q, &u->pieces[k], 0, &c);
-            draw_piece(plant, q, &u->pieces[k], 1, &c);
+            draw_piece(plant, q, &u->pieces[k], 0, path, &c);
+            draw_piece(plant, q, &u->pieces[k], 1, path, &c);
         }
     }
 }

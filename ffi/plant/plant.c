@@ -72,13 +72,17 @@ static size_t lay_out(qrt_plant *plant, const qrt_plant_config *config, const ui
 static int is_finite(double x) { return x - x == 0.0; }
 static int is_duration(double x) { return x > 0.0; } /* infinity is one, not-a-number is not */
 
+static int is_rate(double x) { return x >= 0.0 && x <= 1e9; } /* of a drift: far beyond any hardware */
+
 static int qubit_is_valid(const qrt_plant_qubit *q)
 {
     return is_finite(q->frequency_hz) && is_duration(q->t1_s) && is_duration(q->t2_s) &&
            q->t2_s <= 2.0 * q->t1_s * (1.0 + 1e-9) && q->thermal_population >= 0.0 && q->thermal_population <= 1.0 &&
            is_finite(q->drive_rad_per_s_per_v) && is_finite(q->resonator_hz) && is_finite(q->kappa_rad_per_s) &&
            q->kappa_rad_per_s > 0.0 && is_finite(q->chi_rad_per_s) && is_finite(q->readout_rad_per_s_per_v) &&
-           q->efficiency >= 0.0 && q->efficiency <= 1.0 && is_finite(q->output_phase_rad);
+           q->efficiency >= 0.0 && q->efficiency <= 1.0 && is_finite(q->output_phase_rad) &&
+           is_rate(q->frequency_walk_hz_per_root_s) && is_rate(q->phase_walk_rad_per_root_s) &&
+           (is_rate(q->frequency_drift_hz_per_s) || is_rate(-q->frequency_drift_hz_per_s));
 }
 
 /* Each qubit has one drive line at most, and the feedline is one. */
@@ -107,8 +111,9 @@ static int config_is_valid(const qrt_plant_config *c)
             return 0;
     const uint32_t samples_max = 1u << 28;
     return lines_are_valid(c) && c->tick_ps > 0 && c->sample_ticks > 0 && c->granularity_ticks > 0 &&
-           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 && c->capture_samples_max > 0 &&
-           c->capture_samples_max < samples_max && c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
+           c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 &&
+           c->drift_interval_ticks >= 0 && c->capture_samples_max > 0 && c->capture_samples_max < samples_max &&
+           c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
            c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
            c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
            trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->negligible_exponent >= 0.0 &&
@@ -131,6 +136,7 @@ static int derive(qrt_plant *plant, const qrt_plant_config *config)
     for (uint32_t q = 0; q < config->qubit_count; q++) {
         plant->resonators[q] = resonator_of(plant, q);
         plant->laws[q] = law_of(plant, q);
+        plant->drifts[q] = drift_of(plant, q);
         if (plant->resonators[q].decay_count > DECAY_SAMPLES_MAX)
             return 0;
     }
@@ -262,7 +268,13 @@ qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
         u->draw_count = u->tone_count = 0;
     }
     s->tone_count = 0;
+    qrt_status status = drift_until(plant, end, s->shot, 1); /* what is left of the old run, then the time between: 0 is a shot's own */
     s->seed = seed;
+    if (status == QRT_OK)
+        status = drift_until(plant, later, 0, 2);
+    if (status != QRT_OK)
+        return status;
+    rebase_drift(plant);
     s->shot = s->shot_start = s->now = 0;
     s->is_safe = 0;
     plant->rendered_start = -1;
@@ -291,12 +303,21 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
     if (sample < s->now)
         return QRT_ERR_TICK_ORDER;
     s->now = sample;
-    for (uint32_t q = 0; q < plant->config.qubit_count; q++)
-        if (s->qubits[q].is_definite) {
-            const qrt_status status = advance_level(plant, q, sample);
-            if (status != QRT_OK)
-                return status;
-        }
+    const int is_due = drift_is_due(plant, sample);
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        qrt_status status = QRT_OK;
+        if (is_due && plant->drifts[q].is_moving) /* up to here at the old frequency; a pulse that is still on has the new one throughout */
+            status = advance(plant, q, sample);
+        else if (s->qubits[q].is_definite)
+            status = advance_level(plant, q, sample);
+        if (status != QRT_OK)
+            return status;
+    }
+    if (is_due) {
+        const qrt_status status = drift_until(plant, sample, shot, 0);
+        if (status != QRT_OK)
+            return status;
+    }
     s->shot = shot;
     s->shot_start = sample;
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
@@ -584,5 +605,14 @@ qrt_status qrt_plant_peek(qrt_plant *plant, uint32_t q, int64_t tick, double blo
         field_out[2 * j] = field.re;
         field_out[2 * j + 1] = field.im;
     }
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_drift(const qrt_plant *plant, uint32_t q, double *frequency_hz_out, double *phase_rad_out)
+{
+    if (q >= plant->config.qubit_count)
+        return QRT_ERR_ARGUMENT;
+    *frequency_hz_out = (double)plant->state.qubits[q].offset / (TURN * plant->sample_s);
+    *phase_rad_out = (double)(int64_t)plant->state.qubits[q].output_turns * (TWO_PI / TURN);
     return QRT_OK;
 }

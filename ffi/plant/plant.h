@@ -2,7 +2,8 @@
  *
  *   waveform.c  segments -> volts at the mixer's output          qubits.c  Bloch vectors, drive pulses, levels that jump
  *   field.c     volts -> resonator fields, dephasing integrals    adc.c     fields and noise -> int16
- *   plant.c     the port's functions, time, memory               trigger.c when the hardware's own clock starts shots
+ *   drift.c     what moves from shot to shot                      trigger.c when the hardware's own clock starts shots
+ *   plant.c     the port's functions, time, memory
  *
  * Time inside is in samples counted from the run's start. All fields and drives are complex envelopes in the frame of the line's
  * source, in the sign of engineering: the voltage on a line is Re[V(t) e^{+2 pi i source_hz t}], so that an NCO of frequency f
@@ -17,6 +18,7 @@
  * the frame of the drive. (This is the complex conjugate, in another gauge, of H = -w_q Z/2 + Omega cos(w t + phi) X: all
  * probabilities are those of a qubit whose ground state is |0>.) With m = x + iy in the frame at f_qubit: without photons m
  * decays with T2; photons multiply it by exp(2 i chi integral conj(alpha_0) alpha_1 dt): the frequency rises by 2 chi a photon.
+ * That frame stays where f_qubit was configured: a frequency that has drifted off by d turns m by exp(2 pi i d t).
  */
 #ifndef QRT_PLANT_INSIDE_H
 #define QRT_PLANT_INSIDE_H
@@ -80,6 +82,12 @@ typedef struct {
     uint64_t turns[QRT_PLANT_LINES_MAX];         /* the same in 2^-64 turns */
 } qubit_law;
 
+/* Units: 2^-64 turns a sample for a frequency, turns for a phase; by samples, and by root samples for a walk. */
+typedef struct {
+    double frequency_ramp, frequency_walk, phase_walk;
+    int32_t is_moving;
+} drift_law;
+
 /* ---- Cached --------------------------------------------------------------------------------------------------------- */
 
 /* What a play does depends on this; phase is 0 where the answer just turns with it. */
@@ -90,6 +98,7 @@ typedef struct {
     uint32_t sample_count;
     uint16_t line, segment;
     uint32_t residue; /* 1: what it adds to other plays on a line that clips */
+    int64_t offset;   /* of the qubit's frequency, in a drive pulse's map; else 0 */
 } play_key;
 
 typedef struct {
@@ -135,6 +144,9 @@ typedef struct {
 typedef struct {
     int64_t at; /* the qubit is known up to here; an unfinished drive pulse starts here */
     double x, y, z;
+    int64_t walked;        /* drift of the frequency without the ramp of this run, 2^-64 turns a sample */
+    int64_t offset;        /* the same with it, in this shot */
+    uint64_t output_turns; /* drift of the output's phase in this shot, 2^-64 turns */
     int32_t is_definite;
     int32_t level;
     int64_t jump;          /* next jump of a definite level */
@@ -153,6 +165,7 @@ typedef struct {
 typedef struct {
     uint64_t seed;
     int64_t shot, shot_start, now; /* samples */
+    int64_t drifted_at;            /* what drifts is known at this sample */
     uint32_t tone_count;
     int32_t is_safe; /* outputs are off until the next start */
     tone tones[TONES_MAX];
@@ -173,6 +186,7 @@ struct qrt_plant {
     line lines[QRT_PLANT_LINES_MAX];
     resonator resonators[QRT_PLANT_QUBITS_MAX];
     qubit_law laws[QRT_PLANT_QUBITS_MAX];
+    drift_law drifts[QRT_PLANT_QUBITS_MAX];
     response *responses;
     pulse_map *maps;
     uint64_t use_count;
@@ -228,5 +242,14 @@ void collapse(qrt_plant *plant, uint32_t q, int64_t sample, int64_t tone_end);
 void release(qrt_plant *plant, uint32_t q, int64_t sample);
 void draw_jump(qrt_plant *plant, uint32_t q, int64_t from);
 void relax(const qubit_law *law, qubit *u, double sample_count);
+
+/* ---- drift.c -------------------------------------------------------------------------------------------------------- */
+drift_law drift_of(const qrt_plant *plant, uint32_t q);
+/* Whether a shot that begins at `sample` is the first of its interval. */
+int drift_is_due(const qrt_plant *plant, int64_t sample);
+/* Moves everything on to `sample` in one step, whose random words are those with this index in the shot's stream. QRT_ERR_PORT: too far. */
+qrt_status drift_until(qrt_plant *plant, int64_t sample, int64_t shot, uint32_t index);
+/* A new run begins at sample 0 with what there is. */
+void rebase_drift(qrt_plant *plant);
 
 #endif

@@ -1,9 +1,10 @@
-/* Qubits: a Bloch vector in the frame at f_qubit, or a definite level that jumps.
+/* Qubits: a Bloch vector in the frame at the configured f_qubit, or a definite level that jumps.
  *
  * A drive pulse is the ordered product of one rotation per DAC sample, exact for voltages that are constant over a sample,
  * with relaxation around it. It is computed once per (segment, amplitude, frequency) as an affine map of the
  * Bloch vector in the frame of the line's source, and turned by the NCO's phase; with photons in the resonator, or plays that
- * overlap, it is computed anew, sample by sample, with Stark shift and dephasing.
+ * overlap, it is computed anew, sample by sample, with Stark shift and dephasing. A qubit that drifts has its maps made anew in
+ * each shot.
  * Not nice: carrier leakage of a drive line acts during plays only. A pulse leaves the two conditional fields where they are.
  */
 #include "plant.h"
@@ -64,6 +65,11 @@ static void relax_until(qrt_plant *plant, uint32_t q, int64_t sample)
             u->x = m.re;
             u->y = m.im;
         }
+        if (u->offset != 0) {
+            const cplx m = c_mul((cplx){u->x, u->y}, turn_exp((uint64_t)u->offset * (uint64_t)(sample - u->at)));
+            u->x = m.re;
+            u->y = m.im;
+        }
     }
     u->at = sample;
 }
@@ -96,9 +102,9 @@ static void drive(const qrt_plant *plant, uint32_t q, uint32_t l, const cplx *vo
 {
     const qubit_law *law = &plant->laws[q];
     const double scale = plant->config.qubits[q].drive_rad_per_s_per_v * plant->sample_s;
+    const double wz = law->delta[l] + (double)plant->state.qubits[q].offset * (TWO_PI / TURN);
     for (uint32_t n = 0; n < sample_count; n++) {
         const cplx omega = c_scale(c_add(volts[n], plant->lines[l].offset), scale);
-        const double wz = law->delta[l];
         const double angle = __builtin_sqrt(c_norm(omega) + wz * wz);
         const cplx half = radian_exp(0.5 * angle);
         const double s = angle == 0.0 ? 0.0 : half.im / angle;
@@ -157,6 +163,7 @@ static void apply_map(qrt_plant *plant, uint32_t q, int64_t start, const play_ke
         phase = key.phase;
         key.phase = 0;
     }
+    key.offset = u->offset;
     const uint64_t turns = plant->laws[q].turns[play->line];
     const pulse_map *map = map_of(plant, q, &key);
     bloch v = {u->x, u->y, u->z};

@@ -81,7 +81,7 @@ static int same_key(const play_key *a, const play_key *b)
 {
     return a->phase == b->phase && a->frequency == b->frequency && a->amplitude == b->amplitude &&
            a->sample_count == b->sample_count && a->line == b->line && a->segment == b->segment &&
-           a->residue == b->residue;
+           a->residue == b->residue && a->offset == b->offset;
 }
 
 cache_entry *look_up(void *entries, size_t size, uint32_t count, const play_key *key, uint64_t pinned, uint32_t *index_out)

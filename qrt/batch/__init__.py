@@ -1,10 +1,10 @@
 """The batch process: estimates and controllers beside the loop, in one process of its own.
 
 The kernel's rows ring lies in memory that two processes map. `handle` has the run's end, `process` what the process does: it maps
-the ring as its second reader, gathers the shots of a batch (`gathering`), calls the function that `qrt.readout` compiled for
-exactly that shape, sends its sums, lets each controller's law step (`compiled`, `stepping`), and publishes the epoch that came of it in the
-ring that the kernel takes epochs from. `messages` is what the two say to each other. Nothing is ever pickled: messages are small
-msgpack maps on a socket pair that keeps their boundaries; rings cross as file descriptors.
+the ring as its second reader, gathers the shots of a batch (`gathering`), lets each controller's law step (`compiled`, `stepping`),
+publishes the epoch that came of it in the ring that the kernel takes epochs from, and sends the batch's sums, made by the function that
+`qrt.readout` compiled for exactly that shape. `messages` is what the two say to each other. Nothing is ever pickled: messages are
+small msgpack maps on a socket pair that keeps their boundaries; rings cross as file descriptors.
 
 Why a process: JAX is set up through its environment (one thread, synchronous dispatch, 64-bit) before it starts, whatever the
 user's own JAX does; a law that hangs can be ended; and the loop's process never waits for a compiler. Estimates have no deadline: if the

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import monitoring
 from numpy.typing import NDArray
 
 from qrt.batch.gathering import Shots
 from qrt.batch.messages import STATE_BYTES_MAX, Asked, Shape
-from qrt.control import Observation, Steps, blank
+from qrt.control import Array, Observation, Steps, blank
 from qrt.errors import ConfigError
 from qrt.laws import Rhythm, assemble
 
@@ -43,35 +44,52 @@ def compilations() -> int:
     return _compilations[0]
 
 
+class Stepped(NamedTuple):
+    """What a law made of a batch."""
+
+    state: Leaves
+    value: float
+    counters: dict[str, int]  # what it has counted
+    sound: bool  # its state holds no NaN
+
+
 class CompiledLaw:
-    """A controller's law, configured and compiled for one shape; its state is a list of arrays."""
+    """A controller's law, configured and compiled for one shape; its state is a list of arrays, which the caller keeps.
+
+    Pure like the law. Another shape or dtype is a TypeError, never a second compilation. What is the same for every batch is compiled
+    in, and lists go in and out: taking named tuples apart had cost as much as the law itself.
+    """
 
     def __init__(self, asked: Asked, steps: Steps, shape: Shape) -> None:
         self.asked = asked
         seen = blank(shape.batch_shots, shape.bit_count, shape.capture_count)
         state = jax.eval_shape(steps.init, seen.signal)
+        kinds, tree = jax.tree.flatten(state)
+        own, nothing = np.asarray(asked.own, bool), np.float64(0.0)  # nothing: the configured law fills these in
+
+        def step(leaves: list[Array], shots: Shots, value: Array) -> tuple[list[Array], Array, dict[str, Array], Array]:
+            in_force = jnp.broadcast_to(value, (shape.batch_shots,))
+            arrays: Any = (*shots, in_force, own, nothing, nothing)
+            after, action = steps.step(jax.tree.unflatten(tree, leaves), Observation(*arrays))
+            found = jax.tree.leaves(after)
+            unsound = [jnp.any(jnp.isnan(leaf)) for leaf in found if leaf.dtype.kind in "fc"]
+            return found, action.value, action.counters, ~jnp.any(jnp.array(unsound, bool))
+
+        shots: Any = seen[: len(Shots._fields)]
         self._init = jax.jit(steps.init).lower(seen.signal).compile()
-        self._step = jax.jit(steps.step).lower(state, seen).compile()
-        leaves, self._tree = jax.tree.flatten(state)
-        self._types = [(np.dtype(leaf.dtype), leaf.shape) for leaf in leaves]
+        self._step = jax.jit(step).lower(kinds, Shots(*shots), seen.signal).compile()
+        self._types = [(np.dtype(kind.dtype), kind.shape) for kind in kinds]
         self.state_bytes = sum(math.prod(size) * dtype.itemsize for dtype, size in self._types)
-        self._own = np.asarray(asked.own, bool)
 
     def init(self, value: float) -> Leaves:
         """Return the first state."""
         return [np.asarray(leaf) for leaf in jax.tree.leaves(self._init(np.float64(value)))]
 
-    def step(self, state: Leaves, shots: Shots, value: NDArray[np.float64]) -> tuple[Leaves, float, dict[str, int]]:
-        """Return the next state, the new value and what the law has counted. Raises whatever the law raises.
-
-        value: float64 [batch], of its own output in force in each shot.
-        """
-        nothing: Any = np.float64(0.0)  # signal and previous: the configured law fills them in
-        arrays: Any = (*shots, value, self._own, nothing, nothing)
-        seen = Observation(*arrays)
-        after, action = self._step(jax.tree.unflatten(self._tree, state), seen)
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(after)]
-        return leaves, float(action.value), {name: int(count) for name, count in action.counters.items()}
+    def step(self, state: Leaves, shots: Shots, value: float) -> Stepped:
+        """Return what the law makes of a batch with this value of its own output in force. Raises whatever the law raises."""
+        leaves, after, counters, sound = self._step(state, shots, np.float64(value))
+        counted = {name: int(count) for name, count in counters.items()}
+        return Stepped([np.asarray(leaf) for leaf in leaves], float(after), counted, bool(sound))
 
     def restored(self, state: list[tuple[str, list[int], bytes]]) -> Leaves:
         """Return a state that another process has sent."""
@@ -99,7 +117,7 @@ def compiled_laws(shape: Shape, tell: Callable[[str, str], None]) -> tuple[list[
             continue
         laws.append(law)
         tell(asked.name, "tried")
-        if wrong := _tried(law, shape):
+        if wrong := tried(law, shape):
             problems.append(f"controllers.{asked.name}.law: {asked.law} {wrong}")
     tell("", "")
     size = sum(law.state_bytes for law in laws)
@@ -115,7 +133,7 @@ def reason_of(error: BaseException) -> str:
     return f"raised {': '.join([*said, *lines[-1:]])}"[:REASON_MAX]
 
 
-def _tried(law: CompiledLaw, shape: Shape) -> str:
+def tried(law: CompiledLaw, shape: Shape) -> str:
     """Return what is wrong with what a law gives for a batch in which nothing has happened, three times; nothing if all is well."""
     batch, captures, asked = shape.batch_shots, shape.capture_count, law.asked
     nothing = Shots(
@@ -129,7 +147,7 @@ def _tried(law: CompiledLaw, shape: Shape) -> str:
     value = 0.0 if asked.maximum is None else min(0.0, asked.maximum)
     value = value if asked.minimum is None else max(value, asked.minimum)
     try:
-        first, *others = [_bits(*law.step(law.init(value), nothing, np.full(batch, value))) for _ in range(3)]
+        first, *others = [_bits(law.step(law.init(value), nothing, value)) for _ in range(3)]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's law raises
         return f"fails on a batch of zeros: {reason_of(error)}"
     return (
@@ -137,6 +155,6 @@ def _tried(law: CompiledLaw, shape: Shape) -> str:
     )
 
 
-def _bits(state: Leaves, value: float, counters: dict[str, int]) -> tuple[Any, ...]:
+def _bits(after: Stepped) -> tuple[Any, ...]:
     """Return a result as something that is equal only if every bit is, NaN included."""
-    return [leaf.tobytes() for leaf in state], np.float64(value).tobytes(), counters
+    return [leaf.tobytes() for leaf in after.state], np.float64(after.value).tobytes(), after.counters

@@ -2,13 +2,14 @@
 
 A batch is the shots with indices [kW, (k + 1)W). Rows are copied into shared memory that the run has made and keeps, then counted, then
 given back to the ring, in this order: a process that is ended at any moment loses no row, and the one that takes its place counts none
-twice. The header also says which law is stepping, for the run to name it if the process dies of it.
+twice. The header also says which law is stepping, for the run to name it if the process dies of it, and since when, for the run to end it.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import time
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -22,6 +23,7 @@ HEADER_BYTES: Final = 64
 NEXT_SHOT: Final = 0  # words of the header
 BATCH: Final = 1
 STEPPING: Final = 2
+BEGAN_NS: Final = 3  # when the laws began with the batch, on the monotonic clock, which all processes share
 NOBODY: Final = -1
 
 
@@ -43,7 +45,7 @@ class BatchMemory:
         """Use `create`, or give a descriptor that came from there."""
         self.descriptor, self.size = descriptor, size
         self._bytes = mmap.mmap(descriptor, size)
-        self.header = np.frombuffer(self._bytes, np.int64, 3)
+        self.header = np.frombuffer(self._bytes, np.int64, 4)
 
     @classmethod
     def create(cls, row_size: int, batch_shots: int) -> Self:
@@ -71,6 +73,19 @@ class BatchMemory:
         """Which law is at work, NOBODY if none is."""
         return int(self.header[STEPPING])
 
+    def begin(self) -> None:
+        """Say that the laws begin with a batch."""
+        self.header[BEGAN_NS] = time.monotonic_ns()
+
+    def at(self, law: int) -> None:
+        """Say which law is at work from now on."""
+        self.header[STEPPING] = law
+
+    @property
+    def stepping_s(self) -> float:
+        """How long the laws have been at work on a batch; 0 if none is."""
+        return 0.0 if self.stepping == NOBODY else (time.monotonic_ns() - int(self.header[BEGAN_NS])) * 1e-9
+
     def rows(self, dtype: np.dtype[Any], batch_shots: int) -> NDArray[Any]:
         """Return its rows."""
         return np.frombuffer(self._bytes, dtype, batch_shots, HEADER_BYTES)
@@ -81,7 +96,7 @@ class Gathering:
 
     def __init__(self, memory: BatchMemory, dtype: np.dtype[Any], batch_shots: int) -> None:
         """Go on with the batch that the memory holds."""
-        self.dtype = dtype
+        self.dtype, self.memory = dtype, memory
         self._header = memory.header
         self._rows = memory.rows(dtype, batch_shots)
         self._bytes = self._rows.view(np.uint8).reshape(batch_shots, dtype.itemsize)
@@ -118,8 +133,7 @@ class Gathering:
         rows, first = self._rows, self.batch * len(self._rows)
         columns = np.arange(bit_count, dtype=np.uint64)
         valid = rows["flags"] == 0
-        epoch = rows["epoch"].copy()
-        epoch[self.count :] = epoch[self.count - 1]
+        epoch = np.full(len(rows), rows["epoch"][self.count - 1])  # of its last shot; rows that never came say nothing
         return Shots(
             ((rows["bits"][:, None] >> columns) & np.uint64(1)).astype(np.uint8),
             rows["outcomes"].copy(),

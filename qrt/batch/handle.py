@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt.batch.gathering import NOBODY, STEPPING, BatchMemory
+from qrt.batch.gathering import NOBODY, BatchMemory
 from qrt.batch.messages import (
     BATCH_READER,
     MESSAGE_BYTES_MAX,
@@ -78,7 +78,6 @@ class BatchProcess:
         self._consume: Consume | None = None
         self._resume = Resume()
         self._law_at: dict[str, Any] | None = None  # the law that a process which is not ready was at last
-        self._stepping_since_s: float | None = None  # when the laws began with a batch
 
     def __enter__(self) -> Self:
         self.start()
@@ -160,7 +159,7 @@ class BatchProcess:
         while True:
             message = self._receive()
             if message is SILENCE:
-                if self._ring is None or not self._ring.closed or self._stepping_since_s is not None:
+                if self._ring is None or not self._ring.closed or self._stepping_s > 0.0:
                     heard_s = time.monotonic()
                 elif time.monotonic() - heard_s > ENDING_TIMEOUT_S:
                     self.kill()
@@ -214,7 +213,6 @@ class BatchProcess:
         """Remember what a process that takes this one's place must know, and yield what is for the run."""
         if "epoch" in message:
             update = msgspec.convert(message, Update)
-            self._stepping_since_s = None
             self._resume = Resume(
                 batches_summed=self._resume.batches_summed,
                 last=update,
@@ -225,17 +223,17 @@ class BatchProcess:
                 self.failure = f"{update.refused[0].text}; `control.policy` is abort"
                 self.kill()
             return
-        if message["steps"]:
-            self._stepping_since_s = time.monotonic()
-        if "batch" in message:
-            self._resume = msgspec.structs.replace(self._resume, batches_summed=message["batch"] + 1)
-            yield message
+        self._resume = msgspec.structs.replace(self._resume, batches_summed=message["batch"] + 1)
+        yield message
+
+    @property
+    def _stepping_s(self) -> float:
+        """How long the laws have been at work on a batch; 0 if none is."""
+        return 0.0 if self._memory is None else self._memory.stepping_s
 
     def _late(self) -> bool:
         """Say whether the laws take longer over a batch than they may."""
-        since_s = self._stepping_since_s
-        overdue = since_s is not None and time.monotonic() - since_s > self.control.deadline_s
-        return overdue and self.failure is None
+        return self.failure is None and self._stepping_s > self.control.deadline_s
 
     def _overdue(self) -> None:
         """End a process whose laws are late."""
@@ -252,11 +250,10 @@ class BatchProcess:
             if self._ended or self._consume.epochs is None:
                 return False
         how = self.failure or ""
-        if (law := self._memory.stepping) != NOBODY and self._stepping_since_s is not None:
+        if (law := self._memory.stepping) != NOBODY:
             refused = self._refusal(law, how)
             how = refused.text
             self._resume = msgspec.structs.replace(self._resume, refused=(*self._resume.refused, refused))
-        self._stepping_since_s = None
         if self.control.policy == "abort":
             self.failure = f"{how}; `control.policy` is abort"
             return False
@@ -286,7 +283,7 @@ class BatchProcess:
         assert self._memory is not None
         assert self._socket is not None
         self._socket.close()
-        self._memory.header[STEPPING] = NOBODY
+        self._memory.at(NOBODY)
         self.failure = None
         self.start()
         message = self._awaited(self._given_up)

@@ -1,8 +1,8 @@
 """What a run and its batch process say to each other: values, and how they cross. No process, ring or law lives here.
 
 To the process: `Shape` when it is spawned, and `Consume` with the descriptors when the lab is armed. From it: `{"law", "is"}` for
-each law that is compiled or tried, `{"versions"}` or `{"problems"}`; then for each batch its sums, with `"steps"` where laws step next,
-and an `Update`; at last `{"end"}`, or `{"error"}` for what ends a run.
+each law that is compiled or tried, `{"versions"}` or `{"problems"}`; then for each batch an `Update`, where there are laws, and its
+sums; at last `{"end"}`, or `{"error"}` for what ends a run.
 """
 
 from __future__ import annotations

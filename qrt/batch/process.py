@@ -1,8 +1,11 @@
-"""What the batch process does: gather a batch, sum it, step the laws, publish the epoch; until the rows ring is closed and empty.
+"""What the batch process does: gather a batch, step the laws, publish the epoch, sum the batch; until the rows ring is closed and empty.
 
 It ends with the run, whatever ended that: the system kills it when its parent dies, and where that was before it could ask for this,
-the run's end of the socket is closed. It is the epochs ring's one writer. What the run must know goes to it before it takes effect: sums
-before the laws step, an update before its epoch is published. So a process that takes this one's place can do exactly what is left.
+the run's end of the socket is closed. It is the epochs ring's one writer.
+
+The kernel may wait for the epoch and nobody waits for the sums, which take longer: so the laws go first. What the run must know goes to
+it before it takes effect, an update before its epoch is published; and a batch stays in the shared memory until its sums were sent. So
+a process that takes this one's place can do exactly what is left.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from qrt.batch.gathering import NOBODY, STEPPING, BatchMemory, Gathering, Shots
+from qrt.batch.gathering import NOBODY, BatchMemory, Gathering, Shots
 from qrt.batch.messages import (
     BATCH_READER,
     MESSAGE_BYTES_MAX,
@@ -32,7 +35,7 @@ from qrt.batch.messages import (
 )
 from qrt.batch.stepping import CompiledError, Stepping
 from qrt.kernel import Ring, epoch_dtype, row_dtype
-from qrt.sweeps import Encode, words
+from qrt.sweeps import Encode, encoder
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 LOOK_S: Final = 0.05
@@ -46,7 +49,6 @@ class Work(NamedTuple):
     tables: Any  # float64 [bits, 2]
     sums: Callable[[Any, Any, Any], dict[str, Any]]
     stepping: Stepping | None
-    at: Callable[[int], None]  # told which law is about to step
     publish: Callable[[Update], None]
     abort: bool  # a refused update is the last
     batches_summed: int  # by the process before this one
@@ -84,25 +86,17 @@ def _serve(channel: socket.socket, shape: Shape) -> None:
     if to is not None:
         encode = msgspec.convert(to.encode, Encode)
         stepping = Stepping(
-            laws,
-            to,
-            consume.resume,
-            words=lambda values: words(encode, values),
-            reason_of=reason_of,
-            compilations=compilations,
+            laws, to, consume.resume, words=encoder(encode), reason_of=reason_of, compilations=compilations
         )
-
-    def at(law: int) -> None:
-        memory.header[STEPPING] = law
-
-    publish = _publisher(descriptors[2:], consume)
     tables = np.asarray(consume.tables, dtype=np.float64).reshape(shape.bit_count, 2)
     resume, abort = consume.resume, to is not None and to.abort
-    work = Work(shape.bit_count, consume.points, tables, function, stepping, at, publish, abort, resume.batches_summed)
+    publish = _publisher(descriptors[2:], consume)
+    work = Work(shape.bit_count, consume.points, tables, function, stepping, publish, abort, resume.batches_summed)
     gathering = Gathering(memory, row_dtype(shape.capture_count), shape.batch_shots)
-    if resume.last is not None:  # it may have ended between telling the run and the next batch
+    if resume.last is not None:  # the process before this one may have ended between telling the run and the next batch
         publish(resume.last)
         if resume.last.batch == gathering.batch:
+            _sum(channel, gathering, gathering.shots(work.bit_count, work.points), work)
             gathering.next()
     pump(channel, ring, gathering, work)
 
@@ -136,46 +130,46 @@ def pump(channel: socket.socket, ring: Any, gathering: Gathering, work: Work) ->
         while gathering.missing and len(rows := ring.peek(BATCH_READER, gathering.dtype)):
             count = gathering.take(rows)
             ring.release(BATCH_READER, count)
-        drained = closed and gathering.missing
-        if gathering.missing == 0 or (drained and gathering.count):
+        if gathering.missing == 0:
             shots = gathering.shots(work.bit_count, work.points)
+            if work.stepping is not None and not _step(channel, gathering, shots, work.stepping, work):
+                return
             _sum(channel, gathering, shots, work)
-            if drained:
-                send(channel, {"end": gathering.batch + 1})
-                return
-            if not _step(channel, gathering, shots, work):
-                return
-        elif drained:
-            send(channel, {"end": gathering.batch})
+            gathering.next()
+        elif closed:
+            if gathering.count:
+                _sum(channel, gathering, gathering.shots(work.bit_count, work.points), work)
+            send(channel, {"end": gathering.batch + (gathering.count > 0)})
             return
 
 
 def _sum(channel: socket.socket, gathering: Gathering, shots: Shots, work: Work) -> None:
     """Send a batch's sums, unless the process before this one has."""
-    steps = work.stepping is not None and gathering.missing == 0
     if gathering.batch < work.batches_summed:
-        send(channel, {"steps": steps})
         return
     started_ns = time.monotonic_ns()
     sums = work.sums(shots.bits, shots.valid, work.tables)
-    busy_ns = time.monotonic_ns() - started_ns
-    send(channel, {"batch": gathering.batch, "busy_ns": busy_ns, "steps": steps, **sums})
+    send(channel, {"batch": gathering.batch, "busy_ns": time.monotonic_ns() - started_ns, **sums})
 
 
-def _step(channel: socket.socket, gathering: Gathering, shots: Shots, work: Work) -> bool:
-    """Let the laws step and begin the next batch; return whether there is more to do."""
-    if work.stepping is not None:
-        try:
-            update = work.stepping.step(gathering.batch, shots, work.at)
-        except CompiledError as error:
-            send(channel, {"error": str(error)})
-            return False
-        work.at(NOBODY)
+def _step(channel: socket.socket, gathering: Gathering, shots: Shots, stepping: Stepping, work: Work) -> bool:
+    """Let the laws step and publish what came of it; return whether there is more to do."""
+    memory = gathering.memory
+    memory.begin()
+    try:
+        update = stepping.step(gathering.batch, shots, memory.at)
+    except CompiledError as error:
+        memory.at(NOBODY)
+        _sum(channel, gathering, shots, work)
+        send(channel, {"error": str(error)})
+        return False
+    memory.at(NOBODY)
+    if update.refused and work.abort:
+        _sum(channel, gathering, shots, work)  # the run ends this process as soon as it hears
         send(channel, update)
-        if update.refused and work.abort:
-            return False
-        work.publish(update)
-    gathering.next()
+        return False
+    send(channel, update)
+    work.publish(update)
     return True
 
 

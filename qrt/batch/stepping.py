@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from qrt.batch.gathering import Shots
@@ -27,7 +26,7 @@ class SteppingLaw(Protocol):
     asked: Asked
 
     def init(self, value: float) -> Leaves: ...
-    def step(self, state: Leaves, shots: Shots, value: NDArray[np.float64]) -> tuple[Leaves, float, dict[str, int]]: ...
+    def step(self, state: Leaves, shots: Shots, value: float) -> tuple[Leaves, float, dict[str, int], bool]: ...
     def restored(self, state: list[tuple[str, list[int], bytes]]) -> Leaves: ...
 
 
@@ -44,7 +43,7 @@ class Stepping:
         to: EpochsTo,
         resume: Resume,
         *,
-        words: Callable[[Mapping[str, float]], NDArray[np.int64]],
+        words: Callable[[Mapping[str, float]], list[int]],
         reason_of: Callable[[BaseException], str],
         compilations: Callable[[], int],
     ) -> None:
@@ -57,6 +56,7 @@ class Stepping:
         self._refused = list(resume.refused)
         last = resume.last
         self._values = dict(to.values if last is None else last.values)
+        self._words_now = words(self._values)
         self._by_epoch = dict(resume.values) or {0: dict(to.values)}
         self._counters: dict[str, dict[str, int]] = {} if last is None else dict(last.counters)
         if last is None:
@@ -69,12 +69,15 @@ class Stepping:
         started_ns, compilations = time.monotonic_ns(), self._compilations()
         refused = [one for one in self._refused if one.batch == batch]
         skipped = {one.controller for one in refused}
+        in_force = int(
+            shots.epoch[-1]
+        )  # the same for every shot of a batch: an epoch is taken at a batch's first shot, or never
         for index, law in enumerate(self._laws):
             asked = law.asked
             if asked.name in skipped:
                 continue
             at(index)
-            value, reason = self._values[asked.output], self._step(index, law, shots)
+            value, reason = self._values[asked.output], self._step(index, law, shots, in_force)
             if self._compilations() != compilations:
                 reason = "it compiled a function while the lab is armed; all that a law calls must keep its shapes"
                 raise CompiledError(Refused(asked.name, batch, value, reason).text)
@@ -85,36 +88,32 @@ class Stepping:
             epoch=number,
             batch=batch,
             values=dict(self._values),
-            words=self._words(self._values).tolist(),
+            words=self._words_now,
             states=[[(leaf.dtype.str, list(leaf.shape), leaf.tobytes()) for leaf in state] for state in self._states],
             counters=dict(self._counters),
-            in_force=int(shots.epoch[-1]),
+            in_force=in_force,
             refused=tuple(refused),
             busy_ns=time.monotonic_ns() - started_ns,
         )
         self._by_epoch = still_needed(self._by_epoch, update)
         return update
 
-    def _step(self, index: int, law: SteppingLaw, shots: Shots) -> str:
+    def _step(self, index: int, law: SteppingLaw, shots: Shots, in_force: int) -> str:
         """Let one law step; return why its update is refused, or nothing."""
         output = law.asked.output
         try:
-            state, value, counters = law.step(self._states[index], shots, self._in_force(output, shots.epoch))
+            state, value, counters, sound = law.step(self._states[index], shots, self._by_epoch[in_force][output])
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's law raises
             return self._reason_of(error)
         if not math.isfinite(value):
             return f"gave {value}, no finite number"
-        if any(leaf.dtype.kind in "fc" and np.isnan(leaf).any() for leaf in state):
+        if not sound:
             return f"gave {value:.9g} with a state that holds NaN"
         values = self._values | {output: value}
         try:
-            self._words(values)
+            words = self._words(values)
         except (ValueError, OverflowError) as error:
             return f"gave {value:.9g}: {error}"
-        self._values, self._states[index], self._counters[law.asked.name] = values, state, counters
+        self._values, self._words_now = values, words
+        self._states[index], self._counters[law.asked.name] = state, counters
         return ""
-
-    def _in_force(self, output: str, epoch: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the value of an output in each shot, float64 [batch]."""
-        numbers, inverse = np.unique(epoch, return_inverse=True)
-        return np.array([self._by_epoch[int(number)][output] for number in numbers])[inverse]
