@@ -187,6 +187,11 @@ BEFORE = [
     ({"inputs": {"theta": 4.0}}, ConfigError, "controllers.servo.maximum: 3.1, but theta begins with 4"),
     ({"inputs": {"theta": -1.0}}, ConfigError, "controllers.servo.minimum: 0, but theta begins with -1"),
     (
+        {"controllers": {"servo": msgspec.structs.replace(SERVO, output="thet")}},
+        ProgramError,
+        "controllers.servo.output: the program has no input 'thet'; did you mean theta",
+    ),
+    (
         {"controllers": {"servo": msgspec.structs.replace(SERVO, bit="d")}},
         ConfigError,
         "controllers.servo.bit: 'd' is no bit of the program; allowed: c",
