@@ -50,7 +50,7 @@ class Disk:
 
     def sync(self, descriptor: int) -> None:
         while (left_s := self.until_s - time.monotonic()) > 0.0:
-            time.sleep(left_s)
+            threading.Event().wait(left_s)
         self._sync(descriptor)
 
 
