@@ -1,8 +1,8 @@
 """Stalls under real pacing, injected: each is one miss with its class and cause, none is invented, and a replay gives the same rows.
 
 The kernel runs in a process of its own (tests/paced.py), which is stopped, robbed of its core, slowed down or not read. Tolerance is
-100 ms and a stall 400 ms, so that what a busy machine does by itself is no miss; no test asserts how punctual the machine is. Where others may take the core, the
-port itself says how much of it the stall had.
+100 ms and a stall 400 ms, so that what a busy machine does by itself is no miss; no test asserts how punctual the machine is. Where
+others may take the core, the port itself says how much of it the stall had.
 """
 
 import json
