@@ -66,7 +66,12 @@ def begin_with(lab: Lab, inputs: Mapping[str, float], calibration: Calibration |
 
 def reach_of(lab: Lab, program: Program, grid: Grid | None) -> Reach | None:
     """Return what varies from shot to shot, for the schedule to be proved with: swept inputs, and those that controllers set."""
+    inputs = [one.name for one in program.inputs]
     for name, one in lab.controllers.items():
+        if one.output not in inputs and not one.output.startswith(THRESHOLD):
+            raise ProgramError(
+                f"controllers.{name}.output: the program has no input {one.output!r}; {nearest(one.output, inputs)}"
+            )
         if grid is not None and one.output in {axis.name for axis in grid.axes}:
             raise ProgramError(
                 f"input {one.output!r} is swept, and controller {name!r} sets it; leave one of the two out"

@@ -370,10 +370,13 @@ REASONS: Final = {
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
-    kernel.Status.LATE: "a shot missed its release and `timing.late_policy` is abort, or an epoch its shot and `control.policy` is; "
+    kernel.Status.LATE: "a shot missed its release or found no place for its row and `timing.late_policy` is abort, "
+    "or an epoch its shot and `control.policy` is; "
     "the last `miss` of the journal says which: raise `timing.shot_period_ns` or `control.batch_shots`, or choose skip and hold",
     kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
+    kernel.Status.PORT: "the port never gave the samples of a capture, or told what cannot be; look at the hardware behind it",
+    kernel.Status.DEADLOCK: "sequencers wait for each other, or for an outcome that nothing in this shot captures",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
 }

@@ -14,8 +14,8 @@ import numpy as np
 from qrt import kernel
 from qrt.types import Sequence
 
-library, period_ns, shots, slots = sys.argv[1], *map(int, sys.argv[2:5])
-port = ctypes.addressof(ctypes.c_char.in_dll(ctypes.CDLL(library), "port"))
+library, period_ns, shots, slots = ctypes.CDLL(sys.argv[1]), *map(int, sys.argv[2:5])
+port = ctypes.addressof(ctypes.c_char.in_dll(library, "port"))
 code = np.zeros(2, kernel.INSTRUCTION_DTYPE)
 code["op"], code["c"] = (1, 0), (9, 0)  # play, end
 SEQUENCE = Sequence(
@@ -80,10 +80,13 @@ def main() -> None:
         }
         for miss in misses
     ]
+    stall = {name: ctypes.c_int64.in_dll(library, name).value for name in ("stall_ns", "stall_ran_ns")}
     lateness = {"max_ns": report.lateness.max_ns, "count": report.lateness.count}
     print(
         json.dumps(
-            {"status": report.status.name, "misses": named, "skipped": report.shots_skipped, "same": same, **lateness}
+            {"status": report.status.name, "misses": named, "skipped": report.shots_skipped, "same": same}
+            | lateness
+            | stall
         )
     )
 

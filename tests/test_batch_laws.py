@@ -162,11 +162,20 @@ def test_a_process_that_is_killed_at_any_moment_loses_nothing_and_repeats_nothin
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("nan", "gave nan, no finite number"), pytest.param("exit", "was ended with status 7", marks=pytest.mark.prove)],
+    [
+        ("nan", "gave nan, no finite number"),
+        pytest.param("raise", "raised ZeroDivisionError: division by zero", marks=pytest.mark.prove),
+        pytest.param("shape", "Expected: (), Actual: (3,)", marks=pytest.mark.prove),
+        pytest.param("exit", "was ended with status 7", marks=pytest.mark.prove),
+        pytest.param("hang", "gave nothing for 0.5 s, `control.deadline_s`, and was ended", marks=pytest.mark.prove),
+    ],
 )
 def test_under_the_policy_abort_the_first_refusal_is_the_last(kind, reason):
-    bench = Bench([failing(kind), GOOD], policy="abort").run()
-    assert bench.failure == f"controller '{kind}' at batch 3, value 0.28: {reason}; `control.policy` is abort"
+    limit = {"deadline_s": 0.5} if kind == "hang" else {}
+    bench = Bench([failing(kind), GOOD], policy="abort", **limit).run()
+    assert bench.failure.startswith(f"controller '{kind}' at batch 3, value 0.28: ")
+    assert reason in bench.failure
+    assert bench.failure.endswith("; `control.policy` is abort")
     assert bench.restarts == 0
     assert bench.entries["number"].tolist() == [2, 3, 4]  # of batches 0, 1, 2
 

@@ -10,12 +10,14 @@ from click.testing import CliRunner
 
 from qrt.__main__ import cli
 from qrt.client import open_run
+from qrt.commands.screen import refusal_lines
 from qrt.commands.watch import describe
 from qrt.errors import ConfigError, ProgramError, RunError
 from qrt.loop import StoppedError
+from qrt.report import collect
 from qrt.run import run
 from qrt.store import save_calibration
-from qrt.types import Control, Controller, Stream
+from qrt.types import Control, Controller, Lab, Stream
 from tests.test_determinism import Listeners
 from tests.test_run_faults import Trigger, is_underway
 
@@ -104,9 +106,22 @@ def test_what_a_law_does_wrong_is_on_record_and_the_run_goes_on(control, demo_ca
     inputs = {"theta": 1.5, "a": 0.0, "b": 0.0}
     result = control(FOUR, controllers=controllers, inputs=inputs, shots=6 * W)
     refused = [text for one in result.record.documents("epoch") for text in one.body["refused"]]
+    assert refusal_lines(result.record) == [f"refused: {text}" for text in refused]
     assert refused == [
         "controller 'fails' at batch 2, value 0.25: raised ZeroDivisionError: division by zero",
         "controller 'dies' at batch 3, value 0.375: was ended with status 7",
+    ]
+    lab = msgspec.json.decode(result.record.file("lab.json"), type=Lab)
+    drawn = {one.controller: one for one in collect.updates(result.record, lab)}
+    assert {name: np.flatnonzero(one.refused).tolist() for name, one in drawn.items()} == {
+        "servo": [],
+        "fails": [2],
+        "dies": [3],
+        "cut": [],
+    }
+    assert [(one.value[-1], one.late.any(), one.reasons) for one in (drawn["fails"], drawn["dies"])] == [
+        (0.625, False, (refused[0],)),
+        (0.625, False, (refused[1],)),
     ]
     named = {one.name: one for one in result.summary.controllers}
     assert [(one.value, one.refused) for one in (named["fails"], named["dies"])] == [(0.625, 1), (0.625, 1)]
@@ -174,6 +189,8 @@ def test_the_command_tells_what_controllers_came_to(demo_lab, demo_calibration, 
     assert float(line.split()[2]) > 0.8
     assert line.split()[-1] == "0"
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir() and path.name != "calibrations")
+    page = (folder / "report.html").read_text()
+    assert "integrator</strong> sets theta: " in page
     (first, _second) = [one for one in open_run(folder).messages() if one.header.doc == "epoch"]
     assert describe(first).startswith("2 from shot 2000 on: theta 1.")
 
@@ -186,6 +203,11 @@ BEFORE = [
     ),
     ({"inputs": {"theta": 4.0}}, ConfigError, "controllers.servo.maximum: 3.1, but theta begins with 4"),
     ({"inputs": {"theta": -1.0}}, ConfigError, "controllers.servo.minimum: 0, but theta begins with -1"),
+    (
+        {"controllers": {"servo": msgspec.structs.replace(SERVO, output="thet")}},
+        ProgramError,
+        "controllers.servo.output: the program has no input 'thet'; did you mean theta",
+    ),
     (
         {"controllers": {"servo": msgspec.structs.replace(SERVO, bit="d")}},
         ConfigError,

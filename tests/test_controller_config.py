@@ -120,8 +120,8 @@ def test_the_command_line_writes_a_controller_in_one_word():
         ("pi:output=a,gain", "'gain' is not key=value"),
         ("pi:output=a,gain=", "'gain=' is not key=value"),
         ("pi:output=a,gain=1,gain=2", "'gain' is given twice"),
-        ("pi:output=a,setpoint=high", "Expected `float`, got `str` - at `$.setpoint`"),
-        ("pi:output=a,every=0", "Expected `int` >= 1 - at `$.every`"),
+        ("pi:output=a,setpoint=high", "setpoint: 'high': Expected `float`, got `str`"),
+        ("pi:output=a,every=0", "every: 0: Expected `int` >= 1"),
     ],
 )
 def test_what_is_no_controller_is_refused_with_the_form(text, told):

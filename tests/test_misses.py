@@ -1,7 +1,8 @@
 """Stalls under real pacing, injected: each is one miss with its class and cause, none is invented, and a replay gives the same rows.
 
 The kernel runs in a process of its own (tests/paced.py), which is stopped, robbed of its core, slowed down or not read. Tolerance is
-100 ms and a stall 400 ms, so that what a busy machine does by itself is no miss; no test asserts how punctual the machine is.
+100 ms and a stall 400 ms, so that what a busy machine does by itself is no miss; no test asserts how punctual the machine is. Where
+others may take the core, the port itself says how much of it the stall had.
 """
 
 import json
@@ -15,6 +16,10 @@ import pytest
 
 PERIOD_NS = 2_000_000
 STALL_S = 0.4
+WAITED, EITHER = (
+    0.5,
+    0.1,
+)  # of a stall: waiting for a core explains it if it was half of it; so close to that either is right
 
 # A port whose shot 100 does what STALL says, for about 400 ms or more.
 PORT_C = """
@@ -37,10 +42,17 @@ static void stall_fault(void)
 }
 static void stall_none(void) { }
 static int stalled;
+int64_t stall_ns, stall_ran_ns; /* how long it took, and for how much of that the thread had a core, by its own clock */
+static int64_t ran_ns(void) { struct timespec t; clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); return t.tv_sec * 1000000000LL + t.tv_nsec; }
 static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
 {
     (void)self; (void)tick;
-    if (shot == 100 && !stalled++) STALL();
+    if (shot == 100 && !stalled++) {
+        int64_t began_ns = now_ns(), had_ns = ran_ns();
+        STALL();
+        stall_ran_ns = ran_ns() - had_ns;
+        stall_ns = now_ns() - began_ns;
+    }
     return QRT_OK;
 }
 static qrt_status play(void *self, const qrt_play *p) { (void)self; (void)p; return QRT_OK; }
@@ -91,12 +103,13 @@ def pause(seconds):
     threading.Event().wait(seconds)  # the length of an injected stall, not a wait for something to be done
 
 
-def the_stall(ended, what, cause):
-    """The stall is one miss: everything that was skipped over is in it or in a later one of its own."""
+def the_stall(ended, what, *causes):
+    """The stall is one miss of one of these causes: everything that was skipped over is in it or in a later one of its own."""
     assert (ended["status"], ended["same"]) == ("OK", True)
     assert sum(miss["skipped"] for miss in ended["misses"]) == ended["skipped"]
     long = [miss for miss in ended["misses"] if miss["skipped"] * PERIOD_NS > STALL_S / 2 * 1e9]
-    assert [(miss["what"], miss["cause"]) for miss in long] == [(what, cause)]
+    assert [miss["what"] for miss in long] == [what]
+    assert long[0]["cause"] in causes
     return long[0]
 
 
@@ -141,7 +154,11 @@ while time.monotonic() < until:
 
 @pytest.mark.parametrize(("stall", "cause"), [("spin", "BUDGET"), ("sleep", "STOPPED"), ("fault", "PAGE_FAULT")])
 def test_a_shot_that_takes_too_long(project, library, stall, cause):
-    the_stall(Paced(project, library(stall)).end(), "RELEASE", cause)
+    """On a busy machine the thread may not have had its core for most of the stall; then that is the cause, and must be named."""
+    ended = Paced(project, library(stall)).end()
+    waited = 0.0 if stall == "sleep" else 1 - ended["stall_ran_ns"] / ended["stall_ns"]
+    causes = (cause,) if waited < WAITED - EITHER else ("SWITCH",) if waited > WAITED + EITHER else (cause, "SWITCH")
+    the_stall(ended, "RELEASE", *causes)
 
 
 def test_a_reader_that_does_not_read(project, library):

@@ -12,9 +12,9 @@ from qrt.errors import MachineError
 from qrt.latencies import PUBLISHED
 from qrt.pulses import lower
 from qrt.qasm import parse_program
-from qrt.report import clouds, collect, curve, reset, shot
+from qrt.report import clouds, collect, curve, reset, shot, updates
 from qrt.report.axes import ticks
-from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ReportData, ResetFacts
+from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ReportData, ResetFacts, Updates
 from qrt.report.markup import element, join
 from qrt.report.page import page
 from qrt.timeline import schedule
@@ -170,6 +170,38 @@ def test_nothing_from_outside_becomes_markup(rng):
 def test_a_run_without_reset_qubits_or_bits_has_a_page(rng):
     empty = structs.replace(data(rng), clouds=(), bars=(), feedbacks=(), reset=None, estimates=(), qubits=(), found=())
     assert "nothing to estimate" in page(empty)
+
+
+def servo(count: int = 6, *, refused: tuple[int, ...] = (), late: tuple[int, ...] = (), name: str = "servo") -> Updates:
+    marks = [np.isin(np.arange(count), which) for which in (refused, late)]
+    reasons = tuple(f"controller {name!r} at batch {batch}, value 1: {HOSTILE}" for batch in refused)
+    return Updates(name, "theta", 2, np.linspace(0.5, 1.5, count), *marks, reasons)
+
+
+def test_a_controllers_values_are_drawn_with_what_was_refused_and_what_was_late(rng):
+    two = (servo(refused=(1, 3, 4), late=(2,)), servo(name=HOSTILE))
+    text = page(structs.replace(data(rng), updates=two))
+    reader = read(text)
+    told = "".join(reader.text)
+    assert "servo sets theta: 1.5 after 6 batches, 3 refused, 1 late" in told
+    assert f"controller 'servo' at batch 4, value 1: {HOSTILE}" in told
+    assert "Why 3 were refused" in told
+    assert "script" not in reader.names
+    drawn = updates.figure(two[0])
+    assert (drawn.count('class="truth"'), drawn.count('class="mark-dot"')) == (3, 1)
+    (points,) = (value for name, value in read(drawn).attributes if name == "points")
+    xs, ys = np.array([pair.split(",") for pair in points.split()], float).T
+    assert np.array_equal(ys[::2], ys[1::2])  # a value holds
+    assert np.array_equal(xs[1:-1:2], xs[2::2])  # until the next
+    assert np.allclose(np.diff(ys[::2]), (updates.TOP - updates.BOTTOM) * 0.2 / 1.16, atol=0.11)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5000])
+def test_one_batch_and_very_many_are_drawn(count):
+    one = structs.replace(servo(count), value=np.full(count, -5.2e7) + np.arange(count))
+    drawn = updates.figure(one)
+    assert "in units of 1e+07" in drawn
+    assert len(drawn) < 200_000
 
 
 def test_one_shot_is_drawn_too(rng):

@@ -24,6 +24,7 @@ from qrt.commands.screen import (
     found_rows,
     misses_line,
     printable,
+    refusal_lines,
     summary_line,
     sweep_rows,
 )
@@ -86,6 +87,8 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
             "Each value acts from a shot known beforehand; `epoch` documents in the journal have them all.",
         )
         screen.table(CONTROLLER_HEAD, controller_rows(result.summary.controllers))
+        for line in refusal_lines(result.record):
+            screen.line(f"   {line}")
     if verified:
         screen.step(
             "Replay", "The same image of program and simulation once more: every row must be the same in every bit."

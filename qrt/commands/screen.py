@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
+from qrt.client import Run
 from qrt.points import Swept
 from qrt.types import Calibration, Controlled, Estimate, Found, Lab, Summary
 
@@ -140,6 +141,17 @@ def controller_rows(controllers: Sequence[Controlled]) -> list[tuple[str, ...]]:
         (one.name, one.output, "none: no whole batch" if one.value is None else f"{one.value:.9g}", spaced(one.refused))
         for one in controllers
     ]
+
+
+REFUSALS_MAX = 3  # that are told one by one
+
+
+def refusal_lines(record: Run) -> list[str]:
+    """Return why updates of controllers were refused: the first few, and how many more there are."""
+    reasons = [printable(text) for one in record.documents("epoch") for text in one.body["refused"]]
+    more = len(reasons) - REFUSALS_MAX
+    lines = [f"refused: {reason}" for reason in reasons[:REFUSALS_MAX]]
+    return [*lines, f"and {spaced(more)} more, which the page lists"] if more > 0 else lines
 
 
 SWEEP_ROWS_MAX = 9  # points that a table shows: the first, the last, and those evenly between

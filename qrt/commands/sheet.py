@@ -60,6 +60,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
         reset=reset,
         limits=collect.limits(simulated=lab.twin is not None),
         traces=collect.traces(result.sweep),
+        updates=collect.updates(record, lab),
     )
 
 

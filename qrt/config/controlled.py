@@ -64,7 +64,9 @@ def parse_controller(text: str) -> tuple[str, Controller]:
     try:
         one = msgspec.convert({"law": law.strip(), **fields, "parameters": parameters}, Controller)
     except msgspec.ValidationError as error:
-        raise _refused(text, str(error)) from error
+        expected, _, key = str(error).partition(" - at `$.")
+        key = key.rstrip("`")
+        raise _refused(text, f"{key}: {fields.get(key, '')!r}: {expected}" if key else expected) from error
     return _NOT_IN_NAMES.sub("_", PurePath(law.strip()).stem), one
 
 

@@ -1,7 +1,7 @@
 """The report page of a run: what was seen, what it means, and what it does not.
 
-`data` says what a page is made of, `collect` takes that from a run, `page` makes text of it; `clouds`, `shot` and `curve` are the
-figures, drawn by hand as SVG on `axes` and `markup`; `reset` holds the formula behind the curve. `write` is the shell.
+`data` says what a page is made of, `collect` takes that from a run, `page` makes text of it; `clouds`, `shot`, `trace`, `updates` and
+`curve` are the figures, drawn by hand as SVG on `axes` and `markup`; `reset` holds the formula behind the curve. `write` is the shell.
 """
 
 from __future__ import annotations

@@ -7,16 +7,16 @@ depend on the path, has a page without the curve. Nothing is computed here but d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import hypot
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from qrt.client import Run
 from qrt.points import Swept
-from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts, Trace
+from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts, Trace, Updates
 from qrt.timeline import Event, Timeline
 from qrt.types import (
     Box,
@@ -139,6 +139,34 @@ def traces(swept: Swept | None) -> tuple[Trace, ...]:
     axis = f"{name} ({unit})" if (unit := swept.units[name]) else name
     listed = list(swept.curves.items())[:TRACE_COUNT_MAX]
     return tuple(Trace(title, axis, x, one.value, one.stderr) for title, one in listed if np.isfinite(one.value).any())
+
+
+def updates(run: Run, lab: Lab) -> tuple[Updates, ...]:
+    """Return what each controller gave, from the documents of the epochs and the rows at which they were due."""
+    bodies = [one.body for one in run.documents("epoch")]
+    if not bodies:
+        return ()
+    found = []
+    for name, controller in lab.controllers.items():
+        told = [[text for text in body["refused"] if text.startswith(f"controller {name!r} ")] for body in bodies]
+        found.append(
+            Updates(
+                controller=name,
+                output=controller.output,
+                start=int(bodies[0]["epoch"]),
+                value=np.array([body["values"][controller.output] for body in bodies]),
+                refused=np.array([bool(texts) for texts in told]),
+                late=np.array([_is_late(run, body) for body in bodies]),
+                reasons=tuple(text for texts in told for text in texts),
+            )
+        )
+    return tuple(found)
+
+
+def _is_late(run: Run, body: Mapping[str, Any]) -> bool:
+    """Whether an epoch did not take effect at its shot, though the run came that far."""
+    shot = int(body["first_shot"])
+    return bool(shot < len(run.rows) and run.rows["epoch"][shot] != body["epoch"])
 
 
 def clouds(

@@ -92,6 +92,18 @@ class Trace(msgspec.Struct, frozen=True):
     stderr: NDArray[np.float64]  # [points]
 
 
+class Updates(msgspec.Struct, frozen=True):
+    """What a controller made of the batches of a run: the value after each, whether it was taken, and whether it came in time."""
+
+    controller: str
+    output: str
+    start: int  # batch at whose first shot the first value is to take effect
+    value: NDArray[np.float64]  # [updates]
+    refused: NDArray[np.bool_]  # [updates]: the value before it was kept
+    late: NDArray[np.bool_]  # [updates]: the value did not take effect, as its shot came first
+    reasons: tuple[str, ...] = ()  # of what was refused, as the record says it
+
+
 class ReportData(msgspec.Struct, frozen=True):
     """Everything that a page says."""
 
@@ -115,3 +127,4 @@ class ReportData(msgspec.Struct, frozen=True):
     reset: ResetFacts | None
     limits: tuple[str, ...]
     traces: tuple[Trace, ...] = ()
+    updates: tuple[Updates, ...] = ()

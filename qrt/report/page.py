@@ -11,8 +11,8 @@ from importlib.resources import files
 from math import hypot
 
 from qrt.latencies import PUBLISHED
-from qrt.report import clouds, curve, shot, trace
-from qrt.report.data import QubitFacts, ReportData
+from qrt.report import clouds, curve, shot, trace, updates
+from qrt.report.data import QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
 from qrt.types import Estimate, Estimated
 
@@ -51,6 +51,9 @@ def _sections(data: ReportData) -> list[Markup]:
     if data.traces:
         figures = element("div", *(_wide(trace.figure(one)) for one in data.traces))
         sections.append(_section("Sweep", _figure(figures, SWEEP)))
+    if data.updates:
+        drawn = element("div", *(join(_updates_head(one), _wide(updates.figure(one))) for one in data.updates))
+        sections.append(_section("Controllers", _figure(drawn, UPDATES), *_refusals(data)))
     if data.clouds:
         frame = clouds.Frame(data.clouds)
         drawn = element("div", *(element("div", clouds.figure(cloud, frame)) for cloud in data.clouds), class_="pair")
@@ -83,6 +86,11 @@ SWEEP = (
     "Mitigated, with one standard error: sampling of the shots and all that the calibration does not know. The estimates above are of all "
     "points together; every point is in sweep.npy in the run's folder."
 )
+UPDATES = (
+    "Each batch gives a value, which acts from the first shot of a batch known beforehand. Cross: refused, the value before it was kept. "
+    "Ring: too late for its shot, the value before it stayed in force until the next. All are in the journal, in its `epoch` documents."
+)
+REASONS_MAX = 20
 CLOUDS = (
     "Every shot is in it, unless the title names fewer. A bin's shade is the logarithm of its count; the bars above count "
     "along I, on a square-root scale. The line is the threshold: right of it the outcome is 1."
@@ -104,6 +112,23 @@ def _section(title: str, *children: Markup) -> Markup:
 
 def _figure(drawn: Markup, caption: str) -> Markup:
     return element("figure", drawn, element("figcaption", caption))
+
+
+def _updates_head(one: Updates) -> Markup:
+    marks = ((int(one.refused.sum()), "refused"), (int(one.late.sum()), "late"))
+    counted = "".join(f", {count} {what}" for count, what in marks if count)
+    told = f" sets {one.output}: {one.value[-1]:.9g} after {len(one.value)} batches{counted}"
+    return element("p", element("strong", one.controller), told)
+
+
+def _refusals(data: ReportData) -> tuple[Markup, ...]:
+    """Return why updates were refused, as the record says it."""
+    reasons = [reason for one in data.updates for reason in one.reasons]
+    if not reasons:
+        return ()
+    more = f", the first {REASONS_MAX}" if len(reasons) > REASONS_MAX else ""
+    listed = element("ul", *(element("li", reason) for reason in reasons[:REASONS_MAX]))
+    return (element("details", element("summary", f"Why {len(reasons)} were refused{more}"), listed),)
 
 
 def _wide(drawn: Markup) -> Markup:
