@@ -189,6 +189,7 @@ def test_the_command_tells_what_controllers_came_to(demo_lab, demo_calibration, 
     assert float(line.split()[2]) > 0.8
     assert line.split()[-1] == "0"
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir() and path.name != "calibrations")
+    assert "no value has acted: the first would from shot 2 000 on; raise --shots" in answer.output
     page = (folder / "report.html").read_text()
     assert "integrator</strong> sets theta: " in page
     (first, _second) = [one for one in open_run(folder).messages() if one.header.doc == "epoch"]

@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 from math import exp
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.report import clouds, collect, curve, reset, shot, updates
 from qrt.report.axes import ticks
-from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ReportData, ResetFacts, Updates
+from qrt.report.data import Bar, Cloud, Feedback, MissRow, QubitFacts, ReportData, ResetFacts, Updates
 from qrt.report.markup import element, join
 from qrt.report.page import page
 from qrt.timeline import schedule
@@ -194,6 +195,28 @@ def test_a_controllers_values_are_drawn_with_what_was_refused_and_what_was_late(
     assert np.array_equal(ys[::2], ys[1::2])  # a value holds
     assert np.array_equal(xs[1:-1:2], xs[2::2])  # until the next
     assert np.allclose(np.diff(ys[::2]), (updates.TOP - updates.BOTTOM) * 0.2 / 1.16, atol=0.11)
+
+
+MISSED = (
+    ("late_release", "switch", "skip", 3, 5000),
+    ("late_epoch", "batch", "hold", 0, 0),
+    ("late_release", "switch", "skip", 40, 120_000),
+    ("late_release", "stopped", "skip", 200, 4 * 10**8),
+)
+
+
+def test_misses_are_told_by_what_and_why(rng):
+    names = ("class", "cause", "policy", "skipped_count", "lateness_ns")
+    run = SimpleNamespace(misses=[dict(zip(names, row, strict=True)) for row in MISSED])
+    rows = collect.misses(run)
+    assert rows[0] == MissRow("late_release", "switch", "skip", 2, 43, 120_000)
+    assert [(row.what, row.cause, row.count, row.skipped) for row in rows[1:]] == [
+        ("late_epoch", "batch", 1, 0),
+        ("late_release", "stopped", 1, 200),
+    ]
+    told = "|".join(read(page(structs.replace(data(rng), misses=rows))).text)
+    assert "late_release|switch|skip|2|43|120.0 µs" in told
+    assert "Misses" not in "".join(read(page(data(rng))).text)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5000])

@@ -25,6 +25,7 @@ from qrt.commands.screen import (
     misses_line,
     printable,
     refusal_lines,
+    spaced,
     summary_line,
     sweep_rows,
 )
@@ -75,7 +76,7 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
     )
     if result.sweep is not None:
         told, head, rows = sweep_rows(result.sweep)
-        screen.line(f"   {told}; the rest is in {result.folder / 'sweep.npy'}" if told else "")
+        screen.line(f"   {told}; all of them, with their errors, are in {result.folder / 'sweep.npy'}" if told else "")
         screen.table(head, rows)
     elif result.summary.estimates:
         screen.table(ESTIMATE_HEAD, estimate_rows(result.summary.estimates))
@@ -87,6 +88,11 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
             "Each value acts from a shot known beforehand; `epoch` documents in the journal have them all.",
         )
         screen.table(CONTROLLER_HEAD, controller_rows(result.summary.controllers))
+        first = (lab.control.delay_batches + 1) * lab.control.batch_shots
+        if result.summary.shots <= first:
+            screen.line(
+                f"   no value has acted: the first would from shot {spaced(first)} on; raise --shots, or lower control.batch_shots"
+            )
         for line in refusal_lines(result.record):
             screen.line(f"   {line}")
     if verified:

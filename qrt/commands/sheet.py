@@ -61,6 +61,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
         limits=collect.limits(simulated=lab.twin is not None),
         traces=collect.traces(result.sweep),
         updates=collect.updates(record, lab),
+        misses=collect.misses(record),
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from qrt.client import Run
 from qrt.points import Swept
-from qrt.report.data import Bar, Cloud, Feedback, QubitFacts, ResetFacts, Trace, Updates
+from qrt.report.data import Bar, Cloud, Feedback, MissRow, QubitFacts, ResetFacts, Trace, Updates
 from qrt.timeline import Event, Timeline
 from qrt.types import (
     Box,
@@ -139,6 +139,18 @@ def traces(swept: Swept | None) -> tuple[Trace, ...]:
     axis = f"{name} ({unit})" if (unit := swept.units[name]) else name
     listed = list(swept.curves.items())[:TRACE_COUNT_MAX]
     return tuple(Trace(title, axis, x, one.value, one.stderr) for title, one in listed if np.isfinite(one.value).any())
+
+
+def misses(run: Run) -> tuple[MissRow, ...]:
+    """Return the misses by class, cause and policy, the most frequent first."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for miss in run.misses:
+        groups.setdefault((miss["class"], miss["cause"], miss["policy"]), []).append(miss)
+    rows = [
+        MissRow(*key, len(own), sum(one["skipped_count"] for one in own), max(one["lateness_ns"] for one in own))
+        for key, own in groups.items()
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.count, row.what, row.cause)))
 
 
 def updates(run: Run, lab: Lab) -> tuple[Updates, ...]:

@@ -104,6 +104,17 @@ class Updates(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...] = ()  # of what was refused, as the record says it
 
 
+class MissRow(msgspec.Struct, frozen=True):
+    """The misses of one class, cause and policy, together."""
+
+    what: str
+    cause: str
+    policy: str
+    count: int
+    skipped: int  # shots
+    lateness_ns_max: int
+
+
 class ReportData(msgspec.Struct, frozen=True):
     """Everything that a page says."""
 
@@ -128,3 +139,4 @@ class ReportData(msgspec.Struct, frozen=True):
     limits: tuple[str, ...]
     traces: tuple[Trace, ...] = ()
     updates: tuple[Updates, ...] = ()
+    misses: tuple[MissRow, ...] = ()

@@ -12,7 +12,7 @@ from math import hypot
 
 from qrt.latencies import PUBLISHED
 from qrt.report import clouds, curve, shot, trace, updates
-from qrt.report.data import QubitFacts, ReportData, Updates
+from qrt.report.data import MissRow, QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
 from qrt.types import Estimate, Estimated
 
@@ -72,6 +72,8 @@ def _sections(data: ReportData) -> list[Markup]:
                 _published(),
             )
         )
+    if data.misses:
+        sections.append(_section("Misses", _misses(data.misses)))
     sections += [
         _section("Calibration", _calibration(data)),
         _section("Instruments", _instruments(data)),
@@ -213,6 +215,19 @@ def _published() -> Markup:
         for letter, controller in zip(curve.LETTERS, PUBLISHED, strict=True)
     ]
     return _table(("", "controller", "latency", "from what to what, as its authors say", "source"), rows, "prose")
+
+
+def _misses(misses: tuple[MissRow, ...]) -> Markup:
+    rows: list[tuple[str | Markup, ...]] = [
+        (row.what, row.cause, row.policy, f"{row.count}", f"{row.skipped}", f"{row.lateness_ns_max / 1e3:.1f} µs")
+        for row in misses
+    ]
+    note = (
+        "What came after its due time, what was done about it, and why, as far as the system tells. One stall is one miss, however many "
+        "shots it took. Each is in the journal, and a replay takes the same branches."
+    )
+    table = _table(("", "cause", "policy", "misses", "shots skipped", "latest"), rows, "narrow")
+    return join(table, element("p", note, class_="muted"))
 
 
 def _calibration(data: ReportData) -> Markup:

@@ -39,7 +39,7 @@ def figure(updates: Updates) -> Markup:
         f"{updates.controller}: {updates.output} over {count} batches, last {updates.value[-1]:.6g}, "
         f"{len(refused)} refused, {len(late)} late",
         x_axis(x, BOTTOM, "batch from whose first shot on the value acts", top=TOP, count=min(8, count)),
-        y_axis(y, LEFT, "", right=RIGHT, count=4, scale=10.0**power),
+        y_axis(y, LEFT, "", right=RIGHT, count=6, scale=10.0**power),
         _steps(x, y, updates.start, updates.value),
         *(_cross(*_place(x, y, updates, index)) for index in refused[:MARKS_MAX]),
         unit if power else join(),
