@@ -18,48 +18,25 @@ from qrt.image import from_image
 from qrt.observables import observables_of
 from qrt.recompute import found_of, recompute, tallied, totals
 from qrt.replay import replay
-from qrt.run import run
 from qrt.sources import compiled_again
 from qrt.tally import TOLERANCE
-from qrt.types import Control, Controller
+from qrt.types import Controller
 from qrt.updates import laws_of
-from tests.test_controlled_runs import FOUR, SERVO
 from tests.test_replay import change_image, place, with_array
 
 W, BATCHES = 100, 6
 BAD = Path(__file__).with_name("bad_law.py")
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory, demo_lab, demo_calibration):
-    """Return the folder of a run in which one law is refused and one ends its process; the file they come from is then changed."""
-    runs = tmp_path_factory.mktemp("laws")
-    file = shutil.copy(BAD, runs / "mine.py")
-    controllers = {
-        "servo": SERVO,
-        "fails": Controller(str(file), "a", parameters={"kind": "raise", "at": 2, "gain": 0.125}),
-        "dies": Controller(str(file), "b", parameters={"kind": "exit", "at": 3, "gain": 0.125}),
-        "cut": Controller("threshold_tracker", "threshold.q0"),
-    }
-    found = run(
-        FOUR,
-        lab=msgspec.structs.replace(demo_lab, control=Control(batch_shots=W)),
-        shots=BATCHES * W + 30,
-        seed=1,
-        inputs={"theta": 1.5, "a": 0.0, "b": 0.0},
-        controllers=controllers,
-        calibration=demo_calibration,
-        runs=runs,
-        publish=False,
-    )
-    Path(file).write_text("LAW = None  # what the user has made of it since\n")
-    return found.folder
+@pytest.fixture
+def recorded(refused_run):
+    return refused_run.folder
 
 
 @pytest.fixture(scope="module")
-def again(recorded):
+def again(refused_run):
     """Return what one batch process gives for the run's rows, and what comparing needs beside it."""
-    record = open_run(recorded)
+    record = refused_run.record
     sources = compiled_again(record)
     laws, notes = laws_of(record, len(record.rows))
     assert notes == ()
@@ -78,7 +55,7 @@ def test_every_epoch_comes_out_again_from_the_recorded_files_of_its_laws(recorde
     assert [(one.controller, one.batch) for one in laws.refused] == [("dies", 3)]
     record = open_run(recorded)
     files = {one["controller"]: one["file"] for one in record.start["laws"]}
-    assert files.keys() == {"fails", "dies"}
+    assert files.keys() == {"fails", "dies", "cut"}
     for name in files.values():
         assert record.file(name) == BAD.read_bytes()
         assert name == f"law-{hashlib.sha256(BAD.read_bytes()).hexdigest()[:16]}.py"
