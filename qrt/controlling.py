@@ -8,7 +8,7 @@ else of the one that its bit is read from; a controller that names neither has a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from qrt import kernel
 from qrt.batch import Asked, EpochsTo, Points
 from qrt.batch.handle import READY_TIMEOUT_S
+from qrt.batch.messages import SOURCE_BYTES_MAX
 from qrt.compile import SLOTS_MAX
 from qrt.config.controlled import THRESHOLD
 from qrt.errors import ConfigError, Problem, ProgramError, nearest
@@ -33,7 +34,26 @@ ENTRIES_BESIDE_DELAY: Final = 4  # epochs that the writer may be ahead, beside t
 NOTHING_BOUND: Final = Bound(kernel.NO_SWEEP, np.zeros(0, np.int64), Encode())
 
 
-def asked_for(lab: Lab, sequence: Sequence) -> tuple[Asked, ...]:
+def law_sources(lab: Lab) -> dict[str, bytes]:
+    """Return what the files hold that controllers name, by controller. Read once: all processes of a run, and its record, have the same.
+
+    One that cannot be read is left out: the batch process says so, with what else is wrong with laws. ConfigError for too much.
+    """
+    found = {}
+    for name, one in lab.controllers.items():
+        if one.law.endswith(".py"):
+            with suppress(OSError):
+                found[name] = Path(one.law).read_bytes()
+    if (size := sum(map(len, found.values()))) > SOURCE_BYTES_MAX:
+        longest = max(found, key=lambda name: len(found[name]))
+        raise ConfigError(
+            f"controllers.{longest}.law: the files of laws hold {size} bytes together; {SOURCE_BYTES_MAX} are possible: "
+            "make a package of what is larger, with an entry point of group qrt.controllers"
+        )
+    return found
+
+
+def asked_for(lab: Lab, sequence: Sequence, sources: Mapping[str, bytes]) -> tuple[Asked, ...]:
     """Return the lab's controllers as the batch process is asked for them. ConfigError for a bit that the program has not."""
     problems = [
         Problem(
@@ -44,7 +64,7 @@ def asked_for(lab: Lab, sequence: Sequence) -> tuple[Asked, ...]:
     ]
     if problems:
         raise ConfigError("\n".join(f"{'.'.join(one.path)}: {one.text}" for one in problems))
-    return tuple(_asked(name, one, sequence) for name, one in lab.controllers.items())
+    return tuple(_asked(name, one, sequence, sources.get(name)) for name, one in lab.controllers.items())
 
 
 def begin_with(lab: Lab, inputs: Mapping[str, float], calibration: Calibration | None) -> dict[str, float]:
@@ -112,6 +132,11 @@ def points_of(sweep: kernel.Sweep) -> Points:
     return Points(prod(sweep.points), sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1)
 
 
+def epochs_to(lab: Lab, values: Mapping[str, float], bound: Bound, *, abort: bool) -> EpochsTo:
+    """Return what the batch process must know of epochs. abort: whether a refused update ends the run."""
+    return EpochsTo(lab.control.delay_batches, abort, msgspec.to_builtins(bound.encode), dict(values))
+
+
 class EpochsBy(NamedTuple):
     """How epochs come from the batch process to the kernel."""
 
@@ -131,11 +156,10 @@ class EpochsBy(NamedTuple):
         ring = stack.enter_context(kernel.Ring.create(kernel.epoch_dtype(len(first)).itemsize, slots, 1))
         wait_s = (control.deadline_s + READY_TIMEOUT_S) * (1 + control.restarts_max)
         epochs = kernel.Epochs(ring, first, control.delay_batches, control.batch_shots, wait_s)
-        to = EpochsTo(control.delay_batches, control.policy == "abort", msgspec.to_builtins(bound.encode), dict(values))
-        return cls(ring, epochs, to)
+        return cls(ring, epochs, epochs_to(lab, values, bound, abort=control.policy == "abort"))
 
 
-def _asked(name: str, one: Controller, sequence: Sequence) -> Asked:
+def _asked(name: str, one: Controller, sequence: Sequence, source: bytes | None) -> Asked:
     """Return one controller with its names resolved."""
     bit = None if one.bit is None else sequence.bits.index(one.bit)
     qubits = {slot.qubit for slot in sequence.slots if bit is None or slot.bit == bit}
@@ -152,6 +176,7 @@ def _asked(name: str, one: Controller, sequence: Sequence) -> Asked:
         maximum=one.maximum,
         every=one.every,
         parameters=one.parameters,
+        source=source,
     )
 
 

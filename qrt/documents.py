@@ -147,11 +147,13 @@ def epoch(
     words: Sequence[int],
     controllers: Sequence[str],
     refused: Sequence[str],
+    ended: Sequence[str],
     busy_ns: int,
 ) -> dict[str, Any]:
     """Return the `epoch` document: what these controllers made of a batch, to take effect at a shot, if the run gets there.
 
-    words: what the kernel loads, by slot; refused: updates that were not taken, in words; busy_ns: telemetry.
+    words: what the kernel loads, by slot; refused: updates that were not taken, in words; ended: controllers whose laws ended
+    their process and so did not step; busy_ns: telemetry.
     """
     return {
         "epoch": number,
@@ -161,6 +163,7 @@ def epoch(
         "words": list(words),
         "controllers": list(controllers),
         "refused": list(refused),
+        "ended": list(ended),
         "busy_ns": busy_ns,
     }
 

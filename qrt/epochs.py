@@ -29,6 +29,7 @@ class Epoch(msgspec.Struct, frozen=True, rename={"number": "epoch", "shot": "fir
     words: tuple[int, ...]  # the same as the kernel loads them
     controllers: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()  # updates that were not taken, in words
+    ended: tuple[str, ...] = ()  # controllers whose laws ended their process at this batch, and so did not step
 
 
 class Entries(NamedTuple):

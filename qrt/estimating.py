@@ -127,6 +127,7 @@ class Estimating:
             words=update.words,
             controllers=[one.name for one in shape.controllers],
             refused=[one.text for one in update.refused],
+            ended=[one.controller for one in update.refused if one.ended],
             busy_ns=update.busy_ns,
         )
         self._publish("epoch", body)

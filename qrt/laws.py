@@ -41,13 +41,15 @@ class Rhythm(msgspec.Struct, frozen=True):
     every: int = 1
 
 
-def assemble(name: str, law: str, table: Mapping[str, Any], rhythm: Rhythm, seen: Observation) -> Steps:
+def assemble(
+    name: str, law: str, table: Mapping[str, Any], rhythm: Rhythm, seen: Observation, *, source: bytes | None = None
+) -> Steps:
     """Return the controller `name` of a lab, loaded, configured, and traced for observations of these shapes (`control.blank`).
 
-    Raises ConfigError, with paths below controllers.<name>.
+    source: what its file holds, if it was read already. Raises ConfigError, with paths below controllers.<name>.
     """
     where = f"controllers.{name}"
-    found = load_law(law, f"{where}.law")
+    found = load_law(law, f"{where}.law", source)
     steps = step_of(
         found,
         law_parameters(found, table, f"{where}.parameters"),
@@ -64,10 +66,14 @@ def assemble(name: str, law: str, table: Mapping[str, Any], rhythm: Rhythm, seen
     return steps
 
 
-def load_law(name: str, where: str) -> Law:
-    """Return the law that an entry point or a file names; ConfigError, beginning with `where`, if there is none or it is no law."""
+def load_law(name: str, where: str, source: bytes | None = None) -> Law:
+    """Return the law that an entry point or a file names; ConfigError, beginning with `where`, if there is none or it is no law.
+
+    source: what the file holds, instead of looking.
+    """
     if name.endswith(".py"):
-        found = _from_file(Path(name), where)
+        path = Path(name)
+        found = _from_source(_read(path, where) if source is None else source, path, where)
     else:
         installed = _installed()
         if name not in installed:
@@ -109,21 +115,28 @@ def told(error: BaseException) -> str:
     return f"{text} ({outside[-1].filename}:{outside[-1].lineno})" if outside else text
 
 
-def _from_file(path: Path, where: str) -> Any:
-    """Return the LAW of a file. The module stays loaded under a name of its own, where msgspec looks its annotations up."""
+def _read(path: Path, where: str) -> bytes:
+    """Return what a law's file holds."""
     if not path.is_file():
         names = sorted(one.name for one in path.parent.glob("*.py")) if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, names, 1)
         hint = f"did you mean {path.parent / near[0]}?" if near else "qrt new controller NAME writes one to start from"
         raise ConfigError(f"{where}: {path}: no such file; {hint}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{where}: {path} cannot be loaded: {error.strerror}") from error
+
+
+def _from_source(source: bytes, path: Path, where: str) -> Any:
+    """Return the LAW of a file that holds this. The module stays loaded under a name of its own, where msgspec looks its annotations up."""
     resolved = path.resolve()
     name = f"qrt_law_{hashlib.sha256(str(resolved).encode()).hexdigest()[:16]}"
     spec = spec_from_file_location(name, resolved)
     assert spec is not None
-    assert spec.loader is not None
     module = sys.modules[name] = module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(resolved), "exec"), module.__dict__)  # noqa: S102 - a user's law, as an import would run it
     except (Exception, SystemExit) as error:  # whatever a user's file raises; to leave is its way to raise, too
         raise ConfigError(f"{where}: {path} cannot be loaded: {told(error)}") from error
     if not hasattr(module, ATTRIBUTE):

@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from qrt import kernel
 from qrt.client import Run, open_run
-from qrt.compile import compile_pulses
 from qrt.errors import RecordError, WorldError
 from qrt.event_log import first_difference
 from qrt.image import ARRAYS, Played
-from qrt.loop import limits_of, place_of
+from qrt.loop import place_of
 from qrt.playback import (
     CHUNK_ROWS,
     Playback,
@@ -39,10 +38,8 @@ from qrt.playback import (
     playback_of,
     rows_of,
 )
-from qrt.pulses import lower
-from qrt.qasm import parse_program
-from qrt.store import decode_calibration
-from qrt.types import Lab, Sequence
+from qrt.sources import compiled_again
+from qrt.types import Sequence
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -162,21 +159,18 @@ def _first_result_difference(recorded: Any, events: NDArray[Any], sequence: Sequ
 def _compiled_again(run: Run, played: Played) -> tuple[Played | None, str]:
     """Return the image with its sequence compiled from the folder's sources, None if that is what it holds already.
 
-    Where the sources cannot be compiled any more, None and the reason. An image with slots is not compiled again: which inputs were
-    varied is not among the sources.
+    Where the sources cannot be compiled any more, None and the reason.
     """
-    if len(played.sweep.slots):
-        return None, ""
     try:
-        lab = msgspec.json.decode(run.file("lab.json"), type=Lab)
-        calibration = decode_calibration(run.file("calibration.json"), str(run.path / "calibration.json"))
-        program = parse_program(run.file("program.qasm").decode(), str(run.path / "program.qasm"))
-        inputs = (run.start or {}).get("inputs", {})
-        sequence = compile_pulses(lower(program, lab, calibration, inputs), lab, limits_of(lab))
+        again = compiled_again(run)
     except (WorldError, ValueError) as error:
         return None, f"; the folder's program, lab and calibration do not compile: {error}"
-    if all(np.array_equal(getattr(sequence, name), getattr(played.sequence, name)) for name in ARRAYS):
+    sequence, sweep = again.sequence, again.bound.sweep
+    if all(np.array_equal(getattr(sequence, name), getattr(played.sequence, name)) for name in ARRAYS) and all(
+        np.array_equal(getattr(sweep, name), getattr(played.sweep, name)) for name in ("slots", "table")
+    ):
         return None, ""
-    if len(sequence.slots) != len(played.sequence.slots):
+    words = 0 if played.epochs is None else len(played.epochs.values)
+    if (len(sequence.slots), len(again.bound.epoch_values)) != (len(played.sequence.slots), words):
         return None, "; the image is not what the folder's program, lab and calibration compile to"
-    return msgspec.structs.replace(played, sequence=sequence), ""
+    return msgspec.structs.replace(played, sequence=sequence, sweep=sweep), ""

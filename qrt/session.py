@@ -10,14 +10,12 @@
 Before the folder there is nothing to close but instruments. From then on every way out, errors, bugs and Ctrl-C among them, takes the
 same steps: the kernel ends, every row that it made is on disk, outputs off, the reason in the `stop` document, the record closed. The
 error then says where the record is.
+
+What is put on record before the first shot is in opening.py, what the end is counted and told by in ending.py.
 """
 
 from __future__ import annotations
 
-import getpass
-import hashlib
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -25,23 +23,30 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from qrt import documents, kernel
 from qrt.batch import BatchProcess, Points, Shape
 from qrt.calibrate import calibrate
 from qrt.compile import compile_pulses
-from qrt.controlling import EpochsBy, asked_for, begin_with, bound_to, points_of, reach_of
+from qrt.controlling import EpochsBy, asked_for, begin_with, bound_to, law_sources, points_of, reach_of
+from qrt.ending import Finished, early_end, kernel_counters, lateness_counters, put_points
 from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.grids import Sweeps, grid_of, to_document
-from qrt.image import ArmedEpochs, Played, to_image
+from qrt.image import ArmedEpochs, Played
 from qrt.layout import Layout
-from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two, raise_for
+from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two
 from qrt.observables import observables_of, with_truth
-from qrt.points import FILE as POINTS_FILE
-from qrt.points import check_points, encode_points, point_estimates
+from qrt.opening import (
+    capture_names,
+    descriptor_document,
+    lacking,
+    law_files,
+    put_files,
+    start_document,
+)
+from qrt.points import check_points
 from qrt.preflight import Held, hold
 from qrt.pulses import lower
 from qrt.qasm import Program
@@ -51,13 +56,12 @@ from qrt.recorder import Recorder
 from qrt.store import (
     calibration_hash,
     check_calibration,
-    encode_calibration,
     load_calibration,
     save_calibration,
 )
 from qrt.stream import Publisher
 from qrt.sweeps import Bound
-from qrt.types import Calibration, Estimate, Lab, Pulses, Sequence, Summary, Truth
+from qrt.types import Calibration, Lab, Pulses, Sequence, Summary
 from qrt.units import PS_PER_S
 
 ROWS_S: Final = 2.0  # what the rows ring holds at the least, of the run's own time
@@ -96,7 +100,7 @@ class Session:
         self.batch: BatchProcess | None = None
         self.estimating: Estimating | None = None
         self.publisher: Publisher | None = None
-        self.played: _Played | None = None
+        self.finished: Finished | None = None
         self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
 
     def prepare(self, calibration: str | Calibration | None) -> None:
@@ -113,7 +117,8 @@ class Session:
         nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab), self.reach)
         _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
         self.observables = observables_of(nominal)
-        self.asked = asked_for(self.lab, nominal)
+        self.sources = law_sources(self.lab)
+        self.asked = asked_for(self.lab, nominal, self.sources)
         self.capture_count = len(nominal.slots)
         check_writable(self.runs)
 
@@ -187,11 +192,19 @@ class Session:
             started_ns = time.time_ns()
             recorder = self._recorder(rings, loop, started_ns)
             try:
-                self._put_files(armed, bound, epochs)
+                played = self._image(armed, bound, epochs)
+                put_files(
+                    self.record,
+                    played,
+                    lab=self.lab,
+                    program=self.text,
+                    calibration=self.calibration,
+                    sources=self.sources,
+                )
                 self._begin(recorder, started_ns)
-                self.played = self._play(rings, loop, recorder, points_of(bound.sweep), epochs)
+                self.finished = self._play(rings, loop, recorder, points_of(bound.sweep), epochs)
                 self.loop.safe()
-                return self._end(armed.sequence, self.played, recorder)
+                return self._end(armed.sequence, self.finished, recorder)
             except BaseException as error:
                 self._end_early(recorder, error)
                 raise
@@ -232,7 +245,7 @@ class Session:
         recorder: Recorder,
         points: Points,
         epochs: EpochsBy | None,
-    ) -> _Played:
+    ) -> Finished:
         """Play every shot; return when the kernel has ended, every row is on disk and every batch is in."""
         recording = _Recording(recorder, rings.rows)
         with ExitStack() as stack:
@@ -258,15 +271,14 @@ class Session:
         truth = self.loop.truth if self.lab.twin is not None else None
         estimates = () if self.estimating is None else self.estimating.estimates
         estimates = with_truth(estimates, self.observables, truth)
-        return _Played(report, recording.ended_s - started_s, recording.failure, estimates, truth)
+        return Finished(report, recording.ended_s - started_s, recording.failure, estimates, truth)
 
-    def _put_files(self, armed: Armed, bound: Bound, epochs: EpochsBy | None) -> None:
-        """Put what the run is made of into its folder."""
-        twin = self.lab.twin.kind if self.lab.twin is not None else ""
-        played = Played(
+    def _image(self, armed: Armed, bound: Bound, epochs: EpochsBy | None) -> Played:
+        """Return what the kernel is armed with, as a replay needs it."""
+        return Played(
             armed.sequence,
             armed.image,
-            twin,
+            self.lab.twin.kind if self.lab.twin is not None else "",
             self.shots,
             self.lab.timing.tick_ps,
             armed.seed,
@@ -274,71 +286,41 @@ class Session:
             axes={axis.name: axis.floats() for axis in self.grid.axes} if self.grid else {},
             epochs=epochs and ArmedEpochs(epochs.kernel.values, epochs.kernel.delay, epochs.kernel.batch_shots),
         )
-        self.record.write_image(*to_image(played))
-        self.record.put("lab.json", msgspec.json.format(msgspec.json.encode(self.lab, order="sorted"), indent=1))
-        self.record.put("program.qasm", self.text.encode())
-        self.record.put("calibration.json", encode_calibration(self.calibration))
 
     def _begin(self, recorder: Recorder, started_ns: int) -> None:
         """Record and publish the documents that come before the first shot."""
-        lab, layout = self.lab, self.record.layout
-        start = documents.start(
+        lab = self.lab
+        start = start_document(
             self.uid,
-            started_ns / 1e9,
-            program_hash=hashlib.sha256(self.text.encode()).hexdigest(),
+            started_ns,
+            lab,
+            program=self.text,
+            batch_versions={} if self.batch is None else self.batch.versions,
+            held=self.held,
             lab_hash=self.lab_hash,
             calibration_hash=self.calibration_hash,
             seed=self.seed,
-            clock=lab.timing.pacing,
-            versions=versions() | ({} if self.batch is None else self.batch.versions),
-            operator=_operator(),
-            simulated=lab.twin is not None,
-            lab=lab.name,
             inputs=dict(self.inputs),
             sweep=to_document(self.grid) if self.grid else {},
             shots=self.shots,
             period_ticks=self.pulses.period_ticks,
-            tick_ps=lab.timing.tick_ps,
             instruments=msgspec.to_builtins(self.loop.found),
             excluded=list(self.observables.excluded),
-            isa=kernel.isa_selected(),
-            machine=self._machine(),
+            laws=law_files(self.sources),
         )
         recorder.document("start", start)
-        described = documents.descriptor(
-            self.uid,
-            started_ns / 1e9,
-            dtype=layout.dtype,
-            captures=layout.captures,
-            bits=layout.bits,
-            tick_ps=layout.tick_ps,
-        )
-        recorder.document("descriptor", described)
+        recorder.document("descriptor", descriptor_document(self.uid, started_ns, self.record.layout))
         address = "" if self.publisher is None else self.publisher.address
-        self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, self._missing()))
+        self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held)))
 
-    def _machine(self) -> dict[str, Any]:
-        """Return what a paced run asked of the machine and what was in force before it, for the record."""
-        if self.held is None:
-            return {}
-        asked = [
-            {"name": one.name, "asked": one.asked, "in_force": one.in_force, "holds": one.holds}
-            for one in self.held.before
-        ]
-        return {"properties": asked, "refusals": list(self.held.refusals)}
-
-    def _missing(self) -> tuple[str, ...]:
-        """Return what of it is not in force, with the cost."""
-        found = () if self.held is None else self.held.before
-        return tuple(f"{one.name}: {one.in_force}: {one.cost}" for one in found if not one.holds)
-
-    def _end(self, sequence: Sequence, played: _Played, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
+    def _end(self, sequence: Sequence, finished: Finished, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
         """Close the record with everything counted, and return what it came to or raise what ended the run early."""
-        if played.failure is None:
-            for one in played.estimates:
+        if finished.failure is None:
+            for one in finished.estimates:
                 recorder.document("estimate", documents.estimate(one))
-            self._put_points()
-        early = played.failure or self._failed_controllers() or _early_end(played.report, sequence, self.batch)
+            if self.grid is not None:
+                put_points(self.record, self.grid, self.observables, self.calibration)
+        early = finished.failure or self._failed_controllers() or early_end(finished.report, sequence, self.batch)
         if isinstance(early, RunError):
             raise early
         if early is not None:
@@ -348,24 +330,14 @@ class Session:
         summary = Summary(
             run=str(self.record.path),
             shots=recorded,
-            shots_per_s=recorded / played.durable_s,
-            sim_over_wall=recorded * period_s / played.durable_s,
-            misses=played.report.miss_count,
+            shots_per_s=recorded / finished.durable_s,
+            sim_over_wall=recorded * period_s / finished.durable_s,
+            misses=finished.report.miss_count,
             digest=self.record.digest(),
-            estimates=played.estimates,
+            estimates=finished.estimates,
             controllers=() if self.estimating is None else self.estimating.controlled,
         )
         return summary, self._counters(recorder)
-
-    def _put_points(self) -> None:
-        """Put the estimates of every point of a sweep into the record, as far as it was played."""
-        if self.grid is None or not self.record.durable_shot:
-            return
-        rows = np.memmap(
-            self.record.path / "shots.bin", self.record.layout.dtype, "r", shape=(self.record.durable_shot,)
-        )
-        table = point_estimates(rows, self.grid, self.observables, self.calibration.qubits)
-        self.record.put(POINTS_FILE, encode_points(table))
 
     def _failed_controllers(self) -> RunError | None:
         """Return why the batch process could not go on, if controllers needed it; not where it ended because the run was told to."""
@@ -412,21 +384,11 @@ class Session:
             counters |= {f"stream.{name}": count for name, count in self.publisher.counters.items()}
         if self.estimating is not None:
             counters |= self.estimating.counters
-        if self.played is not None:
-            counters |= _counters(self.played.report)
-            counters |= {} if self.held is None else _lateness(self.played.report)
-            counters |= {} if self.played.truth is None else dict(self.played.truth.counters)
+        if self.finished is not None:
+            counters |= kernel_counters(self.finished.report)
+            counters |= {} if self.held is None else lateness_counters(self.finished.report)
+            counters |= {} if self.finished.truth is None else dict(self.finished.truth.counters)
         return counters
-
-
-class _Played(msgspec.Struct, frozen=True):
-    """What came of playing."""
-
-    report: kernel.Report
-    durable_s: float  # from the first release until every row was on disk
-    failure: WorldError | None  # of the disk
-    estimates: tuple[Estimate, ...]
-    truth: Truth | None
 
 
 class _Recording:
@@ -449,36 +411,6 @@ class _Recording:
         self.ended_s = time.monotonic()
 
 
-def _counters(report: kernel.Report) -> dict[str, int]:
-    """Return the kernel's counts for the record."""
-    names = ["shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped"]
-    names += ["epochs_applied", "epochs_held", "epochs_discarded", "epoch_wait_count", "paused_periods"]
-    return {f"kernel.{name}": getattr(report, name) for name in names} | {"kernel.misses": report.miss_count}
-
-
-def _lateness(report: kernel.Report) -> dict[str, int]:
-    """Return how late releases were and how the spin was sized, in ns: telemetry of a paced run."""
-    late = report.lateness
-    return {
-        "lateness.p50_ns": late.p50_ns,
-        "lateness.p99_ns": late.p99_ns,
-        "lateness.p999_ns": late.p999_ns,
-        "lateness.max_ns": late.max_ns,
-        "kernel.spin_ns": report.spin_ns,
-    }
-
-
-def _early_end(report: kernel.Report, sequence: Sequence, batch: BatchProcess | None) -> WorldError | None:
-    """Return why the run ended before its last shot or without its estimates, None if it did not."""
-    try:
-        raise_for(report, sequence)
-    except WorldError as error:
-        return error
-    if batch is not None and batch.failure is not None:
-        return RunError(f"the estimates ended early: {batch.failure}; every shot is recorded")
-    return None
-
-
 def _check_counts(shots: int, seed: int, period_ticks: int, tick_ps: int) -> None:
     """Raise ProgramError for what the kernel or the record cannot count to."""
     ticks_max = TIME_MAX // max(1, tick_ps // 1000)
@@ -486,27 +418,3 @@ def _check_counts(shots: int, seed: int, period_ticks: int, tick_ps: int) -> Non
         raise ProgramError(f"shots = {shots}: 1 to {ticks_max // period_ticks} are possible")
     if not 0 <= seed < 1 << 64:
         raise ProgramError(f"seed = {seed}: 0 to {(1 << 64) - 1} are possible")
-
-
-def _operator() -> str:
-    """Return who runs this, as the system knows them: a name, or a number where it has no name for it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
-def capture_names(sequence: Sequence) -> tuple[str, ...]:
-    """Return a unique name for each capture: the bit that it writes, with a number where several write the same."""
-    names: list[str] = []
-    for index, slot in enumerate(sequence.slots):
-        name = f"capture {index}" if slot.bit is None else sequence.bits[slot.bit]
-        names.append(name if name not in names else f"{name}#{index}")
-    return tuple(names)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a record should name."""
-    from qrt import __version__
-
-    return {"qrt": __version__, "python": sys.version.split()[0], "numpy": np.__version__}

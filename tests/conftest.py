@@ -5,6 +5,7 @@ examples in every run and has no deadline: a test says what is right, a benchmar
 """
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,3 +116,48 @@ def play(tmp_path: Path, demo_lab: "Lab", demo_calibration: "Calibration") -> "C
         "publish": False,
     }
     return partial(run, FEEDBACK, **given)
+
+
+FOUR = """OPENQASM 3;
+include "stdgates.inc";
+input float theta;
+input float a;
+input float b;
+qubit q;
+bit c;
+rx(theta) q;
+rz(a) q;
+rz(b) q;
+c = measure q;
+"""
+
+
+@pytest.fixture(scope="session")
+def refused_run(tmp_path_factory: pytest.TempPathFactory, demo_lab: "Lab", demo_calibration: "Calibration") -> "Result":
+    """Return a run of six batches and a bit in which one law is refused and one ends its process; their file is changed afterwards."""
+    import msgspec
+
+    from qrt.run import run
+    from qrt.types import Control, Controller
+
+    runs = tmp_path_factory.mktemp("refused")
+    file = shutil.copy(Path(__file__).with_name("bad_law.py"), runs / "mine.py")
+    controllers = {
+        "servo": Controller("integrator", "theta", "c", 0.5, 0.0, 3.1, parameters={"gain": -1.0}),
+        "fails": Controller(str(file), "a", parameters={"kind": "raise", "at": 2, "gain": 0.125}),
+        "dies": Controller(str(file), "b", parameters={"kind": "exit", "at": 3, "gain": 0.125}),
+        "cut": Controller(str(file), "threshold.q0", parameters={"gain": 1000.0}),
+    }
+    found = run(
+        FOUR,
+        lab=msgspec.structs.replace(demo_lab, control=Control(batch_shots=100)),
+        shots=630,
+        seed=1,
+        inputs={"theta": 1.5, "a": 0.0, "b": 0.0},
+        controllers=controllers,
+        calibration=demo_calibration,
+        runs=runs,
+        publish=False,
+    )
+    Path(file).write_text("LAW = None  # what its user has made of it since\n", encoding="utf-8")
+    return found

@@ -129,18 +129,17 @@ def test_an_update_that_cannot_be_taken_is_refused_with_the_reason_and_nothing_e
 
 
 def test_a_law_that_hangs_or_ends_its_process_is_refused_and_the_next_process_goes_on_exactly_there():
-    ends = [failing("hang", 2), failing("exit", 4), GOOD, failing("segfault", 6), failing("killed", 7)]
-    bench = Bench(ends, deadline_s=0.5, restarts_max=3).run()
-    bench.check(7)
+    ends = [failing("hang", 2), failing("exit", 4), GOOD, failing("killed", 6)]
+    bench = Bench(ends, deadline_s=0.5, restarts_max=2).run()
+    bench.check(6)
     assert bench.reasons == {
         ("hang", 2): "gave nothing for 0.5 s, `control.deadline_s`, and was ended",
         ("exit", 4): "was ended with status 7",
-        ("segfault", 6): "was ended by SIGSEGV",
     }
-    assert bench.restarts == 3
-    told = "controller 'killed' at batch 7, value 0.32: was ended by SIGKILL; restarted 3 times, `control.restarts_max`"
+    assert bench.restarts == 2
+    told = "controller 'killed' at batch 6, value 0.31: was ended by SIGKILL; restarted 2 times, `control.restarts_max`"
     assert bench.failure == told
-    assert [sums["batch"] for sums in bench.sums] == list(range(7))  # those of the last batch come after its laws
+    assert [sums["batch"] for sums in bench.sums] == list(range(6))  # those of the last batch come after its laws
 
 
 @pytest.mark.prove

@@ -16,10 +16,11 @@ from qrt.errors import RecordError
 from qrt.observables import observables_of
 from qrt.playback import recorded_image
 from qrt.readout.estimate import combine
-from qrt.recompute import SCALE_MIN, TOLERANCE, Recomputed, deviation, found_of, recompute, tallied, totals
+from qrt.recompute import Recomputed, found_of, recompute, tallied, totals
 from qrt.record import RunFolder, new_uid
 from qrt.run import run
 from qrt.store import decode_calibration
+from qrt.tally import SCALE_MIN, TOLERANCE, deviation
 
 TWO = """OPENQASM 3;
 include "stdgates.inc";
@@ -164,7 +165,7 @@ def test_deviation_is_relative_to_the_larger_with_a_floor():
 
 def test_a_run_without_estimates_is_refused(recorded, tmp_path):
     folder = rewritten(recorded, tmp_path, lambda body: body, estimates=[])
-    with pytest.raises(RecordError, match="no estimate on record"):
+    with pytest.raises(RecordError, match="no estimate and no epoch on record"):
         recompute(folder)
 
 

@@ -111,7 +111,9 @@ def compiled_laws(shape: Shape, tell: Callable[[str, str], None]) -> tuple[list[
         rhythm = Rhythm(asked.bit, asked.setpoint, asked.minimum, asked.maximum, asked.every)
         tell(asked.name, "compiled")
         try:
-            law = CompiledLaw(asked, assemble(asked.name, asked.law, asked.parameters, rhythm, seen), shape)
+            law = CompiledLaw(
+                asked, assemble(asked.name, asked.law, asked.parameters, rhythm, seen, source=asked.source), shape
+            )
         except ConfigError as error:
             problems += str(error).splitlines()
             continue

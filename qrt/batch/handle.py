@@ -132,9 +132,12 @@ class BatchProcess:
         points: Points = ONE_POINT,
         epochs: EpochsTo | None = None,
         epochs_ring: Ring | None = None,
+        *,
+        refused: tuple[Refused, ...] = (),
     ) -> None:
         """Hand over the rows ring (as its second reader), the tables [bits, 2] that every batch of the run uses, and where epochs go.
 
+        epochs_ring: None if nobody takes them. refused: updates that are not to be tried, as a recorded run has them.
         If the process has died meanwhile the run goes on without it, or with another: `messages` says how.
         """
         self._ring, self._epochs = ring, epochs_ring
@@ -147,6 +150,7 @@ class BatchProcess:
             0 if epochs_ring is None else epochs_ring.size,
             epochs,
         )
+        self._resume = Resume(refused=refused)
         self._hand_over()
 
     def messages(self) -> Iterator[dict[str, Any] | Update]:
@@ -217,6 +221,7 @@ class BatchProcess:
                 batches_summed=self._resume.batches_summed,
                 last=update,
                 values=still_needed(self._resume.values, update),
+                refused=tuple(one for one in self._resume.refused if one.batch > update.batch),
             )
             yield update
             if update.refused and self.control.policy == "abort":
@@ -276,7 +281,7 @@ class BatchProcess:
         asked, last = self.shape.controllers[law], self._resume.last
         values = self._consume.epochs.values if last is None else last.values
         batch = 0 if last is None else last.batch + 1
-        return Refused(asked.name, batch, values[asked.output], how.removeprefix("the batch process "))
+        return Refused(asked.name, batch, values[asked.output], how.removeprefix("the batch process "), ended=True)
 
     def _restarted(self) -> bool:
         """Start another process, wait for it and hand over; return whether it works."""

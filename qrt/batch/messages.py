@@ -15,6 +15,7 @@ import msgspec
 
 BATCH_READER: Final = 1  # which reader of the rows ring the batch process is
 MESSAGE_BYTES_MAX: Final = 1 << 17  # 64 bits, the most there are, need 80 kB; a socket takes 200 kB
+SOURCE_BYTES_MAX: Final = 1 << 16  # of all laws' files together: they cross when the process is spawned
 STATE_BYTES_MAX: Final = 1 << 15  # of all laws of a run together: they cross with every batch
 
 
@@ -31,6 +32,7 @@ class Asked(msgspec.Struct, frozen=True):
     maximum: float | None
     every: int
     parameters: dict[str, Any]
+    source: bytes | None = None  # what the file holds, the same for every process of a run; None: to be looked for
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class Refused(msgspec.Struct, frozen=True):
     batch: int
     value: float  # in force and kept
     reason: str
+    ended: bool = False  # its process with it: the law did not step
 
     @property
     def text(self) -> str:
@@ -107,7 +110,7 @@ class Consume(msgspec.Struct, frozen=True):
     memory_bytes: int
     tables: list[list[float]]  # [bits][outcome]: a_k(b), the product weights of mitigation.md 5.2
     points: Points = Points()
-    epochs_bytes: int = 0  # 0: there are none
+    epochs_bytes: int = 0  # 0: they go nowhere
     epochs: EpochsTo | None = None
     resume: Resume = Resume()
 

@@ -104,7 +104,7 @@ def _serve(channel: socket.socket, shape: Shape) -> None:
 def _publisher(descriptors: list[int], consume: Consume) -> Callable[[Update], None]:
     """Return what puts an update into the epochs ring, in order, each once."""
     to = consume.epochs
-    if to is None:
+    if to is None or not descriptors:
         return lambda _: None
     ring = Ring.map(descriptors[0], consume.epochs_bytes)
 

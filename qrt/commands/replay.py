@@ -63,7 +63,8 @@ def computed(folder: str | Path, screen: Screen) -> Recomputed:
 
 def verdict_lines(found: Recomputed) -> list[str]:
     """Return what computing again found, in lines."""
-    head = f"{spaced(found.numbers)} numbers in {spaced(found.estimates)} estimates computed again"
+    documents = f"{spaced(found.estimates)} estimates" + (f" and {spaced(found.epochs)} epochs" if found.epochs else "")
+    head = f"{spaced(found.numbers)} numbers in {documents} computed again"
     if found.largest is None:
         return [head, "the same in every bit"]
     largest = f"the largest deviation: {found.largest.text}"

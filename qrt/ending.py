@@ -1,0 +1,64 @@
+"""What a run comes to: what is counted at its end, what ended it early, and the estimates at the points of a sweep."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from qrt import kernel
+from qrt.batch import BatchProcess
+from qrt.errors import RunError, WorldError
+from qrt.grids import Grid
+from qrt.loop import raise_for
+from qrt.observables import Observables
+from qrt.points import FILE, encode_points, point_estimates
+from qrt.record import RunFolder
+from qrt.types import Calibration, Estimate, Sequence, Truth
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What came of playing."""
+
+    report: kernel.Report
+    durable_s: float  # from the first release until every row was on disk
+    failure: WorldError | None  # of the disk
+    estimates: tuple[Estimate, ...]
+    truth: Truth | None
+
+
+def kernel_counters(report: kernel.Report) -> dict[str, int]:
+    """Return the kernel's counts for the record."""
+    names = ["shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped"]
+    names += ["epochs_applied", "epochs_held", "epochs_discarded", "epoch_wait_count", "paused_periods"]
+    return {f"kernel.{name}": getattr(report, name) for name in names} | {"kernel.misses": report.miss_count}
+
+
+def lateness_counters(report: kernel.Report) -> dict[str, int]:
+    """Return how late releases were and how the spin was sized, in ns: telemetry of a paced run."""
+    late = report.lateness
+    return {
+        "lateness.p50_ns": late.p50_ns,
+        "lateness.p99_ns": late.p99_ns,
+        "lateness.p999_ns": late.p999_ns,
+        "lateness.max_ns": late.max_ns,
+        "kernel.spin_ns": report.spin_ns,
+    }
+
+
+def early_end(report: kernel.Report, sequence: Sequence, batch: BatchProcess | None) -> WorldError | None:
+    """Return why the run ended before its last shot or without its estimates, None if it did not."""
+    try:
+        raise_for(report, sequence)
+    except WorldError as error:
+        return error
+    if batch is not None and batch.failure is not None:
+        return RunError(f"the estimates ended early: {batch.failure}; every shot is recorded")
+    return None
+
+
+def put_points(record: RunFolder, grid: Grid, observables: Observables, calibration: Calibration) -> None:
+    """Put the estimates of every point of a sweep into the record, as far as it was played."""
+    if not record.durable_shot:
+        return
+    rows = np.memmap(record.path / "shots.bin", record.layout.dtype, "r", shape=(record.durable_shot,))
+    record.put(FILE, encode_points(point_estimates(rows, grid, observables, calibration.qubits)))

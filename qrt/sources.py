@@ -1,0 +1,54 @@
+"""What a recorded run was compiled from, and what that compiles to: the sequence, its slots, and what controllers begin with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from qrt.client import Run
+from qrt.compile import compile_pulses
+from qrt.controlling import begin_with, bound_to, reach_of
+from qrt.errors import RecordError
+from qrt.grids import from_document
+from qrt.loop import limits_of
+from qrt.pulses import lower
+from qrt.qasm import parse_program
+from qrt.store import decode_calibration
+from qrt.sweeps import Bound
+from qrt.types import Calibration, Lab, Sequence
+
+
+class Compiled(NamedTuple):
+    """A run's sources and what they compile to."""
+
+    lab: Lab
+    calibration: Calibration
+    values: dict[str, float]  # of the controlled outputs, before the first update
+    sequence: Sequence
+    bound: Bound
+
+
+def recorded_lab(run: Run) -> Lab:
+    """Return the lab of a run, with the run's own options in it. RecordError for one of another version."""
+    try:
+        return msgspec.json.decode(run.file("lab.json"), type=Lab)
+    except msgspec.MsgspecError as error:
+        raise RecordError(f"{run.path / 'lab.json'}: a lab of another version: {error}") from error
+
+
+def compiled_again(run: Run) -> Compiled:
+    """Return what the program, lab and calibration in a run's folder compile to, for its inputs and its sweep.
+
+    A WorldError where one of them is not there, not the one on record, or does not compile any more.
+    """
+    lab, start = recorded_lab(run), run.start or {}
+    calibration = decode_calibration(run.file("calibration.json"), str(run.path / "calibration.json"))
+    program = parse_program(run.file("program.qasm").decode(), str(run.path / "program.qasm"))
+    inputs = start.get("inputs", {})
+    reach = reach_of(lab, program, from_document(start.get("sweep")))
+    pulses = lower(program, lab, calibration, inputs, reach.varied if reach else ())
+    values = begin_with(lab, inputs, calibration)
+    return Compiled(
+        lab, calibration, values, *bound_to(lab, compile_pulses(pulses, lab, limits_of(lab), reach), reach, values)
+    )
