@@ -101,7 +101,8 @@ static qrt_status capture_arrived(void *self, uint16_t slot, uint32_t *count_out
     (void)self;
     if (slot == 0) {
         int64_t missing = complete_ns - now_ns();
-        arrived_count = missing <= 0 ? SAMPLES : missing < SAMPLES ? (uint32_t)(SAMPLES - missing) : 0;
+        complete = missing <= 0;
+        arrived_count = complete ? SAMPLES : missing < SAMPLES ? (uint32_t)(SAMPLES - missing) : 0;
     }
     *count_out = arrived_count;
     *samples_out = samples[slot];

@@ -28,7 +28,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
     take_back();
     memset(b, 0, sizeof *b);
     fake_open(&b->port);
-    b->kernel = lend(qrt_kernel_size());
+    b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
         .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .captures = captures, .weights = weights,
@@ -41,7 +41,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
 /* Runs to the end and returns how it ended. */
 static int32_t run(bench *b)
 {
-    qrt_status armed = qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report);
+    qrt_status armed = qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report);
     if (armed != QRT_OK) {
         return (int32_t)armed;
     }
@@ -182,7 +182,7 @@ static void test_arm_refuses(bench *b)
     b->config.rows = lend_ring(qrt_row_size(3, 0), 8);
     CHECK(run(b) == QRT_ERR_ARGUMENT);
     set_up(b, end, 1, 1, 1);
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size() / 2, &b->config, &b->report) == QRT_ERR_MEMORY);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(b->config.sequence.instruction_count) - 1, &b->config, &b->report) == QRT_ERR_MEMORY);
 }
 
 static void test_skips_and_stop(bench *b)
@@ -200,7 +200,7 @@ static void test_skips_and_stop(bench *b)
     }
     CHECK(b->port.calls[0].tick == PERIOD && b->port.calls[4].tick == 5 * PERIOD); /* b p b p b: shots 1, 2, 5 */
     set_up(b, plays, 2, 1, 1000000); /* more rows than places, and no reader: the loop waits, and a stop ends the wait */
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_ring_wait(b->config.rows, 0, ROW_SLOTS, 1000000000) == ROW_SLOTS);
     CHECK(qrt_kernel_running(b->kernel));
@@ -250,7 +250,7 @@ static void test_full_ring_under_real_pacing(bench *b)
     b->config.sequence.period_ticks = 1000000;
     b->config.late_tolerance_ns = 1000000000;
     b->config.rows = lend_ring(qrt_row_size(2, 0), 4);
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_ring_wait(b->config.rows, 0, 4, 1000000000) == 4);
     int64_t until = qrt_clock_now_ns() + 30000000;
