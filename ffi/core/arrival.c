@@ -75,20 +75,16 @@ static qrt_status take_piece(qrt_arrival *arrival, const qrt_shot *shot, uint16_
     return QRT_OK;
 }
 
-/* Of the capture that is waited for and, unless all of it has come, of one of the others, each in its turn: more would be in the way
- * when the last sample comes. */
+/* Of the capture that is waited for and, unless all of it has come, of the others. */
 static qrt_status take_pieces(qrt_arrival *arrival, const qrt_shot *shot, uint16_t slot, progress *progress_out)
 {
     qrt_status status = take_piece(arrival, shot, slot, progress_out);
-    uint32_t others = ~shot->slots_free & (ALL_SLOTS ^ 1u << slot);
-    if (status != QRT_OK || *progress_out == ALL_HAVE_COME || others == 0) {
-        return status;
+    uint32_t others = *progress_out == ALL_HAVE_COME ? 0 : ~shot->slots_free & (ALL_SLOTS ^ 1u << slot);
+    for (; others != 0 && status == QRT_OK; others &= others - 1) {
+        progress other = NOTHING_NEW;
+        status = take_piece(arrival, shot, (uint16_t)__builtin_ctz(others), &other);
+        *progress_out = other == PIECE_TAKEN ? PIECE_TAKEN : *progress_out;
     }
-    uint32_t later = others & ~((2u << arrival->looked_at) - 1);
-    arrival->looked_at = (uint32_t)__builtin_ctz(later != 0 ? later : others);
-    progress other = NOTHING_NEW;
-    status = take_piece(arrival, shot, (uint16_t)arrival->looked_at, &other);
-    *progress_out = other == PIECE_TAKEN ? PIECE_TAKEN : *progress_out;
     return status;
 }
 

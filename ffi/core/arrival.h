@@ -21,7 +21,6 @@ typedef struct {
 
 typedef struct {
     qrt_demodulate_function *demodulate;
-    uint32_t looked_at; /* slot of the last one that was looked at while another was waited for */
     qrt_window windows[QRT_CAPTURES_MAX];
     qrt_partial partials[QRT_OUTSTANDING_MAX];
 } qrt_arrival;

@@ -72,9 +72,9 @@ static inline qrt_due *end_at(qrt_shot *shot, uint32_t position)
     return &shot->ends[position % QRT_OUTSTANDING_MAX];
 }
 
-static inline int64_t first_end_tick(const qrt_shot *shot)
+static inline void note_first_end(qrt_shot *shot)
 {
-    return shot->end_first == shot->end_after_last ? INT64_MAX : shot->ends[shot->end_first % QRT_OUTSTANDING_MAX].tick;
+    shot->first_end_tick = shot->end_first == shot->end_after_last ? INT64_MAX : end_at(shot, shot->end_first)->tick;
 }
 
 static inline void push_end(qrt_shot *shot, qrt_due due)
@@ -86,6 +86,7 @@ static inline void push_end(qrt_shot *shot, qrt_due due)
         at--;
     }
     *end_at(shot, at) = due;
+    note_first_end(shot);
 }
 
 /* The slot of the first one, which is taken away. */
@@ -95,6 +96,7 @@ static inline uint16_t take_end(qrt_shot *shot)
     const qrt_due *first = end_at(shot, shot->end_first++);
     QRT_ASSERT(first->tick >= shot->now);
     shot->now = first->tick;
+    note_first_end(shot);
     return (uint16_t)(first->rank & ((1u << RANK_ORDER) - 1));
 }
 
@@ -103,6 +105,7 @@ static inline void forget_all(qrt_shot *shot)
     shot->due_count = 0;
     shot->dues[0] = (qrt_due){INT64_MAX, 0};
     shot->end_first = shot->end_after_last = 0;
+    note_first_end(shot);
 }
 
 #endif

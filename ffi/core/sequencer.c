@@ -42,7 +42,7 @@ INLINE void look_ahead(qrt_shot *shot)
 {
     const qrt_due *first = &shot->dues[0];
     int64_t sequencer_tick = first->tick + (sequencer_rank(shot->active) < first->rank);
-    int64_t end_tick = first_end_tick(shot);
+    int64_t end_tick = shot->first_end_tick;
     shot->limit = end_tick < sequencer_tick ? end_tick : sequencer_tick;
 }
 
@@ -135,10 +135,10 @@ INLINE qrt_status end_capture(qrt_shot *shot)
 /* All that end at the same tick. */
 static __attribute__((noinline)) qrt_status end_captures(qrt_shot *shot)
 {
-    int64_t tick = first_end_tick(shot);
+    int64_t tick = shot->first_end_tick;
     shot->end_tick = tick > shot->end_tick ? tick : shot->end_tick;
     qrt_status status = QRT_OK;
-    while (status == QRT_OK && first_end_tick(shot) == tick) {
+    while (status == QRT_OK && shot->first_end_tick == tick) {
         status = end_capture(shot);
     }
     return status;
@@ -149,7 +149,7 @@ static __attribute__((noinline)) qrt_status end_captures(qrt_shot *shot)
 INLINE qrt_status take_turns(qrt_shot *shot, hand *h)
 {
     for (;;) {
-        int64_t end_tick = first_end_tick(shot);
+        int64_t end_tick = shot->first_end_tick;
         if (end_tick <= shot->dues[0].tick && end_tick != INT64_MAX && (shot->active == NOBODY || end_tick <= h->cursor)) {
             shot->hash = h->hash;
             qrt_status status = end_captures(shot);

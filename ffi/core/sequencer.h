@@ -110,6 +110,7 @@ typedef struct {
     uint32_t slots_free; /* mask */
     uint32_t bit_waiters; /* mask of sequencers */
     uint32_t due_count;
+    int64_t first_end_tick; /* of the captures outstanding, or the end of time */
     uint32_t end_first; /* of the captures' ends, a position, as the next; they wrap */
     uint32_t end_after_last;
     uint32_t event_count; /* what did not fit, too */
