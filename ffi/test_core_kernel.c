@@ -123,6 +123,21 @@ static void test_order_and_feedback(bench *b)
     }
 }
 
+/* Two captures that overlap write one bit: a read between their ends waits for the later one. */
+static void test_two_writers_of_a_bit(bench *b)
+{
+    const qrt_instruction code[] = {{QRT_OP_CAPTURE, 0, 0, 0, 0}, {QRT_OP_WAIT, 0, 0, 0, 50}, {QRT_OP_CAPTURE, 0, 1, 0, 0},
+                                    {QRT_OP_WAIT, 0, 0, 0, 20},   {QRT_OP_READ, 1, 3, 0, 0},  {QRT_OP_PLAY, 0, 5, 100, 0},
+                                    {QRT_OP_END, 0, 0, 0, 0}};
+    qrt_capture_spec specs[2] = {captures[0], captures[0]};
+    set_up(b, code, 7, 1, 1);
+    b->config.sequence.captures = specs;
+    b->port.port.feedback_latency_ticks = 0;
+    CHECK(run(b) == QRT_OK);
+    const port_call *played = &b->port.calls[5];
+    CHECK(played->kind == 'p' && played->play.tick == 50 + SAMPLES_MAX);
+}
+
 static void test_errors(bench *b)
 {
     const qrt_instruction deadlock[] = {{QRT_OP_WAIT, 0, 0, 0, 5}, {QRT_OP_SYNC, 0, 0, 0, 3}, {QRT_OP_END, 0, 0, 0, 0}};
@@ -302,6 +317,7 @@ int main(void)
     static bench b;
     test_nco_phase(&b);
     test_order_and_feedback(&b);
+    test_two_writers_of_a_bit(&b);
     test_errors(&b);
     test_arm_refuses(&b);
     test_skips_and_stop(&b);
