@@ -2,7 +2,9 @@
 
 The kernel plays a real sequence on a port in C (branch_latency.c): ten captures end at the same tick, ten outcomes are read, their parity
 decides which of two segments is played. The figure goes from the instant at which the last sample is there to the play; the samples
-come at 1 GS/s, and the port tells how many have come. Beside it the same with a port that tells only when all have come, and numpy,
+come at 1 GS/s, and the port tells how many have come. They lie in the caches of the kernel's core, where they were written before the
+shot; which of them are there is decided by the clock. Beside it the same with samples that another core is just writing, whose
+last ones have to come from its cache; with a port that tells only when all have come; and numpy,
 jitted JAX and, where it is installed, numba on the same memory: both quadratures of each channel, compared with the threshold, and
 the parity; called in a bare loop, with nothing of what a kernel does besides. numpy and JAX compute in float32, which is not exact.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import subprocess
 import tempfile
 import time
@@ -30,7 +33,12 @@ WARM_UP = 200
 GOALS_US = {0.5: 0.5, 0.99: 1.0}
 END, PLAY, CAPTURE, WAIT, READ, ALU, BRANCH = 0, 1, 2, 3, 8, 10, 11
 CHUNKED = "chunked_port"
-PORTS = {CHUNKED: "as the samples come", "whole_port": "the kernel where a port tells only the end"}
+STREAMED = "streamed_port"
+PORTS = {
+    CHUNKED: "as the samples come",
+    STREAMED: "the kernel where another core writes the samples",
+    "whole_port": "the kernel where a port tells only the end",
+}
 ALU_XOR, IF_ALWAYS, IF_NONZERO = 6, 0, 2
 
 Call = Callable[[], int]
@@ -46,9 +54,10 @@ def measure(scale: float) -> list[Figure]:
         library.set_levels(level.ctypes.data_as(ctypes.c_void_p))
         samples = np.ctypeslib.as_array((ctypes.c_int16 * (CHANNELS * SAMPLES)).in_dll(library, "samples"))
         peers = peers_of(samples.reshape(CHANNELS, SAMPLES), weights)
-        taken: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*PORTS, *peers)}
+        ports = [name for name in PORTS if name != STREAMED or has_two_cores()]
+        taken: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*ports, *peers)}
         for _ in range(TURNS):
-            for name in PORTS:
+            for name in ports:
                 taken[name].append(kernel_us(library, name, weights, shots))
             for name, call in peers.items():
                 taken[name].append(peer_us(library, call, calls))
@@ -130,13 +139,25 @@ def kernel_us(library: Any, name: str, weights: NDArray[np.int16], shots: int) -
     rows = kernel.Ring.create(kernel.row_dtype(CHANNELS).itemsize, 64, 1)
     rows.detach(0)
     port = ctypes.addressof(ctypes.c_char.in_dll(library, name))
+    if name == STREAMED:
+        assert library.writer_start() == 0
     with kernel.Kernel(kernel.Config(sequence, port, kernel.Rings(rows), shots + WARM_UP)) as loop:
         loop.start()
         report = loop.join()
+    if name == STREAMED:
+        library.writer_stop()
     assert report.status == kernel.Status.OK, report
     assert ctypes.c_int64.in_dll(library, "wrong_branches").value == 0
     latency_ns = np.ctypeslib.as_array((ctypes.c_int64 * (shots + WARM_UP)).in_dll(library, "latency_ns"))
     return latency_ns[WARM_UP:] / 1000
+
+
+def has_two_cores() -> bool:
+    """Return whether another core can write the samples; says so where not."""
+    if len(os.sched_getaffinity(0)) > 1:
+        return True
+    print("  one core: no figure of samples that another one writes")
+    return False
 
 
 def weights_of() -> NDArray[np.int16]:
@@ -148,7 +169,7 @@ def weights_of() -> NDArray[np.int16]:
 def compiled(folder: Path) -> Any:
     """Return branch_latency.c as a library."""
     path = folder / "branch_latency.so"
-    flags = ["-std=c11", "-O2", "-D_GNU_SOURCE", f"-I{PROJECT / 'ffi'}", "-shared", "-fPIC"]
+    flags = ["-std=c11", "-O2", "-D_GNU_SOURCE", f"-I{PROJECT / 'ffi'}", "-shared", "-fPIC", "-pthread"]
     subprocess.run(["cc", *flags, str(PROJECT / "benchmarks/branch_latency.c"), "-o", str(path)], check=True)
     return ctypes.CDLL(str(path))
 

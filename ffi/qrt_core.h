@@ -436,7 +436,7 @@ typedef struct {
 
 typedef struct qrt_kernel qrt_kernel;
 
-size_t qrt_kernel_size(void);       /* bytes to lend for the kernel itself, 64-byte aligned */
+size_t qrt_kernel_size(uint32_t instruction_count); /* bytes to lend for the kernel itself, 64-byte aligned */
 size_t qrt_kernel_stack_size(void); /* bytes to lend for its thread's stack, page-aligned */
 /* Checks everything that can be checked, copies the config (not what it points to), locks the memory where limits allow.
  * QRT_OK, QRT_ERR_ABI, QRT_ERR_ARGUMENT, QRT_ERR_MEMORY, QRT_ERR_INSTRUCTION (the report names the instruction), and of the same

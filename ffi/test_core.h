@@ -20,6 +20,7 @@
 
 #define CALLS_MAX 4096
 #define SAMPLES_MAX 64
+#define INSTRUCTIONS_MAX 64 /* of a sequence of the tests */
 
 typedef struct {
     char kind; /* b begin_shot, p play, c capture_begin, e capture_end, s safe */

@@ -39,7 +39,7 @@ static void set_up(bench *b, int64_t shots, int64_t delay)
     memset(b, 0, sizeof *b);
     fake_open(&b->port);
     b->port.level = 1; /* iq[0] is 8 */
-    b->kernel = lend(qrt_kernel_size());
+    b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
         .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .captures = captures, .weights = weights,
@@ -63,7 +63,7 @@ static void write_entry(qrt_ring *ring, int64_t number, uint32_t flags, int64_t 
 
 static void start(bench *b)
 {
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
 }
 
@@ -325,7 +325,7 @@ static void test_stop_and_wait(bench *b)
 
 static int32_t refused(bench *b)
 {
-    int32_t status = (int32_t)qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report);
+    int32_t status = (int32_t)qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report);
     set_up(b, BATCH, 1);
     return status;
 }

@@ -60,7 +60,7 @@ static void set_up(bench *b, int64_t shots)
     b->failure = QRT_OK;
     b->port.port.self = b;
     b->port.port.triggers = triggers;
-    b->kernel = lend(qrt_kernel_size());
+    b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
         .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .instruction_count = 2, .sequencer_count = 1,
@@ -71,7 +71,7 @@ static void set_up(bench *b, int64_t shots)
 
 static void start(bench *b)
 {
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
 }
 
@@ -180,13 +180,13 @@ static void test_what_is_refused(bench *b)
 {
     set_up(b, 1);
     b->port.port.triggers = NULL;
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_ERR_ARGUMENT);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_ERR_ARGUMENT);
     set_up(b, 1);
     b->config.sequence.period_ticks = (int64_t)1 << 43;
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_ERR_ARGUMENT);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_ERR_ARGUMENT);
     set_up(b, 1);
     b->config.pacing = 3;
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_ERR_ARGUMENT);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_ERR_ARGUMENT);
 }
 
 /* The period is learnt: after a hundred triggers 500 ppm too slow, the next is expected to within two nanoseconds. */

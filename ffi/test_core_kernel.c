@@ -28,7 +28,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
     take_back();
     memset(b, 0, sizeof *b);
     fake_open(&b->port);
-    b->kernel = lend(qrt_kernel_size());
+    b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
         .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .captures = captures, .weights = weights,
@@ -41,7 +41,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
 /* Runs to the end and returns how it ended. */
 static int32_t run(bench *b)
 {
-    qrt_status armed = qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report);
+    qrt_status armed = qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report);
     if (armed != QRT_OK) {
         return (int32_t)armed;
     }
@@ -123,6 +123,21 @@ static void test_order_and_feedback(bench *b)
     }
 }
 
+/* Two captures that overlap write one bit: a read between their ends waits for the later one. */
+static void test_two_writers_of_a_bit(bench *b)
+{
+    const qrt_instruction code[] = {{QRT_OP_CAPTURE, 0, 0, 0, 0}, {QRT_OP_WAIT, 0, 0, 0, 50}, {QRT_OP_CAPTURE, 0, 1, 0, 0},
+                                    {QRT_OP_WAIT, 0, 0, 0, 20},   {QRT_OP_READ, 1, 3, 0, 0},  {QRT_OP_PLAY, 0, 5, 100, 0},
+                                    {QRT_OP_END, 0, 0, 0, 0}};
+    qrt_capture_spec specs[2] = {captures[0], captures[0]};
+    set_up(b, code, 7, 1, 1);
+    b->config.sequence.captures = specs;
+    b->port.port.feedback_latency_ticks = 0;
+    CHECK(run(b) == QRT_OK);
+    const port_call *played = &b->port.calls[5];
+    CHECK(played->kind == 'p' && played->play.tick == 50 + SAMPLES_MAX);
+}
+
 static void test_errors(bench *b)
 {
     const qrt_instruction deadlock[] = {{QRT_OP_WAIT, 0, 0, 0, 5}, {QRT_OP_SYNC, 0, 0, 0, 3}, {QRT_OP_END, 0, 0, 0, 0}};
@@ -182,7 +197,7 @@ static void test_arm_refuses(bench *b)
     b->config.rows = lend_ring(qrt_row_size(3, 0), 8);
     CHECK(run(b) == QRT_ERR_ARGUMENT);
     set_up(b, end, 1, 1, 1);
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size() / 2, &b->config, &b->report) == QRT_ERR_MEMORY);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(b->config.sequence.instruction_count) - 1, &b->config, &b->report) == QRT_ERR_MEMORY);
 }
 
 static void test_skips_and_stop(bench *b)
@@ -200,7 +215,7 @@ static void test_skips_and_stop(bench *b)
     }
     CHECK(b->port.calls[0].tick == PERIOD && b->port.calls[4].tick == 5 * PERIOD); /* b p b p b: shots 1, 2, 5 */
     set_up(b, plays, 2, 1, 1000000); /* more rows than places, and no reader: the loop waits, and a stop ends the wait */
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_ring_wait(b->config.rows, 0, ROW_SLOTS, 1000000000) == ROW_SLOTS);
     CHECK(qrt_kernel_running(b->kernel));
@@ -250,7 +265,7 @@ static void test_full_ring_under_real_pacing(bench *b)
     b->config.sequence.period_ticks = 1000000;
     b->config.late_tolerance_ns = 1000000000;
     b->config.rows = lend_ring(qrt_row_size(2, 0), 4);
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_ring_wait(b->config.rows, 0, 4, 1000000000) == 4);
     int64_t until = qrt_clock_now_ns() + 30000000;
@@ -302,6 +317,7 @@ int main(void)
     static bench b;
     test_nco_phase(&b);
     test_order_and_feedback(&b);
+    test_two_writers_of_a_bit(&b);
     test_errors(&b);
     test_arm_refuses(&b);
     test_skips_and_stop(&b);

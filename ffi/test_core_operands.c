@@ -42,8 +42,8 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, int64_
 
 static int32_t run(bench *b)
 {
-    qrt_kernel *kernel = lend(qrt_kernel_size());
-    qrt_status armed = qrt_kernel_arm(kernel, qrt_kernel_size(), &b->config, &b->report);
+    qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
+    qrt_status armed = qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report);
     if (armed != QRT_OK) {
         return (int32_t)armed;
     }
@@ -211,8 +211,8 @@ static void test_a_long_loop(bench *b)
     const qrt_instruction code[] = {{QRT_OP_ALU, 1, QRT_ALU_ADD, 0, 0}, {QRT_OP_BRANCH, 1, QRT_IF_ALWAYS, 0, 0}};
     set_up(b, code, 2, 1);
     b->config.sequence.budget = UINT32_MAX;
-    qrt_kernel *kernel = lend(qrt_kernel_size());
-    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(), &b->config, &b->report) == QRT_OK);
+    qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
+    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     int64_t until_ns = qrt_clock_now_ns() + 5000000;
     while (qrt_clock_now_ns() < until_ns) {

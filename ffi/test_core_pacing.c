@@ -115,7 +115,7 @@ static void set_up(void)
     take_back();
     fake_open(&port);
     memset(&histogram, 0, sizeof histogram);
-    kernel = lend(qrt_kernel_size());
+    kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     config = (qrt_kernel_config){
         .abi = QRT_CORE_ABI, .size = sizeof config,
         .sequence = {.instructions = end, .entries = entries, .instruction_count = 1, .sequencer_count = 1, .budget = 10,
@@ -127,7 +127,7 @@ static void set_up(void)
 
 static qrt_status run(void)
 {
-    qrt_status armed = qrt_kernel_arm(kernel, qrt_kernel_size(), &config, &report);
+    qrt_status armed = qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &config, &report);
     if (armed == QRT_OK) {
         CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
         CHECK(qrt_kernel_join(kernel, &report) == QRT_OK);

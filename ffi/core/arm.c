@@ -115,7 +115,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     if (config->abi != QRT_CORE_ABI || config->size != sizeof *config) {
         return report_out->status = QRT_ERR_ABI;
     }
-    if (kernel_size < sizeof *kernel) {
+    if (kernel_size < qrt_kernel_size(config->sequence.instruction_count)) {
         return report_out->status = QRT_ERR_MEMORY;
     }
     if ((uintptr_t)kernel % 64 != 0 || config->port == NULL) {
@@ -148,13 +148,14 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     kernel->log_shot = -1;
     qrt_arrival_arm(&kernel->arrival, &config->sequence);
     const qrt_outside outside = {*config->port, qrt_execute_demodulated, kernel, &kernel->request, REQUEST_ABORT};
-    qrt_shot_arm(&kernel->shot, &config->sequence, &outside, config->seed);
+    qrt_step *steps = (qrt_step *)((uint8_t *)kernel + qrt_kernel_size(0));
+    qrt_shot_arm(&kernel->shot, &config->sequence, &outside, config->seed, steps);
     kernel->report.memory_locked = report_out->memory_locked = qrt_lent_lock(kernel);
     atomic_store_explicit(&kernel->state, STATE_ARMED, memory_order_release);
     return QRT_OK;
 }
 
-size_t qrt_kernel_size(void)
+size_t qrt_kernel_size(uint32_t instruction_count)
 {
-    return (sizeof(qrt_kernel) + 63) / 64 * 64;
+    return (sizeof(qrt_kernel) + 63) / 64 * 64 + (size_t)instruction_count * QRT_STEP_SIZE;
 }

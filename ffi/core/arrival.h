@@ -11,9 +11,17 @@ typedef struct {
     uint32_t sample_count;
 } qrt_partial;
 
+/* Of a capture, known at arm. */
 typedef struct {
-    const qrt_isa *isa;
-    uint32_t headroom[QRT_CAPTURES_MAX];
+    const int16_t *weights_i;
+    const int16_t *weights_q;
+    uint32_t sample_count;
+    uint32_t headroom;
+} qrt_window;
+
+typedef struct {
+    qrt_demodulate_function *demodulate;
+    qrt_window windows[QRT_CAPTURES_MAX];
     qrt_partial partials[QRT_OUTSTANDING_MAX];
 } qrt_arrival;
 

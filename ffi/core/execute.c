@@ -27,10 +27,10 @@ static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *sampl
 qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2])
 {
     qrt_kernel *k = kernel;
-    const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
     const int16_t *samples = NULL;
     qrt_status status = qrt_arrival_end(&k->arrival, &k->shot, slot, iq_out, &samples);
-    if (status == QRT_OK && spec->raw) {
+    const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
+    if (__builtin_expect(spec->raw, 0) && status == QRT_OK) {
         copy_raw(k, capture_index, samples, spec->sample_count);
     }
     return status;

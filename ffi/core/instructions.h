@@ -7,6 +7,7 @@
 #define QRT_INSTRUCTIONS_H
 #include <string.h>
 #include "checks.h"
+#include "decode.h"
 #include "order.h"
 #include "sequencer.h"
 #include "trace.h"
@@ -26,20 +27,32 @@ typedef enum {
  * as all that makes it. */
 typedef struct {
     int64_t cursor;
+    uint64_t stamp; /* of the cursor, in the trace */
     uint64_t hash;
-    const qrt_instruction *next;
-    uint32_t left; /* of this turn's instructions */
+    const qrt_step *next;
 } hand;
 
-INLINE uint32_t next_index(const qrt_shot *shot, const hand *h)
+INLINE uint32_t index_of(const qrt_shot *shot, const qrt_step *i)
 {
-    return (uint32_t)(h->next - shot->sequence.instructions);
+    return (uint32_t)(i - shot->steps);
+}
+
+/* How many instructions are left of the turn is kept as the place where it would end if none branched: that costs a comparison each. */
+INLINE uint32_t left_of(const qrt_shot *shot, const hand *h)
+{
+    return (uint32_t)((shot->turn_end - (uintptr_t)h->next) / sizeof(qrt_step));
+}
+
+INLINE void end_turn_after(qrt_shot *shot, const qrt_step *next, uint32_t count)
+{
+    shot->turn_end = (uintptr_t)next + count * sizeof(qrt_step);
 }
 
 INLINE void put_down(qrt_shot *shot, const hand *h)
 {
+    shot->turn_left = left_of(shot, h);
     shot->sequencers[shot->active].cursor = h->cursor;
-    shot->sequencers[shot->active].pc = next_index(shot, h);
+    shot->sequencers[shot->active].next = h->next;
 }
 
 INLINE turn fails(qrt_shot *shot, qrt_status status)
@@ -66,7 +79,13 @@ INLINE turn move_cursor(qrt_shot *shot, hand *h, int64_t ticks)
         return fails(shot, QRT_ERR_OVERRUN);
     }
     h->cursor += ticks;
+    h->stamp += (uint64_t)ticks * shot->factors[0];
     return MOVED;
+}
+
+INLINE turn move_cursor_to(qrt_shot *shot, hand *h, int64_t tick)
+{
+    return tick < h->cursor ? fails(shot, QRT_ERR_UNDERFLOW) : move_cursor(shot, h, tick - h->cursor);
 }
 
 INLINE bool is_off_grid(const qrt_shot *shot, int64_t tick)
@@ -74,7 +93,7 @@ INLINE bool is_off_grid(const qrt_shot *shot, int64_t tick)
     return shot->granularity_ticks > 1 && tick % shot->granularity_ticks != 0;
 }
 
-INLINE turn play(qrt_shot *shot, hand *h, const qrt_instruction *i, int32_t amplitude)
+INLINE turn play(qrt_shot *shot, hand *h, const qrt_step *i, int32_t amplitude)
 {
     if (h->cursor >= shot->limit_ticks) {
         return fails(shot, QRT_ERR_OVERRUN);
@@ -82,7 +101,7 @@ INLINE turn play(qrt_shot *shot, hand *h, const qrt_instruction *i, int32_t ampl
     if (is_off_grid(shot, h->cursor)) {
         return fails(shot, QRT_ERR_INSTRUCTION);
     }
-    qrt_nco *nco = &shot->ncos[i->a];
+    qrt_nco *nco = i->nco;
     uint64_t turned = i->d == 1 ? 0 : nco->carried + (uint64_t)nco->play.frequency * (uint64_t)h->cursor;
     nco->play.tick = shot->start.tick + h->cursor;
     nco->play.phase = nco->phase + turned;
@@ -92,9 +111,9 @@ INLINE turn play(qrt_shot *shot, hand *h, const qrt_instruction *i, int32_t ampl
     return told(shot, port->play(port->self, &nco->play));
 }
 
-INLINE turn capture(qrt_shot *shot, hand *h, const qrt_instruction *i)
+INLINE turn capture(qrt_shot *shot, hand *h, const qrt_step *i)
 {
-    const qrt_capture_spec *spec = &shot->sequence.captures[i->b];
+    const qrt_capture_spec *spec = i->capture;
     int64_t end_tick = h->cursor + (int64_t)spec->sample_count * shot->sample_ticks;
     if (end_tick > shot->limit_ticks) {
         return fails(shot, QRT_ERR_OVERRUN);
@@ -107,12 +126,14 @@ INLINE turn capture(qrt_shot *shot, hand *h, const qrt_instruction *i)
     }
     uint16_t slot = (uint16_t)__builtin_ctz(shot->slots_free);
     shot->slots_free &= shot->slots_free - 1;
-    shot->outstanding[slot] = (qrt_outstanding){end_tick, next_index(shot, h) - 1, (uint16_t)shot->active, i->b};
+    shot->outstanding[slot] = (qrt_outstanding){end_tick, index_of(shot, i), (uint16_t)shot->active, i->b};
     if (spec->bit != QRT_BIT_NONE) {
         shot->bit_pending[spec->bit]++;
+        shot->bits_touched |= (uint64_t)1 << spec->bit;
+        shot->bit_ready[spec->bit] = INT64_MAX;
     }
     uint64_t order = shot->captures_begun++;
-    push(shot, (qrt_due){end_tick, (uint64_t)shot->active << RANK_SEQUENCER | order << RANK_ORDER | slot});
+    push_end(shot, (qrt_due){end_tick, (uint64_t)shot->active << RANK_SEQUENCER | order << RANK_ORDER | slot});
     shot->limit = end_tick < shot->limit ? end_tick : shot->limit; /* at its tick, the end of a capture comes first */
     const qrt_capture asked = {
         .tick = shot->start.tick + h->cursor, .sample_count = spec->sample_count, .channel = spec->channel, .slot = slot};
@@ -120,10 +141,25 @@ INLINE turn capture(qrt_shot *shot, hand *h, const qrt_instruction *i)
     return told(shot, port->capture_begin(port->self, &asked));
 }
 
-INLINE void set_frequency(qrt_nco *nco, int64_t cursor, int64_t frequency)
+INLINE turn set_frequency(qrt_nco *nco, int64_t cursor, int64_t frequency)
 {
     nco->carried += ((uint64_t)nco->play.frequency - (uint64_t)frequency) * (uint64_t)cursor;
     nco->play.frequency = frequency;
+    return GOES_ON;
+}
+
+INLINE turn shift_phase(qrt_nco *nco, int64_t turns)
+{
+    nco->phase += (uint64_t)turns;
+    return GOES_ON;
+}
+
+INLINE turn end(qrt_shot *shot, const hand *h)
+{
+    shot->sequencers[shot->active].state = QRT_HAS_ENDED;
+    shot->end_tick = h->cursor > shot->end_tick ? h->cursor : shot->end_tick;
+    put_down(shot, h);
+    return LEAVES;
 }
 
 /* Of a sequencer that is put down: waits, unless every member of the mask now waits at a SYNC of the same mask; then all of them
@@ -153,10 +189,19 @@ static __attribute__((noinline)) bool sync(qrt_shot *shot, uint32_t sequencer, i
     return true;
 }
 
+INLINE turn meet(qrt_shot *shot, const hand *h, int64_t mask)
+{
+    put_down(shot, h);
+    return sync(shot, shot->active, mask) ? LEAVES : fails(shot, QRT_ERR_INSTRUCTION);
+}
+
 /* READ and WRITE: GOES_ON where the bit can be touched now. Else the sequencer waits, and meets the same instruction again;
  * where nothing else is due before the bit is ready, it is already there. */
 INLINE turn settle_bit(qrt_shot *shot, hand *h, uint32_t bit)
 {
+    if (__builtin_expect(shot->bit_ready[bit] <= h->cursor, 1)) {
+        return GOES_ON;
+    }
     if (shot->bit_pending[bit] > 0) {
         put_down(shot, h);
         shot->sequencers[shot->active].state = QRT_WAITS_FOR_BIT;
@@ -164,11 +209,9 @@ INLINE turn settle_bit(qrt_shot *shot, hand *h, uint32_t bit)
         shot->bit_waiters |= 1u << shot->active;
         return LEAVES;
     }
-    if ((shot->bits_written >> bit & 1) == 0 || shot->bit_ready[bit] <= h->cursor) {
-        return GOES_ON;
-    }
     if (move_cursor(shot, h, shot->bit_ready[bit] - h->cursor) == FAILS) {
-        h->next++; /* behind the instruction, as everywhere where one fails */
+        h->next++; /* behind the instruction, as everywhere where one fails; it is not counted */
+        shot->turn_end += sizeof(qrt_step);
         return FAILS;
     }
     return h->cursor < shot->limit ? GOES_ON : MOVED;
@@ -177,16 +220,16 @@ INLINE turn settle_bit(qrt_shot *shot, hand *h, uint32_t bit)
 INLINE void write_bit(qrt_shot *shot, uint32_t bit, uint64_t value, int64_t ready_tick)
 {
     shot->bits = (shot->bits & ~((uint64_t)1 << bit)) | value << bit;
-    shot->bits_written |= (uint64_t)1 << bit;
+    shot->bits_touched |= (uint64_t)1 << bit;
     shot->bit_ready[bit] = ready_tick;
 }
 
-INLINE void alu(int64_t *registers, const qrt_instruction *i)
+INLINE turn alu(int64_t *registers, const qrt_step *i, qrt_alu operation)
 {
     uint64_t r = (uint64_t)registers[i->a];
     uint64_t s = (uint64_t)registers[i->c];
     uint64_t d = (uint64_t)i->d;
-    switch ((qrt_alu)i->b) {
+    switch (operation) {
     case QRT_ALU_SET: r = d; break;
     case QRT_ALU_MOVE: r = s; break;
     case QRT_ALU_ADD: r = r + s + d; break;
@@ -200,27 +243,25 @@ INLINE void alu(int64_t *registers, const qrt_instruction *i)
     case QRT_ALU_SHIFT_RIGHT: r = (uint64_t)((int64_t)s >> d); break; /* of a signed number: arithmetic, by gcc and clang */
     }
     registers[i->a] = (int64_t)r;
+    return GOES_ON;
 }
 
-INLINE bool branches(int64_t value, uint16_t condition, int64_t d)
+INLINE turn branch(qrt_shot *shot, hand *h, const qrt_step *i, bool taken)
 {
-    switch ((qrt_condition)condition) {
-    case QRT_IF_ALWAYS: return true;
-    case QRT_IF_ZERO: return value == d;
-    case QRT_IF_NONZERO: return value != d;
-    case QRT_IF_NEGATIVE: return value < d;
-    case QRT_IF_NOT_NEGATIVE: return value >= d;
+    if (taken) {
+        shot->turn_end += (uintptr_t)i->target - (uintptr_t)h->next;
+        h->next = i->target;
     }
-    return false;
+    return GOES_ON;
 }
 
 /* Finds the operand that an instruction takes from a register, slot, table or the random words. QRT_OK, QRT_ERR_OPERAND,
  * QRT_ERR_TABLE. Out of the way, so that the others stay short. */
-static __attribute__((noinline)) qrt_status resolve(qrt_shot *shot, uint32_t sequencer, int64_t *registers, const qrt_instruction *i,
+static __attribute__((noinline)) qrt_status resolve(qrt_shot *shot, uint32_t sequencer, int64_t *registers, const qrt_step *i,
                                                     int64_t *value_out)
 {
     int64_t value = 0;
-    switch ((qrt_op)i->op) {
+    switch ((qrt_op)i->kind) {
     case QRT_OP_LOAD:
         value = registers[i->a] = shot->start.slots[i->b];
         break;
@@ -270,28 +311,33 @@ static __attribute__((noinline)) qrt_status resolve(qrt_shot *shot, uint32_t seq
 }
 
 /* An instruction of those from LOAD on, counted by the caller. */
-INLINE turn step_resolved(qrt_shot *shot, hand *h, const qrt_instruction *i, bool logged)
+INLINE turn step_resolved(qrt_shot *shot, hand *h, const qrt_step *i, bool logged)
 {
     int64_t value = 0;
     qrt_status status = resolve(shot, shot->active, shot->own, i, &value);
     if (status != QRT_OK) {
         return fails(shot, status);
     }
-    uint64_t head = head_of(i);
-    bool plays = i->op == QRT_OP_PLAY_REGISTER;
-    head = plays ? (uint32_t)head | (uint64_t)value << 32 : head;
-    h->hash = traced(h->hash, shot, logged, h->cursor, shot->label, head, plays ? i->d : value);
-    switch ((qrt_op)i->op) {
+    uint64_t words = i->words;
+    bool plays = i->kind == QRT_OP_PLAY_REGISTER;
+    if (plays || logged) { /* a play shows the amplitude where the others show d, in the place of the register */
+        uint64_t head = head_of(&shot->sequence.instructions[index_of(shot, i)]);
+        head = plays ? (uint32_t)head | (uint64_t)value << 32 : head;
+        words = plays ? head_word(shot, head) : words;
+        if (logged) {
+            log_event(shot, h->cursor, shot->active, head, plays ? i->d : value);
+        }
+    }
+    h->hash = hashed(shot, h->hash, h->stamp + (words + operand_word(shot, plays ? i->d : value)));
+    switch ((qrt_op)i->kind) {
     case QRT_OP_PLAY_REGISTER:
         return play(shot, h, i, (int32_t)value);
     case QRT_OP_WAIT_REGISTER:
         return move_cursor(shot, h, value);
     case QRT_OP_SET_FREQUENCY_REGISTER:
-        set_frequency(&shot->ncos[i->a], h->cursor, value);
-        return GOES_ON;
+        return set_frequency(i->nco, h->cursor, value);
     case QRT_OP_SHIFT_PHASE_REGISTER:
-        shot->ncos[i->a].phase += (uint64_t)value;
-        return GOES_ON;
+        return shift_phase(i->nco, value);
     default:
         return GOES_ON;
     }

@@ -23,7 +23,7 @@ static bool on_lent_pages(const qrt_kernel *k, page_function function)
     const struct {
         const void *address;
         size_t size;
-    } lent[] = {{k, sizeof *k},
+    } lent[] = {{k, qrt_kernel_size(s->instruction_count)},
                 {s->instructions, s->instruction_count * sizeof s->instructions[0]},
                 {s->entries, s->sequencer_count * sizeof s->entries[0]},
                 {s->frames, s->frame_count * sizeof s->frames[0]},

@@ -1,19 +1,20 @@
-/* Inside the sequencer: what is due, in the order (tick, phase, sequencer, program order), as a small binary heap.
+/* Inside the sequencer: what is due, in the order (tick, phase, sequencer, program order).
  *
- * A rank orders what is due at the same tick, so that two comparisons decide. Where nothing is due, the first is due at the end of time.
+ * Sequencers that go on (phase 1) are in a small binary heap. The ends of captures (phase 0) come in nearly the order in which the
+ * captures began: they are kept sorted, the latest looked at first. A rank orders what is due at the same tick, so that two comparisons
+ * decide. Where nothing is due, the first is due at the end of time.
  */
 #ifndef QRT_ORDER_H
 #define QRT_ORDER_H
 #include "checks.h"
 #include "sequencer.h"
 
-#define RANK_INSTRUCTION ((uint64_t)1 << 63) /* phase 1 */
-#define RANK_SEQUENCER 48                    /* then the sequencer */
-#define RANK_ORDER 8                         /* then the order in which captures began; below it, the capture's slot */
+#define RANK_SEQUENCER 48 /* of a sequencer this alone */
+#define RANK_ORDER 8      /* of a capture then the order in which they began; below it, the capture's slot */
 
 static inline uint64_t sequencer_rank(uint32_t sequencer)
 {
-    return RANK_INSTRUCTION | (uint64_t)sequencer << RANK_SEQUENCER;
+    return (uint64_t)sequencer << RANK_SEQUENCER;
 }
 
 static inline bool is_before(qrt_due a, qrt_due b)
@@ -21,9 +22,12 @@ static inline bool is_before(qrt_due a, qrt_due b)
     return a.tick < b.tick || (a.tick == b.tick && a.rank < b.rank);
 }
 
-static inline void push(qrt_shot *shot, qrt_due due)
+/* ---- Sequencers ----------------------------------------------------------------------------------------------- */
+
+static inline void push_sequencer(qrt_shot *shot, uint32_t sequencer)
 {
-    QRT_ASSERT(shot->due_count < QRT_DUES_MAX && due.tick >= shot->now);
+    const qrt_due due = {shot->sequencers[sequencer].cursor, sequencer_rank(sequencer)};
+    QRT_ASSERT(shot->due_count < QRT_SEQUENCERS_MAX && due.tick >= shot->now);
     uint32_t at = shot->due_count++;
     while (at > 0 && is_before(due, shot->dues[(at - 1) / 2])) {
         shot->dues[at] = shot->dues[(at - 1) / 2];
@@ -52,12 +56,6 @@ static inline void replace_first(qrt_shot *shot, qrt_due moved)
     shot->dues[at] = moved;
 }
 
-static inline void forget_all(qrt_shot *shot)
-{
-    shot->due_count = 0;
-    shot->dues[0] = (qrt_due){INT64_MAX, 0};
-}
-
 static inline void drop_first(qrt_shot *shot)
 {
     QRT_ASSERT(shot->due_count > 0);
@@ -65,9 +63,49 @@ static inline void drop_first(qrt_shot *shot)
     replace_first(shot, shot->due_count > 0 ? shot->dues[shot->due_count] : (qrt_due){INT64_MAX, 0});
 }
 
-static inline void push_sequencer(qrt_shot *shot, uint32_t sequencer)
+/* ---- Ends of captures ----------------------------------------------------------------------------------------- */
+
+static_assert((QRT_OUTSTANDING_MAX & (QRT_OUTSTANDING_MAX - 1)) == 0, "positions wrap by a mask");
+
+static inline qrt_due *end_at(qrt_shot *shot, uint32_t position)
 {
-    push(shot, (qrt_due){shot->sequencers[sequencer].cursor, sequencer_rank(sequencer)});
+    return &shot->ends[position % QRT_OUTSTANDING_MAX];
+}
+
+static inline void note_first_end(qrt_shot *shot)
+{
+    shot->first_end_tick = shot->end_first == shot->end_after_last ? INT64_MAX : end_at(shot, shot->end_first)->tick;
+}
+
+static inline void push_end(qrt_shot *shot, qrt_due due)
+{
+    QRT_ASSERT(shot->end_after_last - shot->end_first < QRT_OUTSTANDING_MAX && due.tick >= shot->now);
+    uint32_t at = shot->end_after_last++;
+    while (at != shot->end_first && is_before(due, *end_at(shot, at - 1))) {
+        *end_at(shot, at) = *end_at(shot, at - 1);
+        at--;
+    }
+    *end_at(shot, at) = due;
+    note_first_end(shot);
+}
+
+/* The slot of the first one, which is taken away. */
+static inline uint16_t take_end(qrt_shot *shot)
+{
+    QRT_ASSERT(shot->end_first != shot->end_after_last);
+    const qrt_due *first = end_at(shot, shot->end_first++);
+    QRT_ASSERT(first->tick >= shot->now);
+    shot->now = first->tick;
+    note_first_end(shot);
+    return (uint16_t)(first->rank & ((1u << RANK_ORDER) - 1));
+}
+
+static inline void forget_all(qrt_shot *shot)
+{
+    shot->due_count = 0;
+    shot->dues[0] = (qrt_due){INT64_MAX, 0};
+    shot->end_first = shot->end_after_last = 0;
+    note_first_end(shot);
 }
 
 #endif

@@ -1,7 +1,7 @@
 /* The sequencers: what happens in a shot, and in which order. No clock, no ring: what it needs from outside it is lent.
  *
- * Order is (tick, phase, sequencer, program order), kept by a small heap (order.h) of whatever is due: sequencers that go on at
- * their cursor (phase 1) and captures that end (phase 0). The sequencer that executes, the `hand`, is outside the heap and stays so until another
+ * Order is (tick, phase, sequencer, program order), kept by order.h of whatever is due: captures that end (phase 0) and sequencers that
+ * go on at their cursor (phase 1). The sequencer that executes, the `hand`, is outside the heap of these and stays so until another
  * one comes first; the end of a capture is dealt with in between. Most instructions therefore cost no comparison, those that move
  * the cursor cost one, with the tick at which something else comes first. A sequencer that waits for a SYNC or for a bit is not in
  * the heap at all: whoever completes the SYNC, or the end of the capture, puts it back.
@@ -30,17 +30,20 @@ uint64_t qrt_shot_trace_hash(const qrt_shot *shot)
 
 INLINE void pick_up(qrt_shot *shot, hand *h, uint32_t sequencer)
 {
-    shot->label = label_of(sequencer);
     shot->active = sequencer;
     h->cursor = shot->sequencers[sequencer].cursor;
-    h->next = shot->sequence.instructions + shot->sequencers[sequencer].pc;
+    h->stamp = stamp_of(shot, h->cursor, sequencer);
+    h->next = shot->sequencers[sequencer].next;
+    end_turn_after(shot, h->next, shot->turn_left);
     shot->own = shot->registers + sequencer * shot->register_count;
 }
 
 INLINE void look_ahead(qrt_shot *shot)
 {
     const qrt_due *first = &shot->dues[0];
-    shot->limit = first->tick + (sequencer_rank(shot->active) < first->rank);
+    int64_t sequencer_tick = first->tick + (sequencer_rank(shot->active) < first->rank);
+    int64_t end_tick = shot->first_end_tick;
+    shot->limit = end_tick < sequencer_tick ? end_tick : sequencer_tick;
 }
 
 static qrt_status stopped(qrt_shot *shot, qrt_status status, int64_t tick, uint32_t sequencer, uint32_t instruction)
@@ -56,7 +59,7 @@ static qrt_status done_or_deadlock(qrt_shot *shot)
         const qrt_sequencer *s = &shot->sequencers[sequencer];
         QRT_ASSERT(s->state == QRT_HAS_ENDED || s->state == QRT_WAITS_FOR_SYNC);
         if (s->state == QRT_WAITS_FOR_SYNC) {
-            return stopped(shot, QRT_ERR_DEADLOCK, s->cursor, sequencer, s->pc - 1);
+            return stopped(shot, QRT_ERR_DEADLOCK, s->cursor, sequencer, index_of(shot, s->next) - 1);
         }
     }
     return QRT_OK;
@@ -78,54 +81,84 @@ static void wake_waiters(qrt_shot *shot, uint32_t bit, int64_t tick)
     }
 }
 
-INLINE uint64_t take_outcome(qrt_shot *shot, uint64_t hash, uint16_t slot, const int64_t iq[2], bool logged)
+INLINE void trace_outcome(qrt_shot *shot, const qrt_outstanding *ended, uint8_t outcome, const int64_t iq[2])
 {
+    const qrt_capture_words *words = &shot->capture_words[ended->capture_index];
+    uint64_t stamp = stamp_of(shot, ended->end_tick, ended->sequencer);
+    uint64_t hash = hashed(shot, shot->hash, stamp + (words->outcomes[outcome] + operand_word(shot, iq[0])));
+    shot->hash = hashed(shot, hash, stamp + (words->iq + operand_word(shot, iq[1])));
+    if (__builtin_expect(shot->start.events != NULL, 0)) {
+        uint64_t head = head_from(QRT_EVENT_OUTCOME, ended->capture_index, outcome);
+        log_event(shot, ended->end_tick, ended->sequencer, head, iq[0]);
+        log_event(shot, ended->end_tick, ended->sequencer, head_from(QRT_EVENT_IQ, ended->capture_index, 0), iq[1]);
+    }
+}
+
+/* Where the outcome of a capture can be read: ready on the port's grid, after its latency. */
+INLINE void hand_over(qrt_shot *shot, const qrt_outstanding *ended, uint16_t bit, uint8_t outcome)
+{
+    int64_t ready_tick = ended->end_tick + shot->feedback_latency_ticks;
+    int64_t beyond = shot->granularity_ticks > 1 ? ready_tick % shot->granularity_ticks : 0;
+    bool is_last = --shot->bit_pending[bit] == 0;
+    write_bit(shot, bit, outcome, beyond > 0 ? ready_tick + shot->granularity_ticks - beyond : ready_tick);
+    if (!is_last) {
+        shot->bit_ready[bit] = INT64_MAX;
+    } else if (shot->bit_waiters != 0) {
+        wake_waiters(shot, bit, ended->end_tick);
+    }
+}
+
+/* The first of those outstanding. */
+INLINE qrt_status end_capture(qrt_shot *shot)
+{
+    uint16_t slot = take_end(shot);
     const qrt_outstanding *ended = &shot->outstanding[slot];
-    const qrt_capture_spec *spec = &shot->sequence.captures[ended->capture_index];
+    uint16_t index = ended->capture_index;
+    const qrt_capture_spec *spec = &shot->sequence.captures[index];
+    int64_t *iq = shot->start.iq + 2 * index;
+    qrt_status status = shot->outside.demodulated(shot->outside.owner, slot, index, iq);
+    if (__builtin_expect(status != QRT_OK, 0)) {
+        return stopped(shot, status, ended->end_tick, ended->sequencer, ended->instruction);
+    }
     int64_t threshold = spec->threshold_slot == QRT_SLOT_NONE ? spec->threshold : shot->start.slots[spec->threshold_slot];
     uint8_t outcome = iq[0] > threshold;
     shot->slots_free |= 1u << slot;
-    shot->captured |= (uint64_t)1 << ended->capture_index;
-    shot->end_tick = ended->end_tick > shot->end_tick ? ended->end_tick : shot->end_tick;
-    shot->start.outcomes[ended->capture_index] = outcome;
-    shot->start.iq[2 * ended->capture_index] = iq[0];
-    shot->start.iq[2 * ended->capture_index + 1] = iq[1];
-    uint64_t head = head_from(QRT_EVENT_OUTCOME, ended->capture_index, outcome);
-    hash = traced(hash, shot, logged, ended->end_tick, label_of(ended->sequencer), head, iq[0]);
-    head = head_from(QRT_EVENT_IQ, ended->capture_index, 0);
-    hash = traced(hash, shot, logged, ended->end_tick, label_of(ended->sequencer), head, iq[1]);
-    if (spec->bit == QRT_BIT_NONE) {
-        return hash;
+    shot->captured |= (uint64_t)1 << index;
+    shot->start.outcomes[index] = outcome;
+    trace_outcome(shot, ended, outcome, iq);
+    if (spec->bit != QRT_BIT_NONE) {
+        hand_over(shot, ended, spec->bit, outcome);
     }
-    int64_t ready_tick = ended->end_tick + shot->feedback_latency_ticks;
-    int64_t beyond = shot->granularity_ticks > 1 ? ready_tick % shot->granularity_ticks : 0;
-    write_bit(shot, spec->bit, outcome, beyond > 0 ? ready_tick + shot->granularity_ticks - beyond : ready_tick);
-    if (--shot->bit_pending[spec->bit] == 0 && shot->bit_waiters != 0) {
-        wake_waiters(shot, spec->bit, ended->end_tick);
-    }
-    return hash;
+    return is_aborted(shot) ? stopped(shot, QRT_ABORTED, ended->end_tick, ended->sequencer, ended->instruction) : QRT_OK;
 }
 
-/* Of the first in the heap. */
-INLINE qrt_status end_capture(qrt_shot *shot, hand *h, bool logged)
+/* All that end at the same tick. */
+static __attribute__((noinline)) qrt_status end_captures(qrt_shot *shot)
 {
-    uint16_t slot = (uint16_t)(shot->dues[0].rank & ((1u << RANK_ORDER) - 1));
-    const qrt_outstanding *ended = &shot->outstanding[slot];
-    drop_first(shot);
-    int64_t iq[2];
-    qrt_status status = shot->outside.demodulated(shot->outside.owner, slot, ended->capture_index, iq);
-    if (status == QRT_OK) {
-        h->hash = take_outcome(shot, h->hash, slot, iq, logged);
-        status = is_aborted(shot) ? QRT_ABORTED : QRT_OK;
+    int64_t tick = shot->first_end_tick;
+    shot->end_tick = tick > shot->end_tick ? tick : shot->end_tick;
+    qrt_status status = QRT_OK;
+    while (status == QRT_OK && shot->first_end_tick == tick) {
+        status = end_capture(shot);
     }
-    return status == QRT_OK ? status : stopped(shot, status, ended->end_tick, ended->sequencer, ended->instruction);
+    return status;
 }
 
 /* Does what comes before the hand, or, where there is none, what comes first, until a sequencer has its turn. With nobody in the hand
  * afterwards the shot is over. */
-INLINE qrt_status take_turns(qrt_shot *shot, hand *h, bool logged)
+INLINE qrt_status take_turns(qrt_shot *shot, hand *h)
 {
     for (;;) {
+        int64_t end_tick = shot->first_end_tick;
+        if (end_tick <= shot->dues[0].tick && end_tick != INT64_MAX && (shot->active == NOBODY || end_tick <= h->cursor)) {
+            shot->hash = h->hash;
+            qrt_status status = end_captures(shot);
+            h->hash = shot->hash;
+            if (status != QRT_OK) {
+                return status;
+            }
+            continue;
+        }
         if (shot->active != NOBODY) {
             look_ahead(shot);
             if (h->cursor < shot->limit) {
@@ -134,60 +167,55 @@ INLINE qrt_status take_turns(qrt_shot *shot, hand *h, bool logged)
         } else if (shot->due_count == 0) {
             return done_or_deadlock(shot);
         }
-        uint64_t rank = shot->dues[0].rank;
-        if (rank < RANK_INSTRUCTION) {
-            qrt_status status = end_capture(shot, h, logged);
-            if (status != QRT_OK) {
-                return status;
-            }
-            continue;
-        }
+        uint32_t sequencer = (uint32_t)(shot->dues[0].rank >> RANK_SEQUENCER);
+        QRT_ASSERT(sequencer < shot->sequence.sequencer_count);
         if (shot->active == NOBODY) {
             drop_first(shot);
         } else {
             put_down(shot, h);
             replace_first(shot, (qrt_due){h->cursor, sequencer_rank(shot->active)});
         }
-        pick_up(shot, h, (uint32_t)(rank >> RANK_SEQUENCER) & (QRT_SEQUENCERS_MAX - 1));
+        pick_up(shot, h, sequencer);
     }
 }
 
 /* ---- The shot ------------------------------------------------------------------------------------------------- */
 
-/* More of the budget: a number of instructions, or 0, and the status says why. */
-static __attribute__((noinline)) uint32_t next_turn(qrt_shot *shot)
+/* With an instruction: more of the budget. False where there is none; the status says why. */
+static __attribute__((noinline)) bool begins_turn(qrt_shot *shot, const qrt_step *i)
 {
     uint32_t count = is_aborted(shot) ? 0 : shot->budget_left < TURN_COUNT ? shot->budget_left : TURN_COUNT;
     shot->budget_left -= count;
-    return count;
+    end_turn_after(shot, i, count);
+    if (count == 0) {
+        end_turn_after(shot, i + 1, 0); /* behind the instruction that is not executed */
+        shot->status = shot->budget_left == 0 ? QRT_ERR_BUDGET : QRT_ABORTED;
+    }
+    return count > 0;
 }
 
 /* One more instruction of the budget. */
-INLINE bool is_counted(qrt_shot *shot, hand *h, const qrt_instruction *i)
+INLINE bool is_counted(qrt_shot *shot, hand *h, const qrt_step *i)
 {
     h->next = i + 1;
-    if (__builtin_expect(h->left == 0, 0)) {
-        h->left = next_turn(shot);
-        if (h->left == 0) {
-            shot->status = shot->budget_left == 0 ? QRT_ERR_BUDGET : QRT_ABORTED;
-            return false;
-        }
-    }
-    h->left--;
-    return true;
+    return __builtin_expect((uintptr_t)i != shot->turn_end, 1) || begins_turn(shot, i);
 }
 
-INLINE bool is_traced(qrt_shot *shot, hand *h, const qrt_instruction *i, bool logged)
+INLINE bool is_traced(qrt_shot *shot, hand *h, const qrt_step *i, bool logged)
 {
     bool counted = is_counted(shot, h, i);
     if (counted) {
-        h->hash = traced(h->hash, shot, logged, h->cursor, shot->label, head_of(i), i->d);
+        h->hash = hashed(shot, h->hash, h->stamp + i->words);
+        if (logged) {
+            const qrt_instruction *given = &shot->sequence.instructions[index_of(shot, i)];
+            log_event(shot, h->cursor, shot->active, head_of(given), given->d);
+        }
     }
     return counted;
 }
 
 /* READ and WRITE, which may have to wait. */
-INLINE turn touch_bit(qrt_shot *shot, hand *h, const qrt_instruction *i, bool logged)
+INLINE turn touch_bit(qrt_shot *shot, hand *h, const qrt_step *i, bool logged)
 {
     turn settled = settle_bit(shot, h, i->b);
     if (settled != GOES_ON) {
@@ -196,7 +224,7 @@ INLINE turn touch_bit(qrt_shot *shot, hand *h, const qrt_instruction *i, bool lo
     if (!is_traced(shot, h, i, logged)) {
         return FAILS;
     }
-    if (i->op == QRT_OP_READ) {
+    if (i->kind == QRT_OP_READ) {
         shot->own[i->a] = (int64_t)(shot->bits >> i->b & 1);
     } else {
         write_bit(shot, i->b, (uint64_t)shot->own[i->a] & 1, h->cursor);
@@ -204,58 +232,41 @@ INLINE turn touch_bit(qrt_shot *shot, hand *h, const qrt_instruction *i, bool lo
     return GOES_ON;
 }
 
-/* In front of what an instruction does. */
-#define TRACE                              \
-    if (!is_traced(shot, h, i, logged)) {  \
-        return FAILS;                      \
-    }
+/* In front of what an instruction does, in each case anew, so that the jump does not wait for the trace. */
+#define TRACED(what) is_traced(shot, h, i, logged) ? (what) : FAILS
+#define CASE_ALU(operation) case STEP_ALU + operation: return TRACED(alu(shot->own, i, operation))
+#define CASE_BRANCH(condition, taken) case STEP_BRANCH + condition: return TRACED(branch(shot, h, i, taken))
 
-/* In each case anew, so that the jump does not wait for the trace. */
 INLINE turn step(qrt_shot *shot, hand *h, bool logged)
 {
-    const qrt_instruction *i = h->next;
-    switch ((qrt_op)i->op) {
-    case QRT_OP_END:
-        TRACE
-        shot->sequencers[shot->active].state = QRT_HAS_ENDED;
-        shot->end_tick = h->cursor > shot->end_tick ? h->cursor : shot->end_tick;
-        put_down(shot, h);
-        return LEAVES;
-    case QRT_OP_PLAY:
-        TRACE
-        return play(shot, h, i, i->c);
-    case QRT_OP_CAPTURE:
-        TRACE
-        return capture(shot, h, i);
-    case QRT_OP_WAIT:
-        TRACE
-        return move_cursor(shot, h, i->d);
-    case QRT_OP_WAIT_UNTIL:
-        TRACE
-        return i->d < h->cursor ? fails(shot, QRT_ERR_UNDERFLOW) : move_cursor(shot, h, i->d - h->cursor);
-    case QRT_OP_SYNC:
-        TRACE
-        put_down(shot, h);
-        return sync(shot, shot->active, i->d) ? LEAVES : fails(shot, QRT_ERR_INSTRUCTION);
-    case QRT_OP_SET_FREQUENCY:
-        TRACE
-        set_frequency(&shot->ncos[i->a], h->cursor, i->d);
-        return GOES_ON;
-    case QRT_OP_SHIFT_PHASE:
-        TRACE
-        shot->ncos[i->a].phase += (uint64_t)i->d;
-        return GOES_ON;
+    const qrt_step *i = h->next;
+    switch (i->kind) {
+    case QRT_OP_END: return TRACED(end(shot, h));
+    case QRT_OP_PLAY: return TRACED(play(shot, h, i, i->c));
+    case QRT_OP_CAPTURE: return TRACED(capture(shot, h, i));
+    case QRT_OP_WAIT: return TRACED(move_cursor(shot, h, i->d));
+    case QRT_OP_WAIT_UNTIL: return TRACED(move_cursor_to(shot, h, i->d));
+    case QRT_OP_SYNC: return TRACED(meet(shot, h, i->d));
+    case QRT_OP_SET_FREQUENCY: return TRACED(set_frequency(i->nco, h->cursor, i->d));
+    case QRT_OP_SHIFT_PHASE: return TRACED(shift_phase(i->nco, i->d));
     case QRT_OP_READ:
-    case QRT_OP_WRITE:
-        return touch_bit(shot, h, i, logged);
-    case QRT_OP_ALU:
-        TRACE
-        alu(shot->own, i);
-        return GOES_ON;
-    case QRT_OP_BRANCH:
-        TRACE
-        h->next = branches(shot->own[i->a], i->b, i->d) ? shot->sequence.instructions + i->c : h->next;
-        return GOES_ON;
+    case QRT_OP_WRITE: return touch_bit(shot, h, i, logged);
+    CASE_ALU(QRT_ALU_SET);
+    CASE_ALU(QRT_ALU_MOVE);
+    CASE_ALU(QRT_ALU_ADD);
+    CASE_ALU(QRT_ALU_SUB);
+    CASE_ALU(QRT_ALU_AND);
+    CASE_ALU(QRT_ALU_OR);
+    CASE_ALU(QRT_ALU_XOR);
+    CASE_ALU(QRT_ALU_EQ);
+    CASE_ALU(QRT_ALU_LT);
+    CASE_ALU(QRT_ALU_MULTIPLY);
+    CASE_ALU(QRT_ALU_SHIFT_RIGHT);
+    CASE_BRANCH(QRT_IF_ALWAYS, true);
+    CASE_BRANCH(QRT_IF_ZERO, shot->own[i->a] == i->d);
+    CASE_BRANCH(QRT_IF_NONZERO, shot->own[i->a] != i->d);
+    CASE_BRANCH(QRT_IF_NEGATIVE, shot->own[i->a] < i->d);
+    CASE_BRANCH(QRT_IF_NOT_NEGATIVE, shot->own[i->a] >= i->d);
     case QRT_OP_LOAD:
     case QRT_OP_LOOKUP:
     case QRT_OP_DRAW:
@@ -264,11 +275,8 @@ INLINE turn step(qrt_shot *shot, hand *h, bool logged)
     case QRT_OP_PLAY_REGISTER:
     case QRT_OP_WAIT_REGISTER:
     case QRT_OP_SET_FREQUENCY_REGISTER:
-    case QRT_OP_SHIFT_PHASE_REGISTER:
-        return is_counted(shot, h, i) ? step_resolved(shot, h, i, logged) : FAILS;
-    default:
-        h->next = i + 1;
-        return fails(shot, QRT_ERR_INSTRUCTION); /* refused at arm */
+    case QRT_OP_SHIFT_PHASE_REGISTER: return is_counted(shot, h, i) ? step_resolved(shot, h, i, logged) : FAILS;
+    default: __builtin_trap(); /* refused at arm */
     }
 }
 
@@ -286,14 +294,14 @@ INLINE qrt_status play_all(qrt_shot *shot, bool logged)
             taken = step(shot, &h, logged);
         }
         if (taken == FAILS) {
-            status = stopped(shot, shot->status, h.cursor, shot->active, next_index(shot, &h) - 1);
+            status = stopped(shot, shot->status, h.cursor, shot->active, index_of(shot, h.next) - 1);
             break;
         }
         shot->active = taken == LEAVES ? NOBODY : shot->active;
-        status = take_turns(shot, &h, logged);
+        status = take_turns(shot, &h);
     } while (status == QRT_OK && shot->active != NOBODY);
     shot->hash = h.hash;
-    shot->budget_left += h.left;
+    shot->budget_left += shot->active == NOBODY ? shot->turn_left : left_of(shot, &h);
     return status;
 }
 
@@ -308,9 +316,12 @@ static void begin(qrt_shot *shot)
     shot->now = 0;
     shot->end_tick = 0;
     shot->bits = 0;
-    shot->bits_written = 0;
+    for (; shot->bits_touched != 0; shot->bits_touched &= shot->bits_touched - 1) {
+        shot->bit_ready[__builtin_ctzll(shot->bits_touched)] = 0;
+    }
     shot->weight = 1.0;
     shot->budget_left = sequence->budget;
+    shot->turn_left = 0;
     shot->captures_begun = 0;
     shot->slots_free = (1u << QRT_OUTSTANDING_MAX) - 1;
     shot->bit_waiters = 0;
@@ -330,14 +341,19 @@ static void begin(qrt_shot *shot)
         memset(shot->registers + at, 0, QRT_REGISTERS_STEP * sizeof(int64_t)); /* a call for all of them costs more */
     }
     for (uint32_t sequencer = 0; sequencer < sequence->sequencer_count; sequencer++) {
-        shot->sequencers[sequencer] = (qrt_sequencer){.pc = sequence->entries[sequencer], .state = QRT_GOES_ON};
+        shot->sequencers[sequencer] = (qrt_sequencer){.next = shot->steps + sequence->entries[sequencer], .state = QRT_GOES_ON};
     }
     for (uint32_t sequencer = 1; sequencer < sequence->sequencer_count; sequencer++) {
         push_sequencer(shot, sequencer);
     }
 }
 
-void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outside *outside, uint64_t seed)
+static uint64_t first_bits(uint32_t count)
+{
+    return count < 64 ? ((uint64_t)1 << count) - 1 : UINT64_MAX;
+}
+
+void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outside *outside, uint64_t seed, qrt_step *steps)
 {
     memset(shot, 0, sizeof *shot);
     shot->sequence = *sequence;
@@ -350,23 +366,22 @@ void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outsid
     shot->sample_ticks = outside->port.sample_ticks;
     uint32_t register_count = qrt_sequence_register_count(sequence);
     shot->register_count = (register_count + QRT_REGISTERS_STEP - 1) / QRT_REGISTERS_STEP * QRT_REGISTERS_STEP;
-}
-
-static uint64_t first_bits(uint32_t count)
-{
-    return count < 64 ? ((uint64_t)1 << count) - 1 : UINT64_MAX;
+    shot->all_captures = first_bits(sequence->capture_count);
+    shot->all_columns = first_bits(sequence->emit_count);
+    shot->steps = steps;
+    qrt_decode(shot);
 }
 
 /* What the shot did not come to, in its row. */
 static void fill_rest(qrt_shot *shot)
 {
-    for (uint64_t left = first_bits(shot->sequence.capture_count) & ~shot->captured; left != 0; left &= left - 1) {
+    for (uint64_t left = shot->all_captures & ~shot->captured; left != 0; left &= left - 1) {
         int capture_index = __builtin_ctzll(left);
         shot->start.outcomes[capture_index] = QRT_OUTCOME_NONE;
         shot->start.iq[2 * capture_index] = 0;
         shot->start.iq[2 * capture_index + 1] = 0;
     }
-    for (uint64_t left = first_bits(shot->sequence.emit_count) & ~shot->emitted; left != 0; left &= left - 1) {
+    for (uint64_t left = shot->all_columns & ~shot->emitted; left != 0; left &= left - 1) {
         shot->start.emitted[__builtin_ctzll(left)] = 0;
     }
 }

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include "../qrt_core.h"
 
-#define QRT_DUES_MAX (QRT_SEQUENCERS_MAX + QRT_OUTSTANDING_MAX)
+#define QRT_STEP_SIZE 32 /* of a decoded instruction, see decode.h: so much memory each is lent at arm */
+
+typedef struct qrt_step qrt_step;
 
 /* What a shot needs from outside, lent while armed. */
 typedef struct {
@@ -24,7 +26,7 @@ typedef struct {
     uint32_t instruction;
 } qrt_place;
 
-/* An entry of the heap: a sequencer that goes on at a tick, or a capture that ends there. */
+/* A sequencer that goes on at a tick, or a capture that ends there. */
 typedef struct {
     int64_t tick;
     uint64_t rank; /* within the tick, see order.h */
@@ -35,7 +37,7 @@ typedef enum { QRT_GOES_ON, QRT_WAITS_FOR_SYNC, QRT_WAITS_FOR_BIT, QRT_HAS_ENDED
 typedef struct {
     int64_t cursor;
     int64_t mask; /* of the SYNC that it waits for */
-    uint32_t pc;
+    const qrt_step *next;
     uint32_t draw_count; /* in this shot */
     uint16_t state;
     uint16_t bit; /* that it waits for */
@@ -53,6 +55,12 @@ typedef struct {
     uint16_t sequencer;
     uint16_t capture_index;
 } qrt_outstanding;
+
+/* Of a capture: its share of the trace hash (trace.h), without tick and iq. */
+typedef struct {
+    uint64_t outcomes[2]; /* by outcome */
+    uint64_t iq;
+} qrt_capture_words;
 
 /* What a shot begins with. What is pointed to is lent until its end. */
 typedef struct {
@@ -76,6 +84,9 @@ typedef struct {
     int64_t granularity_ticks;
     int64_t sample_ticks;
     uint64_t factors[4];     /* of the trace hash (trace.h) */
+    qrt_step *steps;         /* lent: the instructions as they are executed (decode.h) */
+    uint64_t all_captures;   /* mask, as the next */
+    uint64_t all_columns;
     uint32_t register_count; /* of each sequencer: a multiple of QRT_REGISTERS_STEP */
     /* Of this shot. */
     qrt_shot_start start;
@@ -85,33 +96,39 @@ typedef struct {
     int64_t end_tick;     /* the latest at which a sequencer or a capture ended */
     uint64_t hash;
     uint64_t bits;
-    uint64_t bits_written; /* mask: those whose bit_ready holds; the others are ready from the start */
+    uint64_t bits_touched; /* mask: those whose bit_ready may not be 0 */
     uint32_t active;       /* the sequencer that executes, or QRT_SEQUENCERS_MAX; the next three are of it */
-    uint64_t label;        /* in the trace */
+    uintptr_t turn_end;    /* address of the step at which its turn ends, if it does not branch */
     int64_t limit;         /* the first tick at which something else comes before it */
     int64_t *own;          /* registers */
     uint64_t captured;     /* mask of the captures that ended */
     uint64_t emitted;      /* mask of the columns that have a value */
     double weight;
-    uint32_t budget_left; /* instructions */
+    uint32_t budget_left; /* instructions, without those of the turn */
+    uint32_t turn_left;   /* of the turn, while nobody executes */
     uint32_t captures_begun;
     uint32_t slots_free; /* mask */
     uint32_t bit_waiters; /* mask of sequencers */
     uint32_t due_count;
+    int64_t first_end_tick; /* of the captures outstanding, or the end of time */
+    uint32_t end_first; /* of the captures' ends, a position, as the next; they wrap */
+    uint32_t end_after_last;
     uint32_t event_count; /* what did not fit, too */
-    qrt_due dues[QRT_DUES_MAX];
+    qrt_due dues[QRT_SEQUENCERS_MAX];  /* a heap (order.h) */
+    qrt_due ends[QRT_OUTSTANDING_MAX]; /* sorted */
     qrt_sequencer sequencers[QRT_SEQUENCERS_MAX];
     qrt_nco ncos[QRT_FRAMES_MAX];
     qrt_outstanding outstanding[QRT_OUTSTANDING_MAX];
-    int64_t bit_ready[QRT_BITS_MAX];  /* tick */
+    int64_t bit_ready[QRT_BITS_MAX];   /* tick; INT64_MAX where an outstanding capture will write it */
     uint8_t bit_pending[QRT_BITS_MAX]; /* outstanding captures that will write it; none when a shot is over */
     int64_t registers[QRT_SEQUENCERS_MAX * QRT_REGISTERS];
+    qrt_capture_words capture_words[QRT_CAPTURES_MAX];
 } qrt_shot;
 
 #define QRT_REGISTERS_STEP 4
 
-/* The sequence has passed qrt_sequence_check with this port. */
-void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outside *outside, uint64_t seed);
+/* The sequence has passed qrt_sequence_check with this port. steps: as many as it has instructions, lent as long as the shot. */
+void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outside *outside, uint64_t seed, qrt_step *steps);
 /* The whole shot, whose `start` has been filled in. QRT_OK, QRT_ABORTED or an error, whose place is in the shot then. */
 qrt_status qrt_shot_play(qrt_shot *shot);
 uint64_t qrt_shot_trace_hash(const qrt_shot *shot);

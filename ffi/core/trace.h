@@ -6,7 +6,8 @@
  *     x = (tick + sequencer*2^56)*K0 + rotate(head*K1, 32) + d*K2,   h = mix(h + x),   mix(h) = (h ^ h>>32) * K3     (mod 2^64)
  *
  * All K are odd, so one changed word always changes h at that point, and mix is a bijection, so the change stays unless a later
- * word undoes it, by chance. The products do not wait for h: the chain is six cycles an event.
+ * word undoes it, by chance. The products do not wait for h, and most are known at arm or change with the cursor only: what is left
+ * for an event is the chain, six cycles.
  */
 #ifndef QRT_TRACE_H
 #define QRT_TRACE_H
@@ -31,12 +32,12 @@ static inline uint64_t mix(const qrt_shot *shot, uint64_t h)
     return (h ^ h >> 32) * shot->factors[3];
 }
 
-static __attribute__((noinline, unused)) void log_event(qrt_shot *shot, int64_t tick, uint64_t label, uint64_t head, int64_t d)
+static __attribute__((noinline, unused)) void log_event(qrt_shot *shot, int64_t tick, uint32_t sequencer, uint64_t head, int64_t d)
 {
     if (shot->event_count < shot->start.event_count_max) {
         shot->start.events[shot->event_count] = (qrt_event){
             .tick = tick, .op = (uint8_t)head, .a = (uint8_t)(head >> 8), .b = (uint16_t)(head >> 16), .c = (int32_t)(head >> 32),
-            .d = d, .sequencer = (uint16_t)(label >> 56)};
+            .d = d, .sequencer = (uint16_t)sequencer};
     }
     shot->event_count++;
 }
@@ -49,12 +50,26 @@ static inline uint64_t label_of(uint32_t sequencer)
     return (uint64_t)sequencer << 56;
 }
 
-static inline uint64_t hashed(const qrt_shot *shot, uint64_t hash, int64_t tick, uint64_t label, uint64_t head, int64_t d)
+/* The three summands of an event: of what is known at arm, decode.c makes one word; the stamp changes with the cursor only. */
+static inline uint64_t stamp_of(const qrt_shot *shot, int64_t tick, uint32_t sequencer)
 {
-    uint64_t when = (uint64_t)tick | label; /* ticks are below 2^48 */
+    return ((uint64_t)tick | label_of(sequencer)) * shot->factors[0]; /* ticks are below 2^48 */
+}
+
+static inline uint64_t head_word(const qrt_shot *shot, uint64_t head)
+{
     uint64_t turned = head * shot->factors[1];
-    turned = turned << 32 | turned >> 32; /* else the signs of c and of d, flipped together, would cancel */
-    return mix(shot, hash + (when * shot->factors[0] + turned + (uint64_t)d * shot->factors[2]));
+    return turned << 32 | turned >> 32; /* else the signs of c and of d, flipped together, would cancel */
+}
+
+static inline uint64_t operand_word(const qrt_shot *shot, int64_t d)
+{
+    return (uint64_t)d * shot->factors[2];
+}
+
+static inline uint64_t hashed(const qrt_shot *shot, uint64_t hash, uint64_t words)
+{
+    return mix(shot, hash + words);
 }
 
 /* An instruction's first eight bytes as one word: one load where they come from memory; where they were only just computed, shifts,
@@ -69,16 +84,6 @@ static inline uint64_t head_of(const qrt_instruction *i)
 static inline uint64_t head_from(uint8_t op, uint16_t b, int32_t c)
 {
     return op | (uint64_t)b << 16 | (uint64_t)(uint32_t)c << 32;
-}
-
-/* An instruction as it stands, but for d. */
-static inline __attribute__((always_inline)) uint64_t traced(uint64_t hash, qrt_shot *shot, bool logged, int64_t tick,
-                                                             uint64_t label, uint64_t head, int64_t d)
-{
-    if (logged) {
-        log_event(shot, tick, label, head, d);
-    }
-    return hashed(shot, hash, tick, label, head, d);
 }
 
 #endif

@@ -121,7 +121,7 @@ class Kernel:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._memory = mmap.mmap(-1, lib.qrt_kernel_size())  # page-aligned, zeroed
+        self._memory = mmap.mmap(-1, lib.qrt_kernel_size(len(config.sequence.instructions)))  # page-aligned, zeroed
         self._stack = mmap.mmap(-1, lib.qrt_kernel_stack_size())
         self._kernel = ffi.cast("qrt_kernel *", ffi.from_buffer(self._memory))
         self._histogram: NDArray[Any] = np.frombuffer(mmap.mmap(-1, HISTOGRAM_DTYPE.itemsize), HISTOGRAM_DTYPE)
@@ -144,7 +144,7 @@ class Kernel:
         """Check everything, lock the memory where limits allow. BugError: status, instruction."""
         c_config, c_report = ffi.new("qrt_kernel_config *"), ffi.new("qrt_kernel_report *")
         self._fill(c_config)
-        status = lib.qrt_kernel_arm(self._kernel, lib.qrt_kernel_size(), c_config, c_report)
+        status = lib.qrt_kernel_arm(self._kernel, len(self._memory), c_config, c_report)
         if status != Status.OK:
             index = c_report.error_instruction
             what = f"instruction {index}, {self.config.sequence.instructions[index]}" if index >= 0 else "its arguments"
