@@ -3,6 +3,7 @@
  * gcc $(python ffi/build.py FLAGS WARNINGS) -Werror -Iffi ffi/test_core_operands.c ffi/core/[a-z]*.c -lm -o test && ./test
  */
 #include <math.h>
+#include <stdatomic.h>
 #include "test_core.h"
 #include "philox.h"
 
@@ -205,15 +206,28 @@ static void test_stretched_shots(bench *b)
     CHECK(run(b) == QRT_ERR_OVERRUN && b->report.error_shot == 1);
 }
 
+static _Atomic bool has_begun;
+
+static qrt_status tell_begun(void *self, int64_t shot, int64_t tick)
+{
+    (void)self, (void)shot, (void)tick;
+    has_begun = true;
+    return QRT_OK;
+}
+
 /* A loop that goes on for an hour: an abort ends it, and the budget, whatever its size, counts all of it. */
 static void test_a_long_loop(bench *b)
 {
     const qrt_instruction code[] = {{QRT_OP_ALU, 1, QRT_ALU_ADD, 0, 0}, {QRT_OP_BRANCH, 1, QRT_IF_ALWAYS, 0, 0}};
     set_up(b, code, 2, 1);
     b->config.sequence.budget = UINT32_MAX;
+    b->port.port.begin_shot = tell_begun;
+    has_begun = false;
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
     CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
+    while (!has_begun) { /* else the abort may come before the shot */
+    }
     int64_t until_ns = qrt_clock_now_ns() + 5000000;
     while (qrt_clock_now_ns() < until_ns) {
     }
