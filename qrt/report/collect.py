@@ -226,7 +226,7 @@ def limits(*, simulated: bool) -> tuple[str, ...]:
     """Return what a reader of the page must know about what it does not show."""
     told = [
         "Mitigated values are averages. No single shot, and no branch that was taken, is corrected.",
-        "Parameters were fixed for the whole run and nothing tracked a drift: the drift term is zero by construction, not by measurement.",
+        "Estimates used one calibration throughout, whatever controllers set: the drift term is zero by construction, not by measurement.",
         "Estimates are unbiased if outcomes of different qubits err independently, and if the calibration still held.",
     ]
     if simulated:
