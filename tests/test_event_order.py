@@ -173,7 +173,7 @@ def test_every_small_program_has_the_references_order(sequencers, length):
 
 
 @pytest.mark.prove
-@pytest.mark.parametrize(("sequencers", "length"), [(1, 3), (1, 5), (2, 3), (3, 2)])
+@pytest.mark.parametrize(("sequencers", "length"), [(1, 3)])
 def test_every_longer_program_has_the_references_order(sequencers, length):
-    good, bad = enumerate_all(sequencers, length, errors_every=200)
+    good, bad = enumerate_all(sequencers, length, errors_every=4)
     assert good + bad == len(programs(sequencers, length)) ** sequencers
