@@ -14,7 +14,7 @@ Ticks become samples here, and only here: instruments know no ticks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
@@ -402,8 +402,3 @@ class Asked:
         self.counters["arm_count"] += 1
         tickets = pending["ticket"][pending["kind"] == RequestKind.CAPTURE].tolist()
         self._records |= {ticket: found[place][0] for ticket, place in zip(tickets, programme.places, strict=True)}
-
-
-def window_samples(windows: Sequence[tuple[int, int]]) -> int:
-    """Return the samples that one shot leaves in the digitizer's memory."""
-    return sum(size for _, size in windows)

@@ -4,7 +4,8 @@
     open       publisher, instruments, batch process: what can be refused is refused before the first pulse
     calibrate  the lab measures itself through the same loop, unless a calibration is given
     play       compile, upload, set, read back; only now the run folder is made, and the armed image goes into it. Then
-               kernel thread -> rows ring -> recorder thread (disk, then stream); second reader: the batch process (sums -> estimates);
+               kernel thread -> rows ring -> recorder thread (disk, then stream); second reader: the batch process
+               (laws -> epochs, sums -> estimates);
                outputs off and read back, `stop` document, summary
 
 Before the folder there is nothing to close but instruments. From then on every way out, errors, bugs and Ctrl-C among them, takes the
