@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 
 from qrt import kernel
+from qrt.axes import Grid
 from qrt.batch import BatchProcess
 from qrt.errors import RunError, WorldError
-from qrt.grids import Grid
 from qrt.loop import raise_for
 from qrt.observables import Observables
 from qrt.points import FILE, encode_points, point_estimates

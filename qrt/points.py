@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt.axes import Grid, from_document
 from qrt.errors import ProgramError, RecordError
-from qrt.grids import Grid, from_document
 from qrt.observables import Observables
 from qrt.readout.estimate import LAG_COUNT, Sums, combine, observable_name, supports, tables
 from qrt.types import QubitCalibration

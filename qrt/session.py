@@ -26,6 +26,7 @@ from typing import Any, Final
 import msgspec
 
 from qrt import documents, kernel
+from qrt.axes import to_document
 from qrt.batch import BatchProcess, Points, Shape
 from qrt.calibrate import calibrate
 from qrt.compile import compile_pulses
@@ -34,7 +35,7 @@ from qrt.ending import Finished, early_end, kernel_counters, lateness_counters, 
 from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
-from qrt.grids import Sweeps, grid_of, to_document
+from qrt.grids import Sweeps, grid_of
 from qrt.image import ArmedEpochs, Played
 from qrt.layout import Layout
 from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from qrt.axes import from_document
 from qrt.client import Run
 from qrt.compile import compile_pulses
 from qrt.controlling import begin_with, bound_to, reach_of
 from qrt.errors import RecordError
-from qrt.grids import from_document
 from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.qasm import parse_program

@@ -30,6 +30,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     driver: str
     address: str  # a VISA resource name, or `serial:<device>` for a serial line
     timeout_s: Positive = 2.0
+    settle_s: NonNegative | None = None  # after one of its settings was changed; None: what its driver says
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,6 +156,18 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: Control = Control()
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """A number of an instrument that a sweep can set, as its driver declares it: how, within what, and when it holds."""
+
+    name: str  # its end is its unit: `frequency_hz`
+    unit: str
+    header: str  # SCPI: `<header> <value>` sets it, `<header>?` reads it back
+    low: float  # what the instrument takes
+    high: float
+    resolution: float  # what it rounds to: what is read back may differ by as much from what was asked for, and no more
+    settle_s: float = 0.0  # from the command until the signal holds
+
+
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
 # What programs and calibrations compile from: blocks of operations, one block per sequencer (a qubit has one sequencer, which
 # plays on the qubit's drive frame `<qubit>.drive` and readout frame `<qubit>.readout`).
@@ -209,7 +222,7 @@ class Parameter(msgspec.Struct, frozen=True):
     Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick.
     """
 
-    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold"]
+    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold", "integer"]
     word: Formula
     text: str  # for a person
     source: Source = NOWHERE

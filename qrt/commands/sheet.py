@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
+from qrt.axes import from_document
 from qrt.commands.screen import spaced
 from qrt.controlling import reach_of
-from qrt.grids import from_document
 from qrt.image import from_image
 from qrt.loop import named_entry
 from qrt.points import Swept
