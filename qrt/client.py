@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import documents, wire
+from qrt.arrays import Columns
 from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
 from qrt.image import Played, from_image, sweep_points
@@ -30,27 +31,6 @@ from qrt.types import Estimate
 
 CHECK_BYTES: Final = 1 << 24  # read at a time when ranges are checked
 PAGE_ROWS: Final = 4096
-
-
-class Columns(Mapping[str, NDArray[Any]]):
-    """Arrays by name; an unknown name says which there are."""
-
-    def __init__(self, names: Sequence[str], take: Any, what: str) -> None:
-        self._indices = {name: index for index, name in enumerate(names)}
-        self._take = take
-        self._what = what
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._indices:
-            raise KeyError(f"no {self._what} {name!r}; there are: {', '.join(self._indices) or 'none'}")
-        array: NDArray[Any] = self._take(self._indices[name])
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -161,7 +141,7 @@ class Run:
         return dict(self._played.axes)
 
     @cached_property
-    def swept(self) -> Columns:
+    def swept(self) -> Columns[NDArray[np.float64]]:
         """Per swept input: float64 [shots], its value in each shot."""
         sweep, axes = self._played.sweep, self.axes
         points = sweep_points(sweep, self.rows["shot"])

@@ -50,6 +50,7 @@ from qrt.opening import (
 )
 from qrt.points import check_points
 from qrt.preflight import Held, hold
+from qrt.publisher import Publisher
 from qrt.pulses import lower
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
@@ -61,7 +62,6 @@ from qrt.store import (
     load_calibration,
     save_calibration,
 )
-from qrt.stream import Publisher
 from qrt.sweeps import Bound
 from qrt.types import Calibration, Lab, Pulses, Sequence, Summary
 from qrt.units import PS_PER_S
@@ -90,12 +90,15 @@ class Session:
         events: Callable[[RunEvent], None],
         sweep: Sweeps = (),
         order: str = "point",
+        averages: int = 1,
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
         self.grid = grid_of(sweep, program, inputs, order, shots) if sweep else None
+        if self.grid is not None:
+            self.grid = msgspec.structs.replace(self.grid, averages=averages)
         self.reach = reach_of(lab, program, self.grid)
-        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots, seed, runs
+        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots * averages, seed, runs
         self.events = events
         self.uid = new_uid(time.time_ns())
         self.given: Calibration | None = None
@@ -103,6 +106,7 @@ class Session:
         self.estimating: Estimating | None = None
         self.publisher: Publisher | None = None
         self.finished: Finished | None = None
+        self.stopped = False  # as asked, before the last shot
         self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
 
     def prepare(self, calibration: str | Calibration | None) -> None:
@@ -161,8 +165,8 @@ class Session:
         """Return the program's pulses, open where an operand varies."""
         return lower(self.program, self.lab, calibration, self.inputs, self.reach.varied if self.reach else ())
 
-    def play(self) -> tuple[Summary, dict[str, int]]:
-        """Arm, record, run, close: return its summary and everything that was counted."""
+    def play(self, *, keep_stopped: bool = False) -> tuple[Summary, dict[str, int]]:
+        """Arm, record, run, close: return its summary and everything that was counted. keep_stopped: of a run that was stopped, too."""
         armed = self.loop.arm(self.pulses, self.reach)
         values = begin_with(self.lab, self.inputs, self.calibration)
         sequence, bound = bound_to(self.lab, armed.sequence, self.reach, values)
@@ -206,7 +210,7 @@ class Session:
                 self._begin(recorder, started_ns)
                 self.finished = self._play(rings, loop, recorder, points_of(bound.sweep), epochs)
                 self.loop.safe()
-                return self._end(armed.sequence, self.finished, recorder)
+                return self._end(armed.sequence, self.finished, recorder, keep_stopped=keep_stopped)
             except BaseException as error:
                 self._end_early(recorder, error)
                 raise
@@ -315,7 +319,9 @@ class Session:
         address = "" if self.publisher is None else self.publisher.address
         self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held)))
 
-    def _end(self, sequence: Sequence, finished: Finished, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
+    def _end(
+        self, sequence: Sequence, finished: Finished, recorder: Recorder, *, keep_stopped: bool
+    ) -> tuple[Summary, dict[str, int]]:
         """Close the record with everything counted, and return what it came to or raise what ended the run early."""
         if finished.failure is None:
             for one in finished.estimates:
@@ -323,11 +329,11 @@ class Session:
             if self.grid is not None:
                 put_points(self.record, self.grid, self.observables, self.calibration)
         early = finished.failure or self._failed_controllers() or early_end(finished.report, sequence, self.batch)
-        if isinstance(early, RunError):
-            raise early
-        if early is not None:
-            raise RunError(str(early)) from early
-        recorder.document("stop", self._stop(recorder, "success", ""))
+        self.stopped = isinstance(early, StoppedError) and not self.abort.is_set()
+        kept = self.stopped and keep_stopped
+        if early is not None and not kept:
+            raise early if isinstance(early, RunError) else RunError(str(early)) from early
+        recorder.document("stop", self._stop(recorder, *(("abort", str(early)) if kept else ("success", ""))))
         recorded, period_s = self.record.durable_shot, sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
         summary = Summary(
             run=str(self.record.path),
