@@ -115,12 +115,17 @@ def _embedded(content: bytes, places: tuple[int, ...], count: int) -> Matrix:
 
 
 class Density:
-    """The state of some qubits, all at level 0 at first."""
+    """The state of some qubits."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.matrix: Matrix = np.zeros((2**count, 2**count), complex)
-        self.matrix[0, 0] = 1
+    def __init__(self) -> None:
+        self.count = 0
+        self.matrix: Matrix = np.ones((1, 1), complex)
+
+    def grow(self, count: int) -> None:
+        """Have so many qubits; new ones are at level 0."""
+        while self.count < count:
+            self.matrix = np.kron(self.matrix, np.diag([1, 0]))
+            self.count += 1
 
     def apply(self, matrix: Matrix, places: Sequence[int]) -> None:
         """Apply a unitary."""

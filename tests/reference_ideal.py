@@ -2,8 +2,8 @@
 
 Its qubits do not decay (T1 and T2 of an hour) and begin cold. Each shot's outcome is certain: the two clouds are more than ten standard
 deviations apart. The resonators are slow and far apart, and the wait after a tone is long, so that no tone turns another qubit by more
-than 1e-3. The calibration is computed on paper (`reference_readout`), by nothing of the lab's own. Qubits keep their level from shot to shot, so that
-programs begin with reset.
+than 1e-3. The calibration is computed on paper (`reference_readout`), by nothing of the lab's own. Qubits keep their level from shot
+to shot, so that programs begin with reset.
 """
 
 from __future__ import annotations

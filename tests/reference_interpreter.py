@@ -5,8 +5,8 @@ executed as it is written, on a density matrix; a measurement whose outcome is o
 each sequence of outcomes that is possible (`joint`). Resets split nothing: they are channels. Nothing is noisy, so delays, barriers and
 boxes do nothing to a qubit; a clock per qubit is kept beside it for programs without branches (`Interpreter.clock_ns`).
 
-Values, casts and operators are in `reference_values`, matrices in `reference_gates`. Bits that nobody wrote are 0, as with us. Not here:
-pulses, complex numbers, stretch, durationof.
+Expressions are in `reference_expressions`, values, casts and operators in `reference_values`, matrices in `reference_gates`. Bits that
+nobody wrote are 0, as with us. Not here: pulses, complex numbers, stretch, durationof.
 """
 
 from __future__ import annotations
@@ -14,81 +14,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from openqasm3 import ast
 
+from tests.reference_expressions import Expressions, Leave
 from tests.reference_gates import GATES, ROUNDING, Density, Matrix, controlled, embedded, power
+from tests.reference_memory import Array, Cell, Entity, Qubits
 from tests.reference_values import (
     BIT,
     BOOL,
     DURATION,
     FLOAT,
-    FUNCTIONS,
     INT,
-    UINT,
     Type,
     Value,
     binary,
-    boolean,
-    cast,
     radians,
-    unary,
 )
 
-CONSTANTS = {"pi": np.pi, "π": np.pi, "tau": 2 * np.pi, "τ": 2 * np.pi, "euler": np.e, "ℇ": np.e}
-SECONDS = {"s": Fraction(1), "ms": Fraction(1, 10**3), "us": Fraction(1, 10**6), "ns": Fraction(1, 10**9)}
 STEPS_MAX = 200_000  # of one execution
-KINDS = {
-    ast.BoolType: "bool",
-    ast.BitType: "bit",
-    ast.IntType: "int",
-    ast.UintType: "uint",
-    ast.FloatType: "float",
-    ast.AngleType: "angle",
-    ast.DurationType: "duration",
-}
-
 Distribution = dict[tuple[tuple[str, float], ...], float]
-
-
-class Bits(NamedTuple):
-    """Bits by their addresses; `bit[1] c` is sized, `bit c` is not."""
-
-    addresses: tuple[int, ...]
-    sized: bool
-
-
-class Qubits(NamedTuple):
-    """Qubits by their numbers."""
-
-    numbers: tuple[int, ...]
-
-
-class Cell:
-    """A variable of a type that is no bit."""
-
-    def __init__(self, value: Value) -> None:
-        self.value = value
-
-
-class Array(NamedTuple):
-    """Numbers of one type; a slice of it is the same memory."""
-
-    type: Type
-    data: np.ndarray  # of objects
-
-
-Entity = Bits | Qubits | Cell | Array
-
-
-class Leave(Exception):  # noqa: N818 - no error
-    """break, continue, end, or a return with its value."""
-
-    def __init__(self, how: str, value: Value | None = None) -> None:
-        self.how, self.value = how, value
 
 
 class Choices:
@@ -128,7 +75,7 @@ def joint(
     return table
 
 
-class Interpreter:
+class Interpreter(Expressions):
     """One execution of a program."""
 
     def __init__(
@@ -140,26 +87,21 @@ class Interpreter:
         gates_ns: Mapping[str, int] | None = None,
         sample_ns: int = 1,
     ) -> None:
-        self.program, self.inputs, self.choices, self.externs = program, inputs, choices, externs
-        self.memory: list[int] = []  # of bits, by address
-        self.names: list[tuple[str, int]] = []  # of global bits
+        super().__init__(externs, sample_ns)
+        self.program, self.inputs, self.choices = program, inputs, choices
         self.outputs: list[str] = []
-        self.scopes: list[dict[str, Entity]] = [{}]
         self.gates: dict[str, ast.QuantumGateDefinition] = {}
-        self.subroutines: dict[str, ast.SubroutineDefinition] = {}
-        self.extern_types: dict[str, ast.ExternDeclaration] = {}
-        self.state = Density(_qubit_count(program))
         self.steps = 0
-        self.gates_ns, self.sample_ns = gates_ns or {}, sample_ns
+        self.gates_ns = gates_ns or {}
         self.clock_ns: dict[int, Fraction] = {}
-        self._qubit_count = 0
 
     def run(self) -> tuple[tuple[str, float], ...]:
         """Execute the program and return what it says."""
         try:
             self.block(self.program.statements)
         except Leave as leave:
-            assert leave.how == "end"
+            if leave.how != "end":
+                raise
         said: list[tuple[str, float]] = [(name, self.memory[address]) for name, address in self.names]
         for name in self.outputs:
             entity = self.scopes[0][name]
@@ -193,9 +135,9 @@ class Interpreter:
 
     def qubit_declaration(self, node: ast.QubitDeclaration) -> None:
         size = 1 if node.size is None else self.integer(node.size)
-        numbers = tuple(range(self._qubit_count, self._qubit_count + size))
-        self._qubit_count += size
-        self.scopes[0][node.qubit.name] = Qubits(numbers)
+        first = self.state.count
+        self.state.grow(first + size)
+        self.scopes[0][node.qubit.name] = Qubits(tuple(range(first, first + size)))
 
     def declaration(self, node: ast.ClassicalDeclaration | ast.ConstantDeclaration) -> None:
         name, initial = node.identifier.name, node.init_expression
@@ -207,23 +149,6 @@ class Interpreter:
             self.declare(name, self.type(node.type), outcomes)
         else:
             self.declare(name, self.type(node.type), None if initial is None else self.value(initial))
-
-    def declare(self, name: str, type_: Type, value: Value | None) -> Entity:
-        """Make a variable."""
-        entity: Entity
-        if type_.kind == "bit":
-            first = len(self.memory)
-            self.memory += [0] * type_.bits
-            entity = Bits(tuple(range(first, first + type_.bits)), sized=type_.size is not None)
-            if len(self.scopes) == 1:
-                self.names += [(f"{name}[{k}]" if type_.size else name, first + k) for k in range(type_.bits)]
-        else:
-            zero = Value(type_, 0.0 if type_.kind == "float" else Fraction(0) if type_ == DURATION else 0)
-            entity = Cell(zero)
-        self.scopes[-1][name] = entity
-        if value is not None:
-            self.store(entity, value)
-        return entity
 
     def io(self, node: ast.IODeclaration) -> None:
         name, type_ = node.identifier.name, self.type(node.type)
@@ -339,7 +264,9 @@ class Interpreter:
 
     def give_back(self, node: ast.ReturnStatement) -> None:
         one = node.expression
-        value = self.measure(one) if isinstance(one, ast.QuantumMeasurement) else None if one is None else self.value(one)
+        value = (
+            self.measure(one) if isinstance(one, ast.QuantumMeasurement) else None if one is None else self.value(one)
+        )
         raise Leave("return", value)
 
     def define(self, node: Any) -> None:
@@ -360,7 +287,7 @@ class Interpreter:
         self.clock_ns.update(dict.fromkeys(places, latest))
 
     def _named(self, nodes: Sequence[ast.QASMNode]) -> list[int]:
-        return [place for node in nodes for place in self.qubits(node)] if nodes else list(range(self._qubit_count))
+        return [place for node in nodes for place in self.qubits(node)] if nodes else list(range(self.state.count))
 
     # ---- Gates -------------------------------------------------------------------------------------------------------
 
@@ -405,275 +332,13 @@ class Interpreter:
                         matrix = controlled(matrix, on=int(modifier.modifier.name == "ctrl"))
         return matrix
 
-    # ---- Places ------------------------------------------------------------------------------------------------------
-
-    def place(self, node: ast.QASMNode) -> Entity:
-        """Return what an operand names."""
-        match node:
-            case ast.Identifier(name=name):
-                return self.named(name)
-            case ast.IndexedIdentifier(name=name, indices=indices):
-                return reduce(self.element, indices, self.named(name.name))
-            case ast.IndexExpression(collection=collection, index=index):
-                return self.element(self.place(collection), index)
-            case ast.Concatenation(lhs=left, rhs=right):
-                return self.joined(self.place(left), self.place(right))
-        return Cell(self.value(node))
-
-    def joined(self, left: Entity, right: Entity) -> Entity:
-        """Return two registers or arrays as one."""
-        match left, right:
-            case Bits(), Bits():
-                return Bits(left.addresses + right.addresses, sized=True)
-            case Qubits(), Qubits():
-                return Qubits(left.numbers + right.numbers)
-            case Array(), Array():
-                return Array(left.type, np.concatenate([left.data, right.data]))
-        raise AssertionError(f"{left} ++ {right}")
-
-    def named(self, name: str) -> Entity:
-        """Return what a name means here."""
-        for scope in reversed(self.scopes):
-            if name in scope:
-                return scope[name]
-        if name.startswith("$"):
-            return Qubits((int(name[1:]),))
-        if name in CONSTANTS:
-            return Cell(Value(FLOAT, CONSTANTS[name]))
-        raise KeyError(name)
-
-    def element(self, entity: Entity, index: Any) -> Entity:
-        """Return what an index selects of a register, an array or the bits of a number."""
-        match entity:
-            case Bits(addresses=addresses):
-                places, many = self.selected(index, len(addresses))
-                return Bits(tuple(addresses[k] for k in places), sized=many)
-            case Qubits(numbers=numbers):
-                return Qubits(tuple(numbers[k] for k in self.selected(index, len(numbers))[0]))
-            case Array(type=type_, data=data):
-                return self.part(type_, data, index)
-            case Cell(value=value):
-                places, many = self.selected(index, value.type.bits)
-                return Slice(value, entity, tuple(places), many=many)
-        raise AssertionError
-
-    def part(self, type_: Type, data: np.ndarray, index: Any) -> Entity:
-        """Return an element of an array, or a part of it with its memory."""
-        places = [self.selected([one], size) for one, size in zip(index, data.shape, strict=False)]
-        if len(places) == data.ndim and not any(many for _, many in places):
-            return Element(type_, data, tuple(chosen[0] for chosen, _ in places))
-        view = data
-        for axis in reversed(range(len(places))):
-            chosen, many = places[axis]
-            step = chosen[1] - chosen[0] if len(chosen) > 1 else 1
-            stop = chosen[-1] + (1 if step > 0 else -1)
-            where = slice(chosen[0], stop if stop >= 0 else None, step) if many else chosen[0]
-            view = view[(slice(None),) * axis + (where,)]
-        return Array(type_, view)
-
-    def selected(self, index: Any, size: int) -> tuple[list[int], bool]:
-        """Return the places that an index set selects, and whether it is a set rather than one place."""
-        if isinstance(index, ast.DiscreteSet):
-            return [self.integer(one) % size for one in index.values], True
-        [one] = index
-        if not isinstance(one, ast.RangeDefinition):
-            place = self.integer(one)
-            assert -size <= place < size, f"index {place} of {size}"
-            return [place % size], False
-        step = 1 if one.step is None else self.integer(one.step)
-        start = (0 if step > 0 else size - 1) if one.start is None else self.integer(one.start)
-        end = (size - 1 if step > 0 else 0) if one.end is None else self.integer(one.end)
-        start, end = (start % size if start < 0 else start), (end % size if end < 0 else end)
-        return list(range(start, end + (1 if step > 0 else -1), step)), True
-
-    def qubits(self, node: ast.QASMNode) -> tuple[int, ...]:
-        """Return the qubits that an operand names."""
-        entity = self.place(node)
-        assert isinstance(entity, Qubits), node
-        return entity.numbers
-
-    def load(self, entity: Entity) -> Value:
-        """Return what a place holds."""
-        match entity:
-            case Bits(addresses=addresses, sized=sized):
-                data = sum(self.memory[address] << k for k, address in enumerate(addresses))
-                return Value(Type("bit", len(addresses)) if sized else BIT, data)
-            case Cell():
-                return entity.value
-        raise AssertionError(f"{entity} has no value")
-
-    def store(self, entity: Entity, value: Value) -> None:
-        """Put a value into a place, as its type."""
-        match entity:
-            case Bits(addresses=addresses, sized=sized):
-                data = int(cast(value, Type("bit", len(addresses)) if sized else BIT).data)
-                for k, address in enumerate(addresses):
-                    self.memory[address] = data >> k & 1
-            case Slice() | Element():
-                entity.put(value)
-            case Cell():
-                entity.value = cast(value, entity.value.type)
-            case _:
-                raise AssertionError(f"{entity} takes no value")
-
-    # ---- Expressions -------------------------------------------------------------------------------------------------
-
-    def integer(self, node: ast.QASMNode) -> int:
-        """Return a whole number."""
-        return int(self.value(node).data)
-
-    def type(self, node: ast.ClassicalType) -> Type:
-        """Return a type with its size."""
-        size = getattr(node, "size", None)
-        return Type(KINDS[type(node)], None if size is None else self.integer(size))
-
-    def value(self, node: ast.QASMNode) -> Value:
-        """Return the value of an expression."""
-        match node:
-            case ast.IntegerLiteral(value=data):
-                return Value(INT, data)
-            case ast.FloatLiteral(value=data):
-                return Value(FLOAT, data)
-            case ast.BooleanLiteral(value=data):
-                return boolean(data)
-            case ast.BitstringLiteral(value=data, width=width):
-                return Value(Type("bit", width), data)
-            case ast.DurationLiteral(value=data, unit=unit):
-                scale = SECONDS.get(unit.name, Fraction(self.sample_ns, 10**9))
-                return Value(DURATION, Fraction(repr(data)) * scale)
-            case ast.UnaryExpression(op=op, expression=inner):
-                return unary(op.name, self.value(inner))
-            case ast.BinaryExpression(op=op, lhs=left, rhs=right):
-                return self.binary(op.name, left, right)
-            case ast.Cast(type=type_, argument=argument):
-                return cast(self.value(argument), self.type(type_))
-            case ast.FunctionCall(name=name, arguments=arguments):
-                return self.call(name.name, arguments)
-            case ast.SizeOf(target=target, index=index):
-                array = self.place(target)
-                assert isinstance(array, Array)
-                return Value(UINT, array.data.shape[0 if index is None else self.integer(index)])
-        return self.load(self.place(node))
-
-    def binary(self, sign: str, left: ast.Expression, right: ast.Expression) -> Value:
-        """Return left sign right; the right side of && and || only where it matters."""
-        first = self.value(left)
-        if sign in {"&&", "||"}:
-            return boolean(first) if bool(first) is (sign == "||") else boolean(self.value(right))
-        return binary(sign, first, self.value(right))
-
-    def items(self, node: ast.QASMNode) -> list[Value]:
-        """Return what a for loop goes through."""
-        if isinstance(node, ast.DiscreteSet):
-            return [self.value(one) for one in node.values]
-        if isinstance(node, ast.RangeDefinition):
-            step = 1 if node.step is None else self.integer(node.step)
-            start, end = self.integer(node.start), self.integer(node.end)
-            return [Value(INT, k) for k in range(start, end + (1 if step > 0 else -1), step)]
-        place = self.place(node)
-        if isinstance(place, Array):
-            return [Value(place.type, one) for one in place.data]
-        assert isinstance(place, Bits)
-        return [Value(BIT, self.memory[address]) for address in place.addresses]
-
-    def call(self, name: str, arguments: Sequence[ast.Expression]) -> Value:
-        """Return what a function, an extern or a subroutine gives; of one without a result, false."""
-        if name in self.extern_types:
-            declared = self.extern_types[name]
-            types = [self.type(one.type) for one in declared.arguments]
-            values = [cast(self.value(one), to).data for one, to in zip(arguments, types, strict=True)]
-            result = self.externs[name](*values)
-            to = self.type(declared.return_type)
-            return cast(Value(FLOAT if isinstance(result, float) else INT, result), to)
-        if name not in self.subroutines:
-            return FUNCTIONS[name](*(self.value(one) for one in arguments))
-        subroutine = self.subroutines[name]
-        inner: dict[str, Entity] = {}
-        values: list[tuple[str, Type, Value]] = []
-        for one, argument in zip(subroutine.arguments, arguments, strict=True):
-            if isinstance(one, ast.QuantumArgument) or isinstance(one.type, ast.ArrayReferenceType):
-                inner[one.name.name] = self.place(argument)
-            else:
-                values.append((one.name.name, self.type(one.type), self.value(argument)))
-        outer, self.scopes = self.scopes, [self.scopes[0], inner]
-        try:
-            for local, type_, value in values:
-                self.declare(local, type_, value)
-            self.block(subroutine.body)
-        except Leave as leave:
-            if leave.how != "return":
-                raise
-            if leave.value is not None:
-                return cast(leave.value, self.type(subroutine.return_type))
-        finally:
-            self.scopes = outer
-        return boolean(False)
-
-    def array(self, node: ast.ArrayType, initial: ast.QASMNode) -> Array:
-        """Return a new array with its first values."""
-        made = self.new_array(node)
-        if isinstance(initial, ast.ArrayLiteral):
-            self._fill(made, initial)
-        else:
-            other = self.place(initial)
-            assert isinstance(other, Array)
-            made.data[...] = other.data.copy()
-        return made
-
-    def new_array(self, node: ast.ArrayType) -> Array:
-        """Return an array of zeros."""
-        shape = tuple(self.integer(one) for one in node.dimensions)
-        return Array(self.type(node.base_type), np.zeros(shape, object))
-
-    def _fill(self, array: Array, literal: ast.ArrayLiteral) -> None:
-        for k, one in enumerate(literal.values):
-            if isinstance(one, ast.ArrayLiteral):
-                self._fill(Array(array.type, array.data[k]), one)
-            elif array.data.ndim > 1:
-                row = self.place(one)
-                assert isinstance(row, Array)
-                array.data[k] = row.data
-            else:
-                array.data[k] = cast(self.value(one), array.type).data
-
-
-class Slice(Cell):
-    """Some bits of a number."""
-
-    def __init__(self, whole: Value, owner: Cell, places: tuple[int, ...], *, many: bool) -> None:
-        self.owner, self.places = owner, places
-        data = sum((int(whole.data) >> place & 1) << k for k, place in enumerate(places))
-        super().__init__(Value(Type("bit", len(places)) if many else BIT, data))
-
-    def put(self, value: Value) -> None:
-        """Change these bits of the number."""
-        bits, whole = int(cast(value, self.value.type).data), int(self.owner.value.data)
-        for k, place in enumerate(self.places):
-            whole = whole & ~(1 << place) | (bits >> k & 1) << place
-        new = cast(Value(Type("bit", self.owner.value.type.bits), whole), self.owner.value.type)
-        if isinstance(self.owner, Element):
-            self.owner.put(new)
-        else:
-            self.owner.value = new
-
-
-class Element(Cell):
-    """One number of an array."""
-
-    def __init__(self, type_: Type, data: np.ndarray, place: tuple[int, ...]) -> None:
-        self.data, self.where = data, place
-        super().__init__(Value(type_, data[place]))
-
-    def put(self, value: Value) -> None:
-        """Change the number."""
-        self.data[self.where] = cast(value, self.value.type).data
-
 
 class Product(Density):
     """A unitary in the making: what stands for the state inside a gate definition."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(count)
+        super().__init__()
+        self.count = count
         self.matrix = np.eye(2**count, dtype=complex)
 
     def apply(self, matrix: Matrix, places: Sequence[int]) -> None:
@@ -686,34 +351,6 @@ def _broadcast(operands: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     size = max((len(one) for one in operands), default=1)
     assert all(len(one) in {1, size} for one in operands), "registers of different sizes"
     return [tuple(one[k % len(one)] for one in operands) for k in range(size)]
-
-
-def _qubit_count(program: ast.Program) -> int:
-    """Return how many qubits a program needs: declared ones by their literal sizes, hardware ones by the largest."""
-    seen = _Qubits(program)
-    return seen.count
-
-
-class _Qubits(Interpreter):
-    """Executes declarations only, to count qubits before the state is made."""
-
-    def __init__(self, program: ast.Program) -> None:
-        self.scopes, self.memory, self.names, self._qubit_count = [{}], [], [], 0
-        for node in program.statements:
-            if isinstance(node, ast.QubitDeclaration):
-                self.qubit_declaration(node)
-            elif isinstance(node, ast.ConstantDeclaration):
-                self.declaration(node)
-        self.count = max(self._qubit_count, _largest(program) + 1)
-
-
-def _largest(node: object) -> int:
-    """Return the largest number of a hardware qubit in a tree, -1 where there is none."""
-    if isinstance(node, ast.Identifier):
-        return int(node.name[1:]) if node.name.startswith("$") else -1
-    if isinstance(node, list | tuple):
-        return max(map(_largest, node), default=-1)
-    return max(map(_largest, vars(node).values()), default=-1) if isinstance(node, ast.QASMNode) else -1
 
 
 def _nothing(interpreter: Interpreter, node: ast.QASMNode) -> None:

@@ -1,9 +1,9 @@
 """Random programs in OpenQASM 3: what a seed and a level stand for is text, the same on every machine.
 
-`random_program(seed, level)`: level 0 has gates, measurements, resets, barriers, delays, nested `if` on bits, and an input angle; level 1 the
-classical language that is known while compiling and that outcomes go into: registers, integers, bool and angle variables, for, bounded
-while, switch, def, gate definitions, modifiers, arrays, outputs. Programs are small: so many measurements that every outcome is seen many
-times in a few thousand shots. What the standard leaves open is not written: no overflow inside a comparison, no mixed signs.
+Level 0 has gates, measurements, resets, barriers, delays, nested `if` on bits, and an input angle; level 1 also the classical language,
+what is known while compiling and what outcomes go into: integers, bool and angle variables, for, bounded while, switch, gate definitions,
+modifiers, casts, outputs. Programs are small: so few measurements that every outcome is seen many times in a few thousand shots. What the
+standard leaves open is not written: no overflow inside a comparison, no mixed signs.
 """
 
 from __future__ import annotations
@@ -127,7 +127,9 @@ class Writer:
             count = ANGLE_COUNT.get(name, 0)
         modifier = ""
         if self.level and self.rng.random() < 0.2:
-            modifier = self.rng.choice(("inv @ ", "pow(2) @ ", "pow(3) @ ", "pow(0.5) @ ", "inv @ pow(2) @ ", "pow(-1) @ "))
+            modifier = self.rng.choice(
+                ("inv @ ", "pow(2) @ ", "pow(3) @ ", "pow(0.5) @ ", "inv @ pow(2) @ ", "pow(-1) @ ")
+            )
         angles = f"({', '.join(self.angle() for _ in range(count))})" if count else ""
         self.line(f"{modifier}{name}{angles} {qubit};")
 
@@ -178,8 +180,13 @@ class Writer:
         ]
         if self.level:
             number = self.rng.choice(INTEGERS)
-            forms += [lambda: f"{self.leaf(number)} {self.rng.choice(('<', '<=', '==', '!=', '>', '>='))} {self.literal(number)}"] * 3
-            forms += [lambda: one.name for one in self.visible("bool")]
+            forms += [
+                lambda: (
+                    f"{self.leaf(number)} {self.rng.choice(('<', '<=', '==', '!=', '>', '>='))} {self.literal(number)}"
+                )
+            ] * 3
+            flags = [one.name for one in self.visible("bool")]
+            forms += [lambda: self.rng.choice(flags)] * bool(flags)
             if depth:
                 forms += [
                     lambda: f"({self.condition(0)}) {self.rng.choice(('&&', '||'))} ({self.condition(0)})",
@@ -231,7 +238,9 @@ class Writer:
     def _classical(self) -> None:
         """Declare variables, gates and subroutines for the body to use."""
         for name in self.rng.sample(("g0", "g1"), self.rng.randint(0, 2)):
-            self.head.append(f"gate {name}(a, b) r {{ rx(a) r; {self.rng.choice(('h r; ', 'sx r; ', ''))}rz(b / 2) r; ry(a - b) r; }}")
+            self.head.append(
+                f"gate {name}(a, b) r {{ rx(a) r; {self.rng.choice(('h r; ', 'sx r; ', ''))}rz(b / 2) r; ry(a - b) r; }}"
+            )
             self.gates.append((name, 2))
         for _ in range(self.rng.randint(2, 4)):
             self.declare()
@@ -261,7 +270,9 @@ class Writer:
             return
         target = self.rng.choice(list(found.values()))
         if target.type.startswith(("int", "uint")) and self.rng.random() < 0.4:
-            self.line(f"{target.name} {self.rng.choice(('+=', '-=', '^=', '&=', '|='))} {self.expression(target.type)};")
+            self.line(
+                f"{target.name} {self.rng.choice(('+=', '-=', '^=', '&=', '|='))} {self.expression(target.type)};"
+            )
         else:
             self.line(f"{target.name} = {self.expression(target.type)};")
 
@@ -292,7 +303,10 @@ class Writer:
         if not depth or self.rng.random() < 0.3:
             return self.leaf(type_) if self.rng.random() < 0.7 else self.literal(type_)
         left, right = self.number(type_, depth - 1), self.number(type_, depth - 1)
-        forms = [f"({left} {sign} {right})" for sign in "+-*&|^"] + [f"{type_}(-({left}))", f"{type_}(~{self.leaf(type_)})"]
+        forms = [f"({left} {sign} {right})" for sign in "+-*&|^"] + [
+            f"{type_}(-({left}))",
+            f"{type_}(~{self.leaf(type_)})",
+        ]
         if type_.startswith("u"):
             forms += [f"({type_}({left}) {sign} {self.rng.randint(1, 3)})" for sign in ("<<", ">>")]
             forms += [f"({type_}({left}) {sign} {self.rng.choice((2, 4, 8))})" for sign in "/%"]

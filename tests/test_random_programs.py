@@ -1,12 +1,15 @@
 """Programs mean what they say: random ones, through the whole stack on a lab without noise, against the interpreter of their syntax tree.
 
-Text -> parse -> lower -> compile -> SCPI -> kernel -> plant -> outcomes on one side, `reference_interpreter` on the other: density matrices from
-the standard's tree, nothing of the compiler. What is compared is the joint distribution of all bits and outputs.
+Text -> parse -> lower -> compile -> SCPI -> kernel -> plant -> outcomes on one side, `reference_interpreter` on the other: density
+matrices from the standard's tree, nothing of the compiler. What is compared is the joint distribution of all bits and outputs.
 
-Statistic: Pearson's chi^2 over the cells of that distribution, cells that expect fewer than 5 shots thrown together. Outcomes that cannot be
-are counted apart: at most one shot in 500, since the lab's readout and gates err by less. A program fails beyond the 1e-5 tail of its
-chi^2, all of them together beyond the 0.27 % tail (3 standard errors) of the chi^2 of their sums. Were seeds free, that would be the rate of
-false alarms; they are fixed.
+Statistic: Pearson's chi^2 over the cells of that distribution, cells that expect fewer than 5 shots thrown together. Outcomes that cannot
+be are counted apart: at most one shot in 500, since the lab's readout and gates err by less. A program fails beyond the 1e-5 tail of its
+chi^2, all of them together beyond the 0.27 % tail (3 standard errors) of the chi^2 of their sums. Were seeds free, that would be the rate
+of false alarms; they are fixed.
+
+What no program can tell is a mirror image: if rz and ry turned the other way together, every distribution would be the same. That
+rz turns the right way is for tests of the wiring (test_truth).
 """
 
 from collections.abc import Mapping
@@ -24,7 +27,7 @@ from tests.reference_ideal import ideal_calibration, ideal_lab
 from tests.reference_interpreter import Distribution, joint
 from tests.reference_programs import INPUTS, random_program
 
-SHOTS = 1500
+SHOTS = 1000
 EXPECTED_MIN = 5.0
 IMPOSSIBLE = 1e-6  # probabilities below are none
 STRAY = 1 / 500
@@ -52,7 +55,9 @@ class Score(NamedTuple):
         return self.stray <= STRAY * SHOTS and bool(tail > PROGRAM_TAIL)
 
 
-def played(loop: Loop, text: str, inputs: Mapping[str, float], shots: int = SHOTS) -> dict[tuple[tuple[str, float], ...], int]:
+def played(
+    loop: Loop, text: str, inputs: Mapping[str, float], shots: int = SHOTS
+) -> dict[tuple[tuple[str, float], ...], int]:
     """Return how often each combination of bits and outputs came, named as the interpreter does."""
     program = parse_program(text, "random")
     pulses = lower(program, loop.lab, CALIBRATION, {one.name: inputs[one.name] for one in program.inputs})
@@ -97,7 +102,7 @@ def compare(loop: Loop, seeds: range, level: int) -> None:
 
 
 def test_random_programs_of_gates_and_branches(loop):
-    compare(loop, range(40), 0)
+    compare(loop, range(14), 0)
 
 
 @pytest.mark.prove

@@ -1,4 +1,4 @@
-"""The reference interpreter itself, against closed forms of textbooks, values printed in the standard's text, and plain enumeration in Python."""
+"""The reference interpreter itself, against closed forms, values printed in the standard, and plain enumeration in Python."""
 
 import math
 from itertools import product
@@ -46,7 +46,9 @@ def test_bell():
 
 
 def test_ghz_is_even_in_the_other_basis():
-    table = over("qubit[3] q; bit[3] c; h q[0]; cx q[0], q[1]; cx q[1], q[2]; h q; c = measure q;", *"c[0] c[1] c[2]".split())
+    table = over(
+        "qubit[3] q; bit[3] c; h q[0]; cx q[0], q[1]; cx q[1], q[2]; h q; c = measure q;", *["c[0]", "c[1]", "c[2]"]
+    )
     assert table == pytest.approx({key: 0.25 for key in product((0, 1), repeat=3) if sum(key) % 2 == 0})
 
 
@@ -70,7 +72,7 @@ def test_teleportation(theta):
 
 @pytest.mark.parametrize("lam", [0.2, 1.9, 4.0])
 def test_phase_kickback(lam):
-    """ctrl @ U(0, 0, lam) on an eigenstate turns the control: P(1) = sin^2(lam / 2)."""
+    """Ctrl @ U(0, 0, lam) on an eigenstate turns the control: P(1) = sin^2(lam / 2)."""
     for gate in ("ctrl @ U(0, 0, lam)", "cp(lam)", "ctrl @ p(lam)"):
         text = f"input float lam; qubit a; qubit b; bit c; x b; h a; {gate} a, b; h a; c = measure a;"
         assert over(text, "c", lam=lam)[1,] == pytest.approx(sin(lam / 2) ** 2)
@@ -81,9 +83,9 @@ def test_phase_kickback(lam):
 @pytest.mark.parametrize("theta", [0.4, -1.3, 2.7])
 def test_rotations_about_each_axis(theta):
     """Closed forms: sx rz(theta) sx ends at 1 with cos^2(theta/2); ry then rx as the Bloch vector turns."""
-    assert over("input float t; qubit q; bit c; sx q; rz(t) q; sx q; c = measure q;", "c", t=theta)[1,] == pytest.approx(
-        cos(theta / 2) ** 2
-    )
+    assert over("input float t; qubit q; bit c; sx q; rz(t) q; sx q; c = measure q;", "c", t=theta)[
+        1,
+    ] == pytest.approx(cos(theta / 2) ** 2)
     z = cos(theta) * cos(2 * theta)  # ry(theta): z = cos; rx(2 theta) turns z by cos(2 theta), x stays
     assert over("input float t; qubit q; bit c; ry(t) q; rx(2 * t) q; c = measure q;", "c", t=theta).get(
         (0,), 0.0
@@ -166,9 +168,9 @@ def test_modifiers_and_definitions(call, same):
         ('bit[8] a = "10001111"; bit[8] r; r = rotl(a, 2);', "00111110"),
         ('bit[8] a = "10001111"; bit[8] b = "01110000"; bit[8] r; r = a | b;', "11111111"),
         ('bit[8] a = "10001111"; bit[8] b = "01110000"; bit[8] r; r = a & b;', "00000000"),
-        ('bit[4] r; angle[4] a = 9 * (pi / 8); r = bit[4](a);', "1001"),
-        ('bit[4] r; angle[4] a = 9 * (pi / 8); r = bit[4](a << 2);', "0100"),
-        ('bit[4] r; angle[4] a = 9 * (pi / 8); r = bit[4](a >> 2);', "0010"),
+        ("bit[4] r; angle[4] a = 9 * (pi / 8); r = bit[4](a);", "1001"),
+        ("bit[4] r; angle[4] a = 9 * (pi / 8); r = bit[4](a << 2);", "0100"),
+        ("bit[4] r; angle[4] a = 9 * (pi / 8); r = bit[4](a >> 2);", "0010"),
         ("bit[6] r; uint[6] b = 37; r = bit[6](rotl(b, 3));", "101100"),
         ("bit[4] r; angle[4] a = 7 * (pi / 8); angle[4] b = pi / 8; r = bit[4](a + b);", "1000"),
         ("bit[4] r; angle[4] a = 7 * (pi / 8); angle[4] b = pi / 8; r = bit[4](b - a);", "1010"),
@@ -176,10 +178,10 @@ def test_modifiers_and_definitions(call, same):
         ("bit[4] r; angle[4] c = 5 * (pi / 4); uint[4] two = 2; r = bit[4](two * c);", "0100"),
         ("bit[4] r; angle[4] c = 5 * (pi / 4); angle[4] b = pi / 8; r = bit[4](c / b);", "1010"),
         ("bit[4] r; angle[4] a = pi / 4; r = bit[4](-a);", "1110"),
-        ("bit[8] r; int[8] n = 15; n[4:7] = \"1010\"; r = bit[8](n);", "10101111"),
+        ('bit[8] r; int[8] n = 15; n[4:7] = "1010"; r = bit[8](n);', "10101111"),
         ("bit[4] r; int[8] n = 15; r = n[0:2:7];", "0011"),
         ("bit[4] r; int[8] n = 15; r = n[-4:-1];", "0000"),
-        ('bit[4] r; array[int[8], 5] a = {0, 1, 2, 3, 4}; a[0][0] = 1; r = a[4][0:3]; r[0] = a[0][0];', "0101"),
+        ("bit[4] r; array[int[8], 5] a = {0, 1, 2, 3, 4}; a[0][0] = 1; r = a[4][0:3]; r[0] = a[0][0];", "0101"),
         ('bit[3] c = "011"; bit[4] r; let d = c[{2, 0}]; d[0] = 1; let e = c[0:2] ++ d[1]; r = e;', "1111"),
     ],
 )  # fmt: skip
