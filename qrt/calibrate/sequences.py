@@ -60,6 +60,11 @@ def nominal(lab: Lab) -> dict[str, QubitCalibration]:
     }
 
 
+def replaced(found: QubitCalibration, **changes: object) -> QubitCalibration:
+    """Return the same with some fields replaced."""
+    return msgspec.structs.replace(found, **changes)
+
+
 def sample_s(lab: Lab) -> float:
     """Return the sample period."""
     return lab.timing.tick_ps * lab.timing.sample_ticks * 1e-12
