@@ -1,8 +1,9 @@
 """The bench of a calibration: programs in, what each qubit's readout saw out.
 
-`Bench.scan` takes a program and the values that its inputs go through; where the loop can play a sweep, all points are one arm of it, in which
-the kernel's slots change from point to point; elsewhere each point is an arm of its own. `Bench.each` is for what no slot can change: other
-texts, or other numbers of the calibration. Programs come as text in which QUBITS stands for how many qubits are calibrated, all at once.
+`Bench.scan` takes a program and the values that its inputs go through; where the loop can play a sweep, all points are one arm of it, in
+which the kernel's slots change from point to point; elsewhere each point is an arm of its own. `Bench.each` is for what no slot can
+change: other texts, or other numbers of the calibration. Programs come as text in which QUBITS stands for how many qubits are calibrated,
+all at once.
 
 Two things are done to a program before it is played. Where qubits have pulses of different lengths, the shorter ones wait in front, not
 behind: what a readout sees must not depend on a neighbour's pulses. And a shot is followed by a rest in which every qubit relaxes.
@@ -20,7 +21,7 @@ import msgspec
 import numpy as np
 
 from qrt.calibrate.fit import Array
-from qrt.calibrate.sequences import PERIOD_GRID_NS, PERIOD_T1, Qubits, whole_ticks
+from qrt.calibrate.sequences import DELAY_GRID_NS, PERIOD_GRID_NS, PERIOD_T1, Qubits, whole_ticks
 from qrt.calibrate.signals import Points, points_of, stacked
 from qrt.grids import Grid, grid_of
 from qrt.pulses import lower
@@ -91,6 +92,13 @@ def _places(grid: Grid) -> Iterator[dict[str, float]]:
 def seconds(lab: Lab, ticks: Sequence[int]) -> Array:
     """Return durations in seconds, each the decimal that is exactly so many ticks."""
     return np.array([float(f"{tick * lab.timing.tick_ps}e-12") for tick in ticks])
+
+
+def delays_to(lab: Lab, longest_s: float, count: int) -> Array:
+    """Return `count` evenly spaced delays from 0 to about as long, in seconds, on the grid that suits every port."""
+    grid = whole_ticks(lab, DELAY_GRID_NS)
+    step = grid * max(round(longest_s / (lab.timing.tick_ps * 1e-12) / (count - 1) / grid), 1)
+    return seconds(lab, [step * k for k in range(count)])
 
 
 def rested(pulses: Pulses, lab: Lab, qubits: Qubits, reach: Reach | None) -> Pulses:
