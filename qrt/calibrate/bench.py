@@ -12,7 +12,7 @@ behind: what a readout sees must not depend on a neighbour's pulses. And a shot 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise, product
 from math import ceil
 from typing import Protocol
@@ -64,8 +64,7 @@ class Bench(msgspec.Struct, frozen=True):
 
     def each(self, shots_of: Iterable[tuple[str, Qubits]], shots: int) -> dict[str, Points]:
         """Return the points of every qubit over (program, numbers of the qubits), one arm for each."""
-        parsed = cache(program_for)
-        return stacked([self._arm(parsed(text, len(qubits)), qubits, shots, {}) for text, qubits in shots_of])
+        return stacked([self._arm(program_for(text, len(qubits)), qubits, shots, {}) for text, qubits in shots_of])
 
     def pulses(self, program: Program, qubits: Qubits, inputs: Mapping[str, float], reach: Reach | None) -> Pulses:
         """Return one shot of a program as it is played."""
@@ -78,8 +77,9 @@ class Bench(msgspec.Struct, frozen=True):
         return points_of(self.measure(pulses, shots), pulses)
 
 
+@lru_cache(maxsize=256)
 def program_for(text: str, qubit_count: int) -> Program:
-    """Return the program of a text on so many qubits."""
+    """Return the program of a text on so many qubits; every calibration plays the same texts, and parsing them is what takes long."""
     return parse_program(text.replace(QUBITS, str(qubit_count)), PATH)
 
 

@@ -97,9 +97,9 @@ def boxcar(lab: Lab, name: str, found: QubitCalibration) -> QubitCalibration:
 
 
 def tone_changes(lab: Lab, name: str, found: QubitCalibration, tone_hz: float) -> dict[str, Any]:
-    """Return what a new tone changes: boxcar weights belong to it, and no threshold is known."""
+    """Return what a new tone changes: boxcar weights belong to it, no threshold is known, and reference shots count no more."""
     changed = boxcar(lab, name, replaced(found, readout_hz=tone_hz))
-    return {"readout_hz": tone_hz, "weights": changed.weights, "threshold": changed.threshold}
+    return {"readout_hz": tone_hz, "weights": changed.weights, "threshold": changed.threshold, "reference_count": 0}
 
 
 def gate_set(lab: Lab, qubits: Qubits) -> GateSet:
