@@ -1,8 +1,9 @@
 """The bench of a calibration: programs in, what each qubit's readout saw out.
 
-`Bench.scan` takes a program and the values that its inputs go through; where the loop can play a sweep, all points are one arm of it, in which
-the kernel's slots change from point to point; elsewhere each point is an arm of its own. `Bench.each` is for what no slot can change: other
-texts, or other numbers of the calibration. Programs come as text in which QUBITS stands for how many qubits are calibrated, all at once.
+`Bench.scan` takes a program and the values that its inputs go through; where the loop can play a sweep, all points are one arm of it, in
+which the kernel's slots change from point to point; elsewhere each point is an arm of its own. `Bench.each` is for what no slot can
+change: other texts, or other numbers of the calibration. Programs come as text in which QUBITS stands for how many qubits are calibrated,
+all at once.
 
 Two things are done to a program before it is played. Where qubits have pulses of different lengths, the shorter ones wait in front, not
 behind: what a readout sees must not depend on a neighbour's pulses. And a shot is followed by a rest in which every qubit relaxes.
@@ -11,7 +12,7 @@ behind: what a readout sees must not depend on a neighbour's pulses. And a shot 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise, product
 from math import ceil
 from typing import Protocol
@@ -20,7 +21,7 @@ import msgspec
 import numpy as np
 
 from qrt.calibrate.fit import Array
-from qrt.calibrate.sequences import PERIOD_GRID_NS, PERIOD_T1, Qubits, whole_ticks
+from qrt.calibrate.sequences import DELAY_GRID_NS, PERIOD_GRID_NS, PERIOD_T1, Qubits, whole_ticks
 from qrt.calibrate.signals import Points, points_of, stacked
 from qrt.grids import Grid, grid_of
 from qrt.pulses import lower
@@ -63,8 +64,7 @@ class Bench(msgspec.Struct, frozen=True):
 
     def each(self, shots_of: Iterable[tuple[str, Qubits]], shots: int) -> dict[str, Points]:
         """Return the points of every qubit over (program, numbers of the qubits), one arm for each."""
-        parsed = cache(program_for)
-        return stacked([self._arm(parsed(text, len(qubits)), qubits, shots, {}) for text, qubits in shots_of])
+        return stacked([self._arm(program_for(text, len(qubits)), qubits, shots, {}) for text, qubits in shots_of])
 
     def pulses(self, program: Program, qubits: Qubits, inputs: Mapping[str, float], reach: Reach | None) -> Pulses:
         """Return one shot of a program as it is played."""
@@ -77,8 +77,9 @@ class Bench(msgspec.Struct, frozen=True):
         return points_of(self.measure(pulses, shots), pulses)
 
 
+@lru_cache(maxsize=256)
 def program_for(text: str, qubit_count: int) -> Program:
-    """Return the program of a text on so many qubits."""
+    """Return the program of a text on so many qubits; every calibration plays the same texts, and parsing them is what takes long."""
     return parse_program(text.replace(QUBITS, str(qubit_count)), PATH)
 
 
@@ -91,6 +92,13 @@ def _places(grid: Grid) -> Iterator[dict[str, float]]:
 def seconds(lab: Lab, ticks: Sequence[int]) -> Array:
     """Return durations in seconds, each the decimal that is exactly so many ticks."""
     return np.array([float(f"{tick * lab.timing.tick_ps}e-12") for tick in ticks])
+
+
+def delays_to(lab: Lab, longest_s: float, count: int) -> Array:
+    """Return `count` evenly spaced delays from 0 to about as long, in seconds, on the grid that suits every port."""
+    grid = whole_ticks(lab, DELAY_GRID_NS)
+    step = grid * max(round(longest_s / (lab.timing.tick_ps * 1e-12) / (count - 1) / grid), 1)
+    return seconds(lab, [step * k for k in range(count)])
 
 
 def rested(pulses: Pulses, lab: Lab, qubits: Qubits, reach: Reach | None) -> Pulses:

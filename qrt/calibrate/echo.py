@@ -12,13 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from qrt.calibrate.bench import Bench, seconds
+from qrt.calibrate.bench import Bench, delays_to
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
-from qrt.calibrate.fit import Array, echo
-from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, whole_ticks
+from qrt.calibrate.fit import Array, echo, inverse
+from qrt.calibrate.sequences import Qubits
 from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit
 from qrt.errors import CalibrationError
-from qrt.types import Estimated
 
 PROGRAM: Final = """OPENQASM 3.0;
 include "stdgates.inc";
@@ -41,9 +40,7 @@ SHOTS: Final = 600
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
     """Scan delays up to twice T1."""
-    grid, longest_s = whole_ticks(bench.lab, DELAY_GRID_NS), max(q.t1_s.value for q in qubits.values())
-    step = grid * (round(longest_s / (bench.lab.timing.tick_ps * 1e-12) / (DELAYS - 1) / grid) or 1)
-    halves, found = seconds(bench.lab, [step * k for k in range(DELAYS)]), {}
+    halves, found = delays_to(bench.lab, max(q.t1_s.value for q in qubits.values()), DELAYS), {}
     points = np.stack([np.tile(2.0 * halves, 2), np.repeat([1.0, -1.0], DELAYS)])
     for name, seen in each(bench.scan(PROGRAM, qubits, SHOTS, {"phi": (0.0, pi), "half": halves})):
         of = Scan(name, "echo", "Check x, by calibrating rabi and train; T2 may be shorter than the steps of the scan")
@@ -63,7 +60,7 @@ def analyse(of: Scan, points: Array, seen: Signal) -> Result:
             f"{of.name}: {of.what}: the rate is {rate.value:.3g} +- {rate.stderr:.2g} per s: no decay over {points[0].max() * 1e6:.3g} us. "
             f"qubits.{of.name}.t1_ns sets how long is looked"
         )
-    t2 = Estimated(1.0 / rate.value, rate.stderr / rate.value**2)
+    t2 = inverse(rate)
     return Result(
         f"T2 echo {t2.value * 1e6:.1f} +- {t2.stderr * 1e6:.1f} us", {"t2_echo_s": t2}, echo(fit.values, points)
     )

@@ -1,8 +1,8 @@
 """What a calibration comes to: a finding for each qubit, with its verdict, its picture, and what it changes. Data alone.
 
 An analysis is a pure function of arrays. It returns a `Result`, or raises CalibrationError with what was seen and what to try: that is the
-verdict that nothing was found. `judged` makes a finding of either, so that a failed scan has its picture, too. `updated` is the
-other end: what findings change in what is known of the qubits.
+verdict that nothing was found. `judged` makes a finding of either, so that a failed scan has its picture, too. `updated` is the other end:
+what findings change in what is known of the qubits.
 """
 
 from __future__ import annotations

@@ -37,6 +37,16 @@ class Fit(NamedTuple):
         return Estimated(float(self.values[index]), float(np.sqrt(max(self.covariance[index, index], 0.0) * inflation)))
 
 
+def times(estimated: Estimated, factor: float) -> Estimated:
+    """Return a number in other units."""
+    return Estimated(estimated.value * factor, estimated.stderr * abs(factor))
+
+
+def inverse(estimated: Estimated) -> Estimated:
+    """Return 1 / a number that is far from 0."""
+    return Estimated(1.0 / estimated.value, estimated.stderr / estimated.value**2)
+
+
 def least_squares(model: Model, x: Array, y: Array, sigma: Array, start: Sequence[float]) -> Fit:
     """Return the minimum near `start`.
 
@@ -177,10 +187,10 @@ def sine(parameters: Array, x: Array) -> Array:
 def driven(parameters: Array, points: Array) -> Array:
     """Return c + b W^2 / (W^2 + D^2) sin^2(T sqrt(W^2 + D^2) / 2), D = 2 pi (f - f0): a level after a square pulse of length T.
 
-    Parameters c, b, f0, W; points [2, points]: f, and T.
+    Parameters c, b, f0; points [3, points]: f, T, W.
     """
-    c, b, middle, omega = parameters
-    hz, length = points
+    c, b, middle = parameters
+    hz, length, omega = points
     whole = omega**2 + (2.0 * np.pi * (hz - middle)) ** 2
     return np.asarray(c + b * omega**2 / whole * np.sin(length * np.sqrt(whole) / 2.0) ** 2)
 
@@ -194,6 +204,14 @@ def rung(parameters: Array, points: Array) -> Array:
     hz, length = points
     z = kappa / 2.0 + 2j * np.pi * (hz - middle)
     return np.asarray(b * np.abs((length - (1.0 - np.exp(-z * length)) / z) / z))
+
+
+def turn(vector: Array) -> Array:
+    """Return the rotation about a vector by its length (Rodrigues). [3, 3]"""
+    size = float(np.linalg.norm(vector)) or 1.0
+    x, y, z = vector / size
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(np.eye(3) + np.sin(size) * cross + (1.0 - np.cos(size)) * cross @ cross)
 
 
 # ---- Columns of `scan` ---------------------------------------------------------------------------------------------

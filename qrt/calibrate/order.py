@@ -19,12 +19,18 @@ from collections.abc import Callable
 from typing import Final
 
 from qrt.calibrate import (
+    allxy,
     assignment,
+    drag,
+    echo,
     flips,
+    qubit_spectroscopy,
     rabi,
     ramsey,
+    rb,
     readout,
     references,
+    resonator_spectroscopy,
     t1,
     tone,
     train,
@@ -46,10 +52,34 @@ STEPS: Final = (
     Step("ramsey", ramsey.find),
     Step("flips", flips.find),
     Step("assignment", assignment.find),
+    Step("resonator_spectroscopy", resonator_spectroscopy.find),
+    Step("qubit_spectroscopy", qubit_spectroscopy.find),
     Step("readout", readout.find),
+    Step("echo", echo.find),
+    Step("drag", drag.find),
+    Step("allxy", allxy.find),
+    Step("rb", rb.find),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}
 AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "assignment")
+ALL: Final = (
+    "resonator_spectroscopy",
+    "qubit_spectroscopy",
+    "rabi",
+    "tone",
+    "detuning",
+    "readout",
+    "t1",
+    "train",
+    "ramsey",
+    "drag",
+    "train",
+    "flips",
+    "assignment",
+    "echo",
+    "allxy",
+    "rb",
+)
 
 ADVICE: Final = (
     f"The pulses of a calibration follow from qubits.<name>: pulse_ns, readout.duration_ns, readout.depletion_ns (whole multiples of the "

@@ -15,7 +15,7 @@ from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
 from qrt.calibrate.fit import Array, rabi, scan, turning_by
 from qrt.calibrate.sequences import Qubits
-from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit
+from qrt.calibrate.signals import DETUNING_HZ_MAX, Scan, Signal, each, require_change, require_fit
 from qrt.errors import CalibrationError
 from qrt.types import Estimated
 
@@ -31,7 +31,6 @@ c = measure q;
 POINTS: Final = 41
 SHOTS: Final = 200
 SX_AMPLITUDE_MAX: Final = 0.5  # of full scale: the scan must see half a turn, or angle and contrast look alike
-DETUNING_HZ_MAX: Final = 5e6  # of the frequency: up to here the scan is right enough for what follows
 FULL: Final = 1.0 - 1e-6  # so that no rounding goes beyond full scale
 
 

@@ -1,30 +1,26 @@
 """Ramsey: the qubit's frequency, with its sign, and T2.
 
-The frame precesses with the drive; the qubit is ahead by D = f_qubit - f_frame. After sx, a delay t, rz(-q) and sx the population of
-level 1 is 1/2 [1 + e^(-t/T2) cos(2 pi D t - q)]. Two quadratures, q = 0 and pi/2, tell the sign of D; their opposites, pi and 3 pi/2,
-fix the middle, so that phase and contrast of every delay are known by themselves: without them a slow fringe and an offset look alike.
+The frame precesses with the drive; the qubit is ahead by D = f_qubit - f_frame. After sx, a delay t, rz(-q) and sx the population of level
+1 is 1/2 [1 + e^(-t/T2) cos(2 pi D t - q)]. Two quadratures, q = 0 and pi/2, tell the sign of D; their opposites, pi and 3 pi/2, fix the
+middle, so that phase and contrast of every delay are known by themselves: without them a slow fringe and an offset look alike.
 
-`coarse` looks at short delays. With equal steps of 80 ns alone, frequencies that are 12.5 MHz apart would look the same. One delay of about
-10 ns tells them apart, up to half a turn of it, +-48 MHz: a frequency that is too far off is recognised, and refused with the place
-of the qubit. `find` looks at delays up to T1, and finds the frequency to some 100 Hz.
+`coarse` looks at short delays. With equal steps of 80 ns alone, frequencies that are 12.5 MHz apart would look the same; one delay of
+about 10 ns tells them apart, up to half a turn of it, +-48 MHz. `find` looks at delays up to T1, and finds the frequency to some 100 Hz.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from math import pi, tau
 from typing import Final
 
 import numpy as np
 
-from qrt.calibrate.bench import Bench, seconds
+from qrt.calibrate.bench import Bench, delays_to, seconds
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
-from qrt.calibrate.fit import Array, precessing, ramsey, scan
-from qrt.calibrate.rabi import DETUNING_HZ_MAX
+from qrt.calibrate.fit import Array, inverse, precessing, ramsey, scan
 from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, short_delay_ticks, whole_ticks
-from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit
-from qrt.errors import CalibrationError
+from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit, require_near
 from qrt.types import Estimated
 
 PROGRAM: Final = """OPENQASM 3.0; include "stdgates.inc";
@@ -41,19 +37,18 @@ def coarse(bench: Bench, qubits: Qubits) -> Findings:
     """Find the frequency to about 10 kHz."""
     grid = whole_ticks(bench.lab, DELAY_GRID_NS)
     ticks = sorted({grid * k for k in range(COARSE_DELAYS)} | {short_delay_ticks(bench.lab)})
-    return _fringes(bench, qubits, ticks, COARSE_SHOTS, "Ramsey")
+    return _fringes(bench, qubits, seconds(bench.lab, ticks), COARSE_SHOTS, "Ramsey")
 
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
     """Find the frequency to some 100 Hz, and T2."""
-    grid, longest_s = whole_ticks(bench.lab, DELAY_GRID_NS), max(q.t1_s.value for q in qubits.values())
-    step = grid * (round(longest_s / (bench.lab.timing.tick_ps * 1e-12) / (DELAYS - 1) / grid) or 1)
-    return _fringes(bench, qubits, [step * k for k in range(DELAYS)], SHOTS, "fine Ramsey")
+    delays = delays_to(bench.lab, max(q.t1_s.value for q in qubits.values()), DELAYS)
+    return _fringes(bench, qubits, delays, SHOTS, "fine Ramsey")
 
 
-def _fringes(bench: Bench, qubits: Qubits, ticks: Sequence[int], shots: int, what: str) -> Findings:
-    delays, found = seconds(bench.lab, ticks), {}
-    points = np.stack([np.tile(delays, len(QUADRATURES)), np.repeat(QUADRATURES, len(ticks))])
+def _fringes(bench: Bench, qubits: Qubits, delays: Array, shots: int, what: str) -> Findings:
+    found: Findings = {}
+    points = np.stack([np.tile(delays, len(QUADRATURES)), np.repeat(QUADRATURES, len(delays))])
     for name, seen in each(bench.scan(PROGRAM, qubits, shots, {"phi": QUADRATURES, "t": delays})):
         hz = qubits[name].frequency_hz.value
         of = Scan(
@@ -70,23 +65,17 @@ def _fringes(bench: Bench, qubits: Qubits, ticks: Sequence[int], shots: int, wha
 def analyse(of: Scan, points: Array, seen: Signal, frame_hz: float) -> Result:
     """Return the frequency, and T2 where the scan is long enough to show it; points [2, points]: delays, quadratures."""
     require_change(of, seen)
-    step_s, longest_s = points[0][1] - points[0][0], float(points[0].max())
-    grid = np.linspace(-0.48, 0.48, 1 + 2 * round(8 * longest_s / step_s)) / step_s  # the first step is the shortest
+    step_s, longest_s = points[0][1], float(points[0].max())  # the first step is the shortest
+    grid = np.linspace(-0.48, 0.48, 1 + 2 * round(8 * longest_s / step_s)) / step_s
     detuning, linear = scan(partial(precessing, points), seen.values, seen.sigma, grid)
     contrast, phase = float(np.hypot(linear[1], linear[2])), float(np.arctan2(-linear[2], linear[1]))
     start = (linear[0], contrast, 0.5 / longest_s, tau * detuning or 0.1 / longest_s, phase)
     fit = require_fit(of, ramsey, points, seen, start)
     rate, omega = fit.estimated(2), fit.estimated(3)
     hz = Estimated(frame_hz + omega.value / tau, omega.stderr / tau)
-    if abs(hz.value - frame_hz) > DETUNING_HZ_MAX:
-        side = f"{abs(hz.value - frame_hz) / 1e6:.2f} MHz {'above' if hz.value > frame_hz else 'below'}"
-        raise CalibrationError(
-            f"{of.name}: {of.what}: the qubit is at {hz.value / 1e9:.6f} GHz, {side} qubits.{of.name}.frequency_hz "
-            f"({frame_hz / 1e9:.6f} GHz); a calibration can start from up to {DETUNING_HZ_MAX / 1e6:g} MHz off. Set "
-            f"qubits.{of.name}.frequency_hz to {hz.value / 1e9:.4f}e9 and calibrate again, or find it: qrt calibrate all"
-        )
+    require_near(of, hz.value, frame_hz)
     numbers, text = {"frequency_hz": hz}, f"{hz.value / 1e9:.7f} GHz +- {hz.stderr:.0f} Hz"
     if rate.value > 3.0 * rate.stderr:
-        numbers["t2_s"] = Estimated(1.0 / rate.value, rate.stderr / rate.value**2)
+        numbers["t2_s"] = inverse(rate)
         text += f", T2 {numbers['t2_s'].value * 1e6:.1f} +- {numbers['t2_s'].stderr * 1e6:.1f} us"
     return Result(text, numbers, ramsey(fit.values, points), numbers)

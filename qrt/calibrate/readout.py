@@ -65,7 +65,7 @@ def chosen(name: str, tried: Array, seen: Array) -> Finding:
         np.zeros(0),
     )
     text = f"amplitude {tried[best]:.3f}, clouds {separation.value:.2f} +- {separation.stderr:.2f} sigma apart with boxcar weights"
-    changes = {"readout_amplitude": float(tried[best])}
+    changes = {"readout_amplitude": float(tried[best]), "reference_count": 0}
     return Finding(name, "readout amplitude", text, {"separation_sigma": separation}, changes, (picture,))
 
 

@@ -112,7 +112,7 @@ def weights_and_threshold(bench: Bench, qubits: Qubits) -> Findings:
         ]
         threshold = fit_threshold(classes[0], classes[1])
         text = f"weights from {sum(len(one) for one in kept[name])} captures"
-        changes = {"weights": weights, "threshold": threshold.value}
+        changes = {"weights": weights, "threshold": threshold.value, "reference_count": 0}
         picture = _clouds(f"{name}: readouts along I", classes, threshold.value)
         found[name] = Finding(name, "weights", text, {}, changes, (picture,))
     return found

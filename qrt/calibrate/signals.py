@@ -19,6 +19,9 @@ from qrt.errors import CalibrationError
 from qrt.types import Measured, Pulses
 
 CHANGE_SIGMA = 8.0  # how far beyond its noise a scan must move to count as having moved
+DETUNING_HZ_MAX = (
+    5e6  # of the frequency that is known: up to here Rabi scan and readout tone are right enough for what follows
+)
 REDUCED_CHI2_MAX = 10.0  # beyond, the points do not follow the model; effects that it leaves out make 1 to 2
 
 
@@ -81,8 +84,14 @@ def signal(points: Points) -> Signal:
     """Return the points along the direction in which they move most."""
     centred = points.mean - points.mean.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    values = centred @ directions[0]
-    sigma = np.sqrt(np.einsum("i,nij,j->n", directions[0], points.covariance, directions[0]))
+    return toward(points, directions[0])
+
+
+def toward(points: Points, direction: Array) -> Signal:
+    """Return the points along a direction, not of length 0."""
+    direction = direction / np.hypot(*direction)
+    values = (points.mean - points.mean.mean(axis=0)) @ direction
+    sigma = np.sqrt(np.einsum("i,nij,j->n", direction, points.covariance, direction))
     # A point without any spread (a few equal shots) would weigh infinitely; it gets the mean of the others.
     scale = float(np.ptp(values)) or 1.0
     sigma = np.maximum(sigma, 0.1 * float(np.median(sigma)))
@@ -112,6 +121,17 @@ def require_fit(of: Scan, model: Model, x: Array, seen: Signal, start: Sequence[
             f"{'' if result.converged else ', not converged'}. {of.advice}"
         )
     return result
+
+
+def require_near(of: Scan, seen_hz: float, known_hz: float) -> None:
+    """Raise CalibrationError, with the place of the qubit, if it is too far from where it was thought to be."""
+    if abs(seen_hz - known_hz) > DETUNING_HZ_MAX:
+        away = f"{abs(seen_hz - known_hz) / 1e6:.2f} MHz {'above' if seen_hz > known_hz else 'below'}"
+        raise CalibrationError(
+            f"{of.name}: {of.what}: the qubit is at {seen_hz / 1e9:.6f} GHz, {away} qubits.{of.name}.frequency_hz "
+            f"({known_hz / 1e9:.6f} GHz); a calibration can start from up to {DETUNING_HZ_MAX / 1e6:g} MHz off. "
+            f"Set qubits.{of.name}.frequency_hz to {seen_hz / 1e9:.4f}e9 and calibrate again"
+        )
 
 
 def each(scanned: Mapping[str, Points]) -> Iterator[tuple[str, Signal]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from qrt.calibrate.bench import Bench, seconds
+from qrt.calibrate.bench import Bench, delays_to
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
-from qrt.calibrate.fit import Array, decay
-from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, whole_ticks
+from qrt.calibrate.fit import Array, decay, inverse
+from qrt.calibrate.sequences import Qubits
 from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit
 from qrt.errors import CalibrationError
-from qrt.types import Estimated
 
 PROGRAM: Final = """OPENQASM 3.0;
 include "stdgates.inc";
@@ -29,9 +28,7 @@ SHOTS: Final = 800
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
     """Scan delays up to four times the longest T1 that is expected."""
-    longest_s, grid = 4.0 * max(q.t1_s.value for q in qubits.values()), whole_ticks(bench.lab, DELAY_GRID_NS)
-    step = grid * max(round(longest_s / (bench.lab.timing.tick_ps * 1e-12) / (DELAYS - 1) / grid), 1)
-    delays, found = seconds(bench.lab, [step * k for k in range(DELAYS)]), {}
+    delays, found = delays_to(bench.lab, 4.0 * max(q.t1_s.value for q in qubits.values()), DELAYS), {}
     for name, seen in each(bench.scan(PROGRAM, qubits, SHOTS, {"t": delays})):
         expected_s = qubits[name].t1_s.value
         of = Scan(name, "relaxation", f"qubits.{name}.t1_ns is {expected_s * 1e9:g}; it must be right to a factor of 4")
@@ -50,6 +47,6 @@ def analyse(of: Scan, delays: Array, seen: Signal, expected_s: float) -> Result:
             f"{of.name}: {of.what}: the rate is {rate.value:.3g} +- {rate.stderr:.2g} per s, allowed is {0.25 / expected_s:.3g} to "
             f"{4.0 / expected_s:.3g}. {of.advice}"
         )
-    t1 = Estimated(1.0 / rate.value, rate.stderr / rate.value**2)
+    t1 = inverse(rate)
     text = f"T1 {t1.value * 1e6:.1f} +- {t1.stderr * 1e6:.1f} us"
     return Result(text, {"t1_s": t1}, decay(fit.values, delays), {"t1_s": t1})

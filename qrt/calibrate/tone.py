@@ -16,8 +16,8 @@ import numpy as np
 
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Finding, Findings, Picture
-from qrt.calibrate.rabi import DETUNING_HZ_MAX
-from qrt.calibrate.sequences import Qubits, boxcar, replaced
+from qrt.calibrate.sequences import Qubits, boxcar, replaced, tone_changes
+from qrt.calibrate.signals import DETUNING_HZ_MAX
 from qrt.types import Estimated, Lab
 
 PROGRAM: Final = """OPENQASM 3.0;
@@ -47,8 +47,7 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
     tones = {name: qubits[name].readout_hz + place[0] * STEP_HZ for name, place in places.items()}
     found: Findings = {}
     for name, hz in spaced(bench.lab, tones).items():
-        changed = boxcar(bench.lab, name, replaced(qubits[name], readout_hz=hz))
-        changes = {"readout_hz": hz, "weights": changed.weights, "threshold": changed.threshold}
+        changes = tone_changes(bench.lab, name, qubits[name], hz)
         best = Estimated(tones[name], places[name][1] * STEP_HZ)
         text = (
             ""
