@@ -77,6 +77,10 @@ def _leg_points(rows: NDArray[Any], grid: Grid) -> Iterator[tuple[NDArray[np.uin
     each = grid.shots_per_point if grid.order == "point" else 1
     rounds, more = divmod(len(rows), count * each)  # `more` shots of a last round that did not end
     held = rounds + (more > 0)
+    if held == 1:  # one pass, or a part of one: nothing has to be put together
+        parts = (rows[point * each : (point + 1) * each] for point in range(count))
+        yield from ((part["bits"].astype(np.uint64), part["flags"] == 0) for part in parts)
+        return
     group = max(CHUNK_SHOTS // max(held * each, 1), 1)
     rest = rows[rounds * count * each :]
     for first in range(0, count, group):
