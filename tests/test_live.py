@@ -154,8 +154,7 @@ def test_a_loop_that_is_left_ends_the_run_and_keeps_everything(given):
 def test_an_error_in_the_loop_ends_the_run_too(given):
     live = stream(PROGRAM, shots=MANY, batch_shots=300, **given)
     with pytest.raises(ZeroDivisionError):
-        for batch in live:
-            _ = 1 / (2 - batch.index)
+        _ = [1 / (2 - batch.index) for batch in live]
     assert live.result.stopped
     assert live.result.record.cut == ""
 
@@ -178,11 +177,13 @@ def test_the_first_ctrl_c_ends_the_loop_after_what_was_played(given, capfd):
 
 def test_the_second_ctrl_c_aborts(given, tmp_path):
     live = stream(PROGRAM, shots=MANY, batch_shots=300, **given)
+
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt, match=r"ed as asked after \d+ shots\n.* kept in"):
-        for batch in live:
-            assert batch.index == 0
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
+        _ = [twice() for _ in live]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     (folder,) = tmp_path.glob("2*")
     assert open_run(folder).cut == ""

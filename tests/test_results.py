@@ -215,7 +215,7 @@ def test_without_xarray_it_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(MachineError, match="xarray is not installed; .*pip install xarray"):
+    with pytest.raises(MachineError, match=r"xarray is not installed; .*pip install xarray"):
         NamedArray("x", 1.0).to_xarray()
 
 
