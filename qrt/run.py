@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from qrt.adaptive import Points
 from qrt.client import Run, open_run
 from qrt.config import checked, lab_hash, load
 from qrt.config.controlled import with_controllers
@@ -66,7 +67,7 @@ def run(
     lab: str | Path | Lab,
     shots: int,
     inputs: Mapping[str, float] | None = None,
-    sweep: Sweeps | None = None,
+    sweep: Sweeps | Points | Callable[[], Points] | None = None,
     order: str = "point",
     seed: int | None = None,
     calibration: str | Calibration | None = None,
@@ -87,8 +88,10 @@ def run(
       lab: path of a lab file, or a lab
       shots: how many, >= 1; of a sweep at each point
       inputs: values of the program's `input` variables, of a duration in seconds
-      sweep: what inputs go through, by name: `linspace(0, 2*pi, 41)`, `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array. The points
-        are the product of them all, the last one fastest; `Result.sweep` has an estimate at each
+      sweep: what inputs and settings of instruments (`lo_readout.frequency_hz`) go through, by name: `linspace(0, 2*pi, 41)`,
+        `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array; those under a tuple of names go along together. The points are the
+        product of them all, the last one fastest, settings before inputs; `Result.sweep` has an estimate at each. Or a generator, which
+        yields a point, `{"amp": 0.3}`, is sent what came of it (adaptive.Seen), and yields the next
       order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration

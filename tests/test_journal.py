@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qrt.errors import RecordError
 from qrt.journal import BODY_BYTES_MAX, HEADER, Kind, Writer, encode_record, scan
 
-BODIES = [b"", b"\x91\x80", b"QRTJ inside a body", bytes(range(64))]
+BODIES = [b"", b"\x91\x80", b"QRTJ inside a body", bytes(range(64)), bytes(7)]
 
 
 def small():
