@@ -272,7 +272,7 @@ class Session:
             started_s = time.monotonic()
             ended = self._legs(rings, ready, armed, recorder)
         self.events(Progress(self.record.durable_shot, self.record.durable_shot if self.adaptive else self.shots))
-        walked = self.walk.total(stopped=self.loop.asked_to_end())
+        walked = self.walk.total()
         truth = self.walk.truth if self.lab.twin is not None else None
         estimates = () if self.estimating is None else self.estimating.estimates
         estimates = with_truth(estimates, self.observables, truth)
@@ -284,13 +284,16 @@ class Session:
         following = self._following(recorder)
         while True:
             self._leg(ready, armed, recorder)
-            if self.walk.ended or self.loop.asked_to_end():
+            played = ready.shot_first + self.leg_shots
+            if self.walk.ended or (self.adaptive is None and played == self.shots):
                 return None
+            if self.loop.asked_to_end():
+                return StoppedError(f"stopped as asked after {played} shots, between two legs")
             try:
                 leg = next(following, None)
                 if leg is None:
                     return None
-                ready = self.arming.ready(leg, ready.shot_first + self.leg_shots, self.walk.stretched)
+                ready = self.arming.ready(leg, played, self.walk.stretched)
             except WorldError as error:
                 return error
             armed = self._kernel(ready, rings, None)

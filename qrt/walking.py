@@ -214,15 +214,13 @@ class Walk:
         assert self._truth is not None
         return Truth(self._truth.population if len(self._reports) == 1 else {}, dict(self._counted))
 
-    def total(self, *, stopped: bool) -> Walked:
-        """Return what all of it came to. stopped: the run was told to end between two legs."""
+    def total(self) -> Walked:
+        """Return what all of it came to."""
         last = self._reports[-1]
         if len(self._reports) > 1:
             assert self._buckets is not None
             counts: dict[str, Any] = {name: sum(getattr(one, name) for one in self._reports) for name in SUMMED}
             last = replace(last, lateness=lateness_of(self._buckets, self._maximum), **counts)
-        if stopped and last.status is kernel.Status.OK:
-            last = replace(last, status=kernel.Status.STOPPED)
         return Walked(last, len(self._reports), self.dead_s)
 
 
