@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from qrt.axes import from_document
 from qrt.commands.screen import spaced
 from qrt.controlling import reach_of
 from qrt.image import from_image
@@ -32,8 +31,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
     played = from_image(record.image())
     sequence = played.sequence
     program, start = parse_program(text, program_name), result.record.start or {}
-    grid = from_document(start.get("sweep"))
-    reach = reach_of(lab, program, grid)
+    reach = reach_of(lab, program, record.legs[0].grid if record.legs else None)
     pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else ())
     timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits, reach)
     tick_ns = lab.timing.tick_ps / 1000
