@@ -269,7 +269,7 @@ def _logs_tell(a: Run, b: Run, index: int, notes: list[str]) -> Difference:
             )
         rows.append(run.committed_rows[index])
         logs.append(events)
-        sequences.append(playback.played.sequence)
+        sequences.append(playback.at(index).sequence)
     found = _log_difference(shot, (logs[0], logs[1]), (sequences[0], sequences[1]))
     return found or _row_field(shot, rows[0], rows[1])
 

@@ -127,6 +127,14 @@ class Grid(msgspec.Struct, frozen=True):
         inner = tuple(axis for axis in self.axes if axis not in self.outer)
         return {one.name: one for one in held}, self.with_held(held, inner)
 
+    @property
+    def of_inputs(self) -> Grid:
+        """What inputs go through, settings left out: what a schedule must hold for."""
+        kept = [[one for one in axis.together if one.setting is None] for axis in self.axes]
+        alone = [[msgspec.structs.replace(one, beside=()) for one in axis] for axis in kept if axis]
+        axes = tuple(msgspec.structs.replace(one[0], beside=tuple(one[1:])) for one in alone)
+        return Grid(axes, self.order, self.shots_per_point)
+
     def with_held(self, held: list[Axis], inner: tuple[Axis, ...]) -> Grid:
         """Return the kernel's grid where these have one value."""
         inputs = [one for one in held if one.setting is None]

@@ -25,6 +25,7 @@ STREAM_OF: Final[Mapping[str, str]] = {
     "descriptor": "primary",
     "event_page": "primary",
     "epoch": "control",
+    "leg": "control",
     "estimate": "estimates",
     "miss": "control",
     "heartbeat": "control",
@@ -165,6 +166,32 @@ def epoch(
         "refused": list(refused),
         "ended": list(ended),
         "busy_ns": busy_ns,
+    }
+
+
+def leg(
+    index: int,
+    first_shot: int,
+    shots: int,
+    *,
+    asked: Mapping[str, float],
+    values: Mapping[str, float],
+    settle_s: float,
+    dead_s: float,
+) -> dict[str, Any]:
+    """Return the `leg` document: from this shot on these settings and inputs are held.
+
+    asked: what was wanted of each; values: what instruments say that they are now, of an input the same; settle_s: that was waited
+    for, or idled; dead_s: telemetry, wall time since the shots before.
+    """
+    return {
+        "leg": index,
+        "first_shot": first_shot,
+        "shots": shots,
+        "asked": dict(asked),
+        "values": dict(values),
+        "settle_s": settle_s,
+        "dead_s": dead_s,
     }
 
 

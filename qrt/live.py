@@ -163,10 +163,10 @@ class Stream:
                     live = _Live(open_run(folder), self._prepared.session)
                 case Progress(done=done):
                     durable = done
-            while live is not None and (index + 1) * self._size <= durable:
+            while live is not None and (index + 1) * self._size <= durable and not self._asked.aborts():
                 yield live.batch(index, index * self._size, (index + 1) * self._size)
                 index += 1
-        if live is not None and index * self._size < durable:
+        if live is not None and index * self._size < durable and not self._asked.aborts():
             yield live.batch(index, index * self._size, durable)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Required, TypedDict
 
 import msgspec
 
+from qrt.adaptive import Points
 from qrt.client import open_run
 from qrt.config import checked, lab_hash, load
 from qrt.config.controlled import with_controllers
@@ -38,7 +39,7 @@ class Options(TypedDict, total=False):
     shots: int | None
     averages: int
     inputs: Mapping[str, float] | None
-    sweep: Sweeps | None
+    sweep: Sweeps | Points | Callable[[], Points] | None
     order: str
     seed: int | None
     calibration: str | Calibration | None
@@ -58,7 +59,7 @@ def run(
     shots: int | None = None,
     averages: int = 1,
     inputs: Mapping[str, float] | None = None,
-    sweep: Sweeps | None = None,
+    sweep: Sweeps | Points | Callable[[], Points] | None = None,
     order: str = "point",
     seed: int | None = None,
     calibration: str | Calibration | None = None,
@@ -82,9 +83,10 @@ def run(
       averages: how often all points are gone through, >= 1, each time with `shots` of them. With it alone a shot a point: slow drifts then
         are the same at every point. Where instruments are set between points, passes are made before the next setting
       inputs: values of the program's `input` variables, of a duration in seconds
-      sweep: what inputs and settings of instruments go through, by name: `linspace(0, 2*pi, 41)`, `logspace(-8, -5, 31)`,
-        `values(1, 2, 5)`, or an array. The points are the product of them all, the last one fastest; every array of the result has
-        an axis for each
+      sweep: what inputs and settings of instruments (`lo_readout.frequency_hz`) go through, by name: `linspace(0, 2*pi, 41)`,
+        `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array; those under a tuple of names go along together. The points are the
+        product of them all, the last one fastest, settings before inputs; every array of the result has an axis for each. Or a
+        generator, which yields a point, `{"amp": 0.3}`, is sent what came of it (adaptive.Seen), and yields the next: the axis `point`
       order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration

@@ -561,3 +561,5 @@ class Summary(msgspec.Struct, frozen=True):
     digest: str  # SHA-256 of shots.bin, in hex
     estimates: tuple[Estimate, ...]
     controllers: tuple[Controlled, ...] = ()
+    legs: int = 1  # between which instruments were set
+    dead_s: float = 0.0  # wall time in which that was done, and nothing played

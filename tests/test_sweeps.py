@@ -123,7 +123,8 @@ def test_texts_are_exact_numbers_of_the_language():
     assert from_document(document) == found
     assert from_document({}) is None
     assert document["axes"][1] | {"exact": 0} == {
-        "name": "t", "kind": "duration", "unit": "s", "beside": [], "points": 5, "form": "linspace", "exact": 0, "values": [0, 5e-6, 1e-5, 1.5e-5, 2e-5],
+        "name": "t", "kind": "duration", "unit": "s", "beside": [], "points": 5, "form": "linspace", "exact": 0,
+        "values": [0, 5e-6, 1e-5, 1.5e-5, 2e-5],
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from qrt import config
 from qrt.commands.screen import Screen
 from qrt.controlling import reach_of
+from qrt.drivers.settings import settings_of
 from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
@@ -38,7 +39,9 @@ class Asked(NamedTuple):
 
     def timeline(self, lab: Lab) -> Timeline:
         """Return the timeline of a shot on a lab, with nominal pulses."""
-        grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1) if self.sweeps else None
+        grid = None
+        if self.sweeps:
+            grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1, settings=settings_of(lab)).of_inputs
         reach = reach_of(lab, self.program, grid)
         pulses = lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied)
         return survey(pulses, limits_of(lab), reach)
