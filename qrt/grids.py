@@ -267,7 +267,9 @@ def _of(swept: Swept, points: Line | tuple[Exact, ...]) -> Axis:
     return Axis(swept.name, points, swept.kind == "duration", swept.unit)
 
 
-def _checked(swept: Swept, points: Line | tuple[Exact, ...], reader: Constants, nodes: Sequence[ast.Expression]) -> Axis:
+def _checked(
+    swept: Swept, points: Line | tuple[Exact, ...], reader: Constants, nodes: Sequence[ast.Expression]
+) -> Axis:
     """Return the axis if its values are ones of the input's type."""
     problem = _problem(swept, points)
     if problem:

@@ -239,7 +239,7 @@ class Loop:
         armed = self.arm(pulses, reach)
         sequence = armed.sequence
         sweep = kernel.NO_SWEEP if reach is None else bind(sequence.parameters, reach).sweep
-        dtype = kernel.row_dtype(len(sequence.slots))
+        dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
         raw_samples = kernel.raw_samples_max(sequence)
         raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
         waits = self._twin is not None or self._rack is not None

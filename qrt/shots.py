@@ -16,12 +16,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt import units
 from qrt.arrays import Columns, NamedArray
 from qrt.axes import Grid
 from qrt.layout import Layout
 
 MISSING: Final = 255  # a bit or an outcome of a shot that was not played, or a capture that was not executed
 CHUNK_SHOTS: Final = 1 << 20  # looked at together for a mean
+UNITS: Final = {"angle": "rad", "duration": "s"}
 IQ: Final = np.array(["I", "Q"])
 
 
@@ -31,6 +33,8 @@ class Shots:
     bits[name]: uint8 [.., shot], of the program's bits at the shot's end: 0, 1, or 255 in a shot that was not played or does not count
     outcomes[capture]: uint8 [.., shot], of each capture (named after the bit that it writes): 0, 1, or 255 where it was not executed
     iq[capture]: int64 [.., shot, quadrature], in counts; 0 where it was not executed
+    values[output]: [.., shot], what an output of the program came to: int64, uint64, bool, of an angle float64 in rad from 0 to 2 pi, of a
+        duration float64 in s; 0 in a shot that was not played
     mean[bit]: float64 [..], the share of ones as read, over the shots that count, with its standard error; NaN without any
     mean_iq[capture]: float64 [.., quadrature], in counts, with its standard error
     """
@@ -56,6 +60,14 @@ class Shots:
             captures, lambda k: self._placed(captures[k], rows["outcomes"][:, k], MISSING), "capture"
         )
         self.iq = Columns(captures, lambda k: self._placed(captures[k], rows["iq"][:, k], 0, "counts"), "capture")
+        outputs = layout.outputs
+        self.values = Columns(
+            outputs,
+            lambda k: self._placed(
+                outputs[k], output_column(rows, layout, k), 0, UNITS.get(layout.output_kinds[k], "")
+            ),
+            "output",
+        )
         self.mean = Columns(bits, lambda k: self._mean_bit(bits[k], k), "bit")
         self.mean_iq = Columns(captures, lambda k: self._mean_iq(captures[k], k), "capture")
 
@@ -135,6 +147,21 @@ class Shots:
             stderr = np.where(count > 1, np.sqrt(spread / (count - 1)), np.nan)
         shape = () if self._grid is None else self._grid.shape
         return value.T.reshape(*shape, -1), stderr.T.reshape(*shape, -1)
+
+
+def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any]:
+    """Return what an output of the program came to, [rows]: int64 or uint64, of a bool bool, of an angle rad, of a duration s, float64."""
+    column: NDArray[np.int64] = np.ascontiguousarray(rows["emitted"][:, index])
+    match layout.output_kinds[index]:
+        case "uint":
+            return column.view(np.uint64)
+        case "bool":
+            return np.asarray(column != 0)
+        case "angle":
+            return np.asarray(column.view(np.uint64) * (2 * np.pi / units.TURN))
+        case "duration":
+            return np.asarray(column * (layout.tick_ps * 1e-12))
+    return column
 
 
 def bit_column(rows: NDArray[Any], index: int) -> NDArray[np.uint8]:
