@@ -2,8 +2,9 @@
 
 Level 0 has gates, measurements, resets, barriers, delays, nested `if` on bits, and an input angle; level 1 also the classical language,
 what is known while compiling and what outcomes go into: integers, bool and angle variables, casts, for, bounded while, break, continue,
-switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates. Programs are small: so few measurements that every outcome is seen many times in a few thousand shots. What the
-standard leaves open is not written: no overflow inside a comparison, no mixed signs.
+switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates. Programs are small: so few
+measurements that every outcome is seen many times in a few thousand shots. What the standard leaves open is not written: no overflow
+inside a comparison, no mixed signs.
 """
 
 from __future__ import annotations
