@@ -344,7 +344,9 @@ class Writer:
         """Return arithmetic on numbers of one type."""
         if not depth or self.rng.random() < 0.3:
             return self.leaf(type_) if self.rng.random() < 0.7 else self.literal(type_)
-        left, right = self.number(type_, depth - 1), self.number(type_, depth - 1)
+        left, right = self.leaf(type_), self.number(type_, depth - 1)  # a literal alone may be below zero
+        if self.rng.random() < 0.5:
+            left = f"({left} {self.rng.choice('+*^')} {self.number(type_, depth - 1)})"
         forms = [f"({left} {sign} {right})" for sign in "+-*&|^"] + [
             f"{type_}(-({left}))",
             f"{type_}(~{self.leaf(type_)})",
