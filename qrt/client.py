@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt import documents, wire
+from qrt import documents, units, wire
 from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
 from qrt.image import Played, from_image, sweep_points
@@ -85,7 +85,8 @@ class Run:
     """One run folder, read. Made by `open_run`.
 
     rows: [shots] structured, as in layout.json; lateness_ns: [shots] int64; outcomes[name]: [shots] uint8, 0, 1 or 255; iq[name]:
-    [shots, 2] int64; bits[name]: [shots] uint8. `committed_rows` are those that commits cover,
+    [shots, 2] int64; bits[name]: [shots] uint8; values[name]: [shots] what an output of the program came to, int64 or uint64, of a bool
+    bool, of an angle float64 in rad from 0 to 2 pi, of a duration float64 in s. `committed_rows` are those that commits cover,
     whether they still match or not. `cut` is empty if nothing is missing; `complete` means that and a stop document.
     """
 
@@ -117,6 +118,20 @@ class Run:
         self.bits = Columns(
             layout.bits, lambda index: ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8), "bit"
         )
+        self.values = Columns(layout.outputs, self._value, "output")
+
+    def _value(self, index: int) -> NDArray[Any]:
+        column: NDArray[np.int64] = np.ascontiguousarray(self.rows["emitted"][:, index])
+        match self.layout.output_kinds[index]:
+            case "uint":
+                return column.view(np.uint64)
+            case "bool":
+                return np.asarray(column != 0)
+            case "angle":
+                return np.asarray(column.view(np.uint64) * (2 * np.pi / units.TURN))
+            case "duration":
+                return np.asarray(column * (self.layout.tick_ps * 1e-12))
+        return column
 
     def __repr__(self) -> str:
         return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"

@@ -75,6 +75,13 @@ def start_document(
     )
 
 
+def layout_of(sequence: Sequence, tick_ps: int) -> Layout:
+    """Return the layout of a sequence's rows."""
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
+    outputs, kinds = sequence.outputs, sequence.output_kinds
+    return Layout(dtype, capture_names(sequence), sequence.bits, tick_ps, outputs=outputs, output_kinds=kinds)
+
+
 def descriptor_document(uid: str, started_ns: int, layout: Layout) -> dict[str, Any]:
     """Return the `descriptor` of the run's rows."""
     return documents.descriptor(
@@ -84,6 +91,8 @@ def descriptor_document(uid: str, started_ns: int, layout: Layout) -> dict[str, 
         captures=layout.captures,
         bits=layout.bits,
         tick_ps=layout.tick_ps,
+        outputs=layout.outputs,
+        output_kinds=layout.output_kinds,
     )
 
 

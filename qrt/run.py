@@ -28,7 +28,8 @@ from qrt.types import Calibration, Controller, Found, Lab, Summary
 
 
 class Result:
-    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2].
+    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2],
+    `values[name]` [shots]: what an output of the program came to (client.Run).
 
     `sweep`: axes and estimates of a sweep's points (points.Swept); None without one.
     """
@@ -47,7 +48,7 @@ class Result:
         self.calibration = calibration
         self.counters = dict(counters)
         self.folder = record.path
-        self.bits, self.outcomes, self.iq = record.bits, record.outcomes, record.iq
+        self.bits, self.outcomes, self.iq, self.values = record.bits, record.outcomes, record.iq, record.values
         self.estimates = {estimate.name: estimate for estimate in summary.estimates}
         self.sweep = swept(record)
 

@@ -36,14 +36,13 @@ from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.grids import Sweeps, grid_of, to_document
 from qrt.image import ArmedEpochs, Played
-from qrt.layout import Layout
 from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two
 from qrt.observables import observables_of, with_truth
 from qrt.opening import (
-    capture_names,
     descriptor_document,
     lacking,
     law_files,
+    layout_of,
     put_files,
     start_document,
 )
@@ -120,7 +119,7 @@ class Session:
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
-        self.capture_count = len(nominal.slots)
+        self.capture_count, self.emit_count = len(nominal.slots), nominal.emit_count
         check_writable(self.runs)
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
@@ -132,7 +131,7 @@ class Session:
         if self.observables.terms or self.asked:
             control = self.lab.control
             bit_count, terms = len(self.observables.bit_names), self.observables.terms
-            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked)
+            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked, self.emit_count)
             self.batch = stack.enter_context(
                 BatchProcess(shape, control)
             )  # JAX loads there while the lab is calibrated here
@@ -170,7 +169,7 @@ class Session:
             self.batch.wait_ready(self.loop.asked_to_end)
         self.loop.check_asked()
         tick_ps = self.lab.timing.tick_ps
-        layout = Layout(kernel.row_dtype(len(sequence.slots)), capture_names(sequence), sequence.bits, tick_ps)
+        layout = layout_of(sequence, tick_ps)
         with ExitStack() as stack:
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
             rings = self._rings(stack, sequence)
@@ -212,7 +211,7 @@ class Session:
 
     def _rings(self, stack: ExitStack, sequence: Sequence) -> kernel.Rings:
         """Make the rings: rows for two seconds of the run's own time at least, within a bound."""
-        dtype = kernel.row_dtype(len(sequence.slots))
+        dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
         period_s = sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
         slots = power_of_two(
             min(int(ROWS_S / period_s) + 1, ROWS_BYTES_MAX // dtype.itemsize // 2, max(self.shots, 1024))

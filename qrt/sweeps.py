@@ -34,10 +34,15 @@ from qrt.units import AMPLITUDE_ONE, TURN, signed64
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
+WHOLE: Final = {
+    "ticks": " ticks; durations are whole ticks",
+    "integer": "",
+}  # units that are never rounded, and what to say of them
 RANGES: Final = {
     "amplitude": (-AMPLITUDE_ONE, AMPLITUDE_ONE),
     "ticks": (0, 1 << 48),
     "frequency": (-TURN // 2, TURN // 2 - 1),
+    "integer": INT64,
 }
 
 
@@ -194,7 +199,7 @@ class Reach:
         if parameter.word.affine and isinstance(axis.points, Line):
             ends = [self._at(parameter, axis, k) for k in (0, axis.count - 1)]
             step = (ends[1] - ends[0]) / max(axis.count - 1, 1)
-            if parameter.unit == "ticks" and ends[0].denominator == 1 and step.denominator != 1:
+            if parameter.unit in WHOLE and ends[0].denominator == 1 and step.denominator != 1:
                 self._whole(parameter, axis, 1, ends[0] + step)
             words = [self._word(parameter, axis, k, end) for k, end in zip((0, axis.count - 1), ends, strict=True)]
             if parameter.unit != "phase" or all(INT64[0] <= word <= INT64[1] for word in words):
@@ -215,18 +220,24 @@ class Reach:
             raise ProgramError(f"{parameter.source.where}{error} at {axis.name} = {value:.12g} (point {k})") from error
 
     def _whole(self, parameter: Parameter, axis: Axis, k: int, value: Fraction) -> int:
-        """Return a duration's ticks."""
+        """Return a duration's ticks, or a whole number."""
         near = round(value)
         if value != near and (isinstance(axis.points, Line) or abs(value - near) > FLOAT_ERROR * abs(value)):
+            told = f"{float(value):.12g}"
+            told = (
+                f"duration is {told} ticks; durations are whole ticks"
+                if parameter.unit == "ticks"
+                else f"whole number is {told}"
+            )
             raise ProgramError(
-                f"{parameter.source.where}at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count}) this duration is "
-                f"{float(value):.12g} ticks; durations are whole ticks: choose first, last and number of points so, or give values(...)"
+                f"{parameter.source.where}at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count}) this {told}: "
+                "choose first, last and number of points so, or give values(...)"
             )
         return near
 
     def _word(self, parameter: Parameter, axis: Axis, k: int, value: Fraction) -> int:
         """Return the word of a value; ProgramError where the kernel or the line cannot take it."""
-        word = self._whole(parameter, axis, k, value) if parameter.unit == "ticks" else round(value)
+        word = self._whole(parameter, axis, k, value) if parameter.unit in WHOLE else round(value)
         low, high = RANGES.get(parameter.unit, (None, None))
         if low is not None and high is not None and not low <= word <= high:
             at = f"at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count})"
