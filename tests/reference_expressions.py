@@ -18,6 +18,7 @@ from tests.reference_values import (
     FLOAT,
     FUNCTIONS,
     INT,
+    MACHINE_BITS,
     UINT,
     Type,
     Value,
@@ -177,8 +178,10 @@ class Expressions:
 
     def type(self, node: ast.ClassicalType) -> Type:
         """Return a type with its size."""
-        size = getattr(node, "size", None)
-        return Type(KINDS[type(node)], None if size is None else self.integer(size))
+        kind, size = KINDS[type(node)], getattr(node, "size", None)
+        if size is None:
+            return Type(kind, MACHINE_BITS if kind in {"int", "uint"} else None)
+        return Type(kind, self.integer(size))
 
     def value(self, node: ast.QASMNode) -> Value:
         """Return the value of an expression."""

@@ -3,7 +3,7 @@
 The tree is the package openqasm3's; nothing of qrt is imported, so that a mistake of ours cannot stand on both sides. The program is
 executed as it is written, on a density matrix; a measurement whose outcome is open is taken both ways: the program is executed once for
 each sequence of outcomes that is possible (`joint`). Resets split nothing: they are channels. Nothing is noisy, so delays, barriers and
-boxes do nothing to a qubit; a clock per qubit is kept beside it for programs without branches (`Interpreter.clock_ns`).
+boxes do nothing to a qubit; a clock per qubit is kept beside it, for programs without branches.
 
 Expressions are in `reference_expressions`, values, casts and operators in `reference_values`, matrices in `reference_gates`. Bits that
 nobody wrote are 0, as with us. Not here: pulses, complex numbers, stretch, durationof.
@@ -35,7 +35,8 @@ from tests.reference_values import (
 )
 
 STEPS_MAX = 200_000  # of one execution
-Distribution = dict[tuple[tuple[str, float], ...], float]
+Outcome = tuple[tuple[str, float], ...]  # (name, value) of bits, then of outputs
+Distribution = dict[Outcome, float]
 
 
 class Choices:
@@ -94,8 +95,9 @@ class Interpreter(Expressions):
         self.steps = 0
         self.gates_ns = gates_ns or {}
         self.clock_ns: dict[int, Fraction] = {}
+        self.begun: list[tuple[int, int, Fraction]] = []  # line, qubit and clock of each gate and measurement
 
-    def run(self) -> tuple[tuple[str, float], ...]:
+    def run(self) -> Outcome:
         """Execute the program and return what it says."""
         try:
             self.block(self.program.statements)
@@ -106,8 +108,7 @@ class Interpreter(Expressions):
         for name in self.outputs:
             entity = self.scopes[0][name]
             if isinstance(entity, Cell):
-                data = entity.value.data
-                said.append((name, radians(entity.value) if entity.value.type.kind == "angle" else float(data)))
+                said.append((name, radians(entity.value)))
         return tuple(said)
 
     # ---- Statements --------------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class Interpreter(Expressions):
         for places in _broadcast(operands):
             self.state.apply(matrix, places)
             for place in places:
-                self._take(place, self.gates_ns.get(node.name.name, 0))
+                self._begin(node, place, node.name.name)
 
     def global_phase(self, node: ast.QuantumPhase) -> None:
         matrix = self.modified(np.array([[np.exp(1j * radians(self.value(node.argument)))]]), node.modifiers)
@@ -203,7 +204,7 @@ class Interpreter(Expressions):
             outcome = self.choices.choose(self.state.probability(place))
             self.state.project(place, outcome)
             data |= outcome << index
-            self._take(place, self.gates_ns.get("measure", 0))
+            self._begin(node, place, "measure")
         return Value(BIT if len(places) == 1 else Type("bit", len(places)), data)
 
     def reset(self, node: ast.QuantumReset) -> None:
@@ -278,6 +279,12 @@ class Interpreter(Expressions):
         tables[type(node)][node.name.name] = node
 
     # ---- Clocks ------------------------------------------------------------------------------------------------------
+
+    def _begin(self, node: ast.QASMNode, place: int, name: str) -> None:
+        """Note where an operation begins, and let its qubit's clock go on."""
+        line = 0 if node.span is None else node.span.start_line
+        self.begun.append((line, place, self.clock_ns.get(place, Fraction(0))))
+        self._take(place, self.gates_ns.get(name, 0))
 
     def _take(self, place: int, length_ns: Fraction | int) -> None:
         self.clock_ns[place] = self.clock_ns.get(place, Fraction(0)) + length_ns

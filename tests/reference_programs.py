@@ -1,9 +1,10 @@
 """Random programs in OpenQASM 3: what a seed and a level stand for is text, the same on every machine.
 
 Level 0 has gates, measurements, resets, barriers, delays, nested `if` on bits, and an input angle; level 1 also the classical language,
-what is known while compiling and what outcomes go into: integers, bool and angle variables, for, bounded while, switch, gate definitions,
-modifiers, casts, outputs. Programs are small: so few measurements that every outcome is seen many times in a few thousand shots. What the
-standard leaves open is not written: no overflow inside a comparison, no mixed signs.
+what is known while compiling and what outcomes go into: integers, bool and angle variables, casts, for, bounded while, break, continue,
+switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates. Programs are small: so few
+measurements that every outcome is seen many times in a few thousand shots. What the standard leaves open is not written: no overflow
+inside a comparison, no mixed signs.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Writer:
         self.bits = [f"c[{k}]" for k in range(self.rng.randint(1, 4))]
         self.scopes: list[list[Variable]] = [[]]
         self.gates: list[tuple[str, int]] = []
+        self.adds = self.looks = False  # subroutines
+        self.loops = 0  # around what is written now
 
     def text(self) -> str:
         """Return the whole program."""
@@ -91,7 +94,9 @@ class Writer:
             (1, self.pause),
         ]
         if self.level:
-            simple += [(4, self.assign), (1, self.declare)]
+            simple += [(4, self.assign), (1, self.declare), (1, self.set_bit)]
+        if self.loops:
+            simple += [(2, self.leave)]
         nested: list[tuple[int, Callable[[], None]]] = [(4, self.branch)]
         if self.level:
             nested += [(1, self.for_loop), (1, self.while_loop), (1, self.switch)]
@@ -123,10 +128,10 @@ class Writer:
         if self.gates and self.rng.random() < 0.3:
             name, count = self.rng.choice(self.gates)
         else:
-            name = self.rng.choice(PLAIN_GATES if not self.level or self.rng.random() < 0.5 else MORE_GATES)
+            name = self.rng.choice(PLAIN_GATES if self.level < 2 or self.rng.random() < 0.5 else MORE_GATES)
             count = ANGLE_COUNT.get(name, 0)
         modifier = ""
-        if self.level and self.rng.random() < 0.2:
+        if self.level > 1 and self.rng.random() < 0.2:
             modifier = self.rng.choice(
                 ("inv @ ", "pow(2) @ ", "pow(3) @ ", "pow(0.5) @ ", "inv @ pow(2) @ ", "pow(-1) @ ")
             )
@@ -142,7 +147,10 @@ class Writer:
         qubit = self.rng.choice(self.qubits)
         if self.rng.random() < 0.6:  # so that the outcome is open
             self.line(f"{self.rng.choice(('rx(1.234)', 'ry(-0.9)', 'sx', 'h', 'rx(theta)'))} {qubit};")
-        self.line(f"{bit or self.rng.choice(self.bits)} = measure {qubit};")
+        if self.looks and self.rng.random() < 0.4:
+            self.line(f"{bit or self.rng.choice(self.bits)} = looked({qubit}, {self.angle()});")
+        else:
+            self.line(f"{bit or self.rng.choice(self.bits)} = measure {qubit};")
 
     def reset(self) -> None:
         """Write a reset."""
@@ -204,8 +212,10 @@ class Writer:
             f"{{{', '.join(str(self.rng.randint(0, 6)) for _ in range(count))}}}",
         ))  # fmt: skip
         name = self.fresh("k")
+        self.loops += 1
         with self.block(f"for int {name} in {values}", count, (Variable(name, "loop", writable=False),)):
             self.body(3)
+        self.loops -= 1
 
     def while_loop(self) -> None:
         """Write a loop that ends when a bit says so, after so many turns at most."""
@@ -219,6 +229,10 @@ class Writer:
             self.body(2)
             self.measure(bit)
             self.line(f"{name} += 1;")
+
+    def leave(self) -> None:
+        """Leave a loop, or one turn of it."""
+        self.line(f"if ({self.condition()}) {{ {self.rng.choice(('break', 'continue'))}; }}")
 
     def switch(self) -> None:
         """Write a switch on a small number."""
@@ -236,14 +250,30 @@ class Writer:
     # ---- Classical ---------------------------------------------------------------------------------------------------
 
     def _classical(self) -> None:
-        """Declare variables, gates and subroutines for the body to use."""
+        """Declare variables, and define what the body may use."""
+        if self.level > 1:
+            self._definitions()
+        for _ in range(self.rng.randint(2, 4)):
+            self.declare()
+
+    def _definitions(self) -> None:
+        """Define gates and subroutines."""
         for name in self.rng.sample(("g0", "g1"), self.rng.randint(0, 2)):
             self.head.append(
                 f"gate {name}(a, b) r {{ rx(a) r; {self.rng.choice(('h r; ', 'sx r; ', ''))}rz(b / 2) r; ry(a - b) r; }}"
             )
             self.gates.append((name, 2))
-        for _ in range(self.rng.randint(2, 4)):
-            self.declare()
+        self.adds, self.looks = self.rng.random() < 0.4, self.rng.random() < 0.4
+        if self.adds:  # one way out or two
+            small, large = self.rng.sample(range(1, 9), 2)
+            middle = self.rng.choice(
+                (f"if (b) {{ return n + {small}; }}", f"if (b) {{ n = n + {small}; }} else {{ n -= 1; }}")
+            )
+            self.head.append(f"def added(int[8] n, bit b) -> int[8] {{ {middle} return n * {large}; }}")
+        if self.looks:
+            self.head.append(
+                "def looked(qubit a, angle[32] t) -> bit { ry(t) a; bit m = measure a; if (m) { x a; } return m; }"
+            )
 
     def visible(self, type_: str, *, writable: bool = False) -> list[Variable]:
         """Return the variables of a type."""
@@ -276,6 +306,18 @@ class Writer:
         else:
             self.line(f"{target.name} = {self.expression(target.type)};")
 
+    def set_bit(self) -> None:
+        """Write a bit, or all of them."""
+        size = len(self.bits)
+        others = f'{self.rng.choice(("c", "~c", "c << 1", "c >> 1"))} {self.rng.choice("&|^")} "{self.rng.randrange(2**size):0{size}b}"'
+        self.line(
+            self.rng.choice((
+                f"{self.rng.choice(self.bits)} = {self.rng.randint(0, 1)};",
+                f"{self.rng.choice(self.bits)} = {self.rng.choice(self.bits)} {self.rng.choice('&|^')} {self.rng.choice(self.bits)};",
+                f"c = {others};",
+            ))
+        )  # fmt: skip
+
     def expression(self, type_: str) -> str:
         """Return an expression for a variable of a type."""
         if type_ == "bool":
@@ -302,7 +344,9 @@ class Writer:
         """Return arithmetic on numbers of one type."""
         if not depth or self.rng.random() < 0.3:
             return self.leaf(type_) if self.rng.random() < 0.7 else self.literal(type_)
-        left, right = self.number(type_, depth - 1), self.number(type_, depth - 1)
+        left, right = self.leaf(type_), self.number(type_, depth - 1)  # a literal alone may be below zero
+        if self.rng.random() < 0.5:
+            left = f"({left} {self.rng.choice('+*^')} {self.number(type_, depth - 1)})"
         forms = [f"({left} {sign} {right})" for sign in "+-*&|^"] + [
             f"{type_}(-({left}))",
             f"{type_}(~{self.leaf(type_)})",
@@ -310,7 +354,9 @@ class Writer:
         if type_.startswith("u"):
             forms += [f"({type_}({left}) {sign} {self.rng.randint(1, 3)})" for sign in ("<<", ">>")]
             forms += [f"({type_}({left}) {sign} {self.rng.choice((2, 4, 8))})" for sign in "/%"]
-        forms += [f"({self.leaf(type_)} + {self.rng.choice(self.bits)})"]
+        forms += [f"({self.leaf(type_)} + {type_}(bool({self.rng.choice(self.bits)})))"]
+        if self.adds and type_ == "int[8]":
+            forms += [f"added({left}, {self.rng.choice(self.bits)})"]
         return self.rng.choice(forms)
 
     def _ending(self) -> None:

@@ -3,8 +3,9 @@
 Written from that text alone, for `reference_interpreter`; nothing of qrt is imported. A value is a type and a number: the integer itself
 (bool, bit, int, uint), the bits of an angle (k of n bits are k / 2^n turns), a float, or a duration in seconds.
 
-Where the standard leaves a choice to the implementation, this is what is taken here: `int` and `uint` have 64 bits, `angle` too; an operand
-without a width takes the other's; an angle that loses bits is truncated. Complex numbers stay out.
+Where the standard leaves a choice to the implementation, this is what is taken here: `int` and `uint` have 64 bits, `angle` too; a literal
+takes the other operand's type, and whole numbers of two types meet in the wider one, unsigned where they are equal; an angle that loses
+bits is truncated. Complex numbers stay out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MACHINE_BITS = 64
 
 
 class Type(NamedTuple):
-    """bool, bit, int, uint, float, angle or duration. size None: `bit c`, `int n`, as opposed to `bit[1] c`, `int[64] n`."""
+    """bool, bit, int, uint, float, angle or duration. size None: `bit c` as opposed to `bit[1] c`; of integers, a literal."""
 
     kind: str
     size: int | None = None

@@ -12,10 +12,10 @@ What no program can tell is a mirror image: if rz and ry turned the other way to
 rz turns the right way is for tests of the wiring (test_truth).
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-import numpy as np
 import openqasm3
 import pytest
 from scipy.stats import chi2
@@ -24,7 +24,7 @@ from qrt.loop import Loop
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from tests.reference_ideal import ideal_calibration, ideal_lab
-from tests.reference_interpreter import Distribution, joint
+from tests.reference_interpreter import Distribution, Outcome, joint
 from tests.reference_programs import INPUTS, random_program
 
 SHOTS = 1000
@@ -55,28 +55,26 @@ class Score(NamedTuple):
         return self.stray <= STRAY * SHOTS and bool(tail > PROGRAM_TAIL)
 
 
-def played(
-    loop: Loop, text: str, inputs: Mapping[str, float], shots: int = SHOTS
-) -> dict[tuple[tuple[str, float], ...], int]:
-    """Return how often each combination of bits and outputs came, named as the interpreter does."""
+def played(loop: Loop, text: str, names: Collection[str]) -> Counter[Outcome]:
+    """Return how often each combination of bits and outputs came; `names` are those that the interpreter tells."""
     program = parse_program(text, "random")
-    pulses = lower(program, loop.lab, CALIBRATION, {one.name: inputs[one.name] for one in program.inputs})
-    rows = loop.measure(pulses, shots).rows[1:]  # the first finds the lab as it was before
-    table: dict[tuple[tuple[str, float], ...], int] = {}
-    bits, counts = np.unique(rows["bits"], return_counts=True)
-    for value, count in zip(bits, counts, strict=True):
-        key = tuple((name, int(value) >> k & 1) for k, name in enumerate(program.bits))
-        table[key] = table.get(key, 0) + int(count)
-    return table
+    inputs = {one.name: INPUTS[one.name] for one in program.inputs}
+    pulses = lower(program, loop.lab, CALIBRATION, inputs)
+    rows = loop.measure(pulses, SHOTS).rows[1:]  # the first finds the lab as it was before
+    columns: dict[str, list[float]] = {}
+    for place, name in enumerate(pulses.bits):
+        columns[name] = [int(bits) >> place & 1 for bits in rows["bits"]]
+    for place, name in enumerate(pulses.outputs):
+        columns[name] = [float(value) for value in rows["emitted"][:, place]]
+    return Counter(zip(*([(name, value) for value in columns[name]] for name in names), strict=True))
 
 
-def score(expected: Distribution, seen: Mapping[tuple[tuple[str, float], ...], int]) -> Score:
+def score(expected: Distribution, seen: Mapping[Outcome, int]) -> Score:
     """Return Pearson's chi^2 of what was seen."""
     shots = sum(seen.values())
-    wanted = {frozenset(key): probability * shots for key, probability in expected.items() if probability > IMPOSSIBLE}
-    found = {frozenset(key): count for key, count in seen.items()}
-    stray = sum(count for key, count in found.items() if key not in wanted)
-    cells = sorted((mean, found.get(key, 0)) for key, mean in wanted.items())
+    wanted = {key: probability * shots for key, probability in expected.items() if probability > IMPOSSIBLE}
+    stray = sum(count for key, count in seen.items() if key not in wanted)
+    cells = sorted((mean, seen.get(key, 0)) for key, mean in wanted.items())
     merged: list[tuple[float, int]] = []
     mean, count = 0.0, 0
     for more, seen_here in cells:  # from the rarest on
@@ -93,7 +91,7 @@ def compare(loop: Loop, seeds: range, level: int) -> None:
     for seed in seeds:
         text = random_program(seed, level)
         expected = joint(openqasm3.parse(text), INPUTS)
-        found = score(expected, played(loop, text, INPUTS))
+        found = score(expected, played(loop, text, [name for name, _ in next(iter(expected))]))
         assert found.agrees, f"seed {seed}, level {level}: {found}\n{text}"
         total, freedom = total + found.chi2, freedom + found.freedom
     print(f"level {level}: {len(seeds)} programs, chi^2 {total:.1f} of {freedom}")
