@@ -309,6 +309,8 @@ class Session:
                 self.telling.leg(ready, self.leg_shots, dead_s)
             report = self.loop.play(armed, lambda: self.events(Progress(self.record.durable_shot, end)))
         self.walk.add(report, armed.histogram[0], self.loop.truth if self.lab.twin is not None else None)
+        if ready.leg.held:
+            self.events(Progress(self.record.durable_shot, end))
 
     def _following(self, recorder: Recorder) -> Iterator[Leg]:
         """Yield the legs after the first."""
