@@ -291,11 +291,16 @@ class Session:
                 return StoppedError(f"stopped as asked after {played} shots, between two legs")
             try:
                 leg = next(following, None)
-                if leg is None:
-                    return None
+            except RunError as error:
+                return error
+            if leg is None:
+                return None
+            try:
                 ready = self.arming.ready(leg, played, self.walk.stretched)
             except WorldError as error:
-                return error
+                ended = RunError(f"{leg.text}: {error}")
+                ended.__cause__ = error
+                return ended
             armed = self._kernel(ready, rings, None)
 
     def _leg(self, ready: Ready, armed: kernel.Kernel, recorder: Recorder) -> None:
