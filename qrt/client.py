@@ -29,6 +29,7 @@ from qrt.image import Played, from_image, sweep_points
 from qrt.journal import FORMAT_VERSION, Kind, Record, Scan, scan
 from qrt.layout import Image, Layout, decode_image, decode_layout
 from qrt.legs import PlayedLeg, recorded_legs, values_of
+from qrt.shots import output_column
 from qrt.types import Estimate
 
 CHECK_BYTES: Final = 1 << 24  # read at a time when ranges are checked
@@ -67,7 +68,8 @@ class Run:
     """One run folder, read. Made by `open_run`.
 
     rows: [shots] structured, as in layout.json; lateness_ns: [shots] int64; outcomes[name]: [shots] uint8, 0, 1 or 255; iq[name]:
-    [shots, 2] int64; bits[name]: [shots] uint8. `committed_rows` are those that commits cover,
+    [shots, 2] int64; bits[name]: [shots] uint8; values[name]: [shots] what an output of the program came to, int64 or uint64, of a bool
+    bool, of an angle float64 in rad from 0 to 2 pi, of a duration float64 in s. `committed_rows` are those that commits cover,
     whether they still match or not. `cut` is empty if nothing is missing; `complete` means that and a stop document.
     """
 
@@ -99,6 +101,7 @@ class Run:
         self.bits = Columns(
             layout.bits, lambda index: ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8), "bit"
         )
+        self.values = Columns(layout.outputs, lambda index: output_column(rows, layout, index), "output")
 
     def __repr__(self) -> str:
         return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"

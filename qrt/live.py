@@ -53,7 +53,7 @@ def stream(program: Any, *, batch_shots: int | None = None, **options: Unpack[Op
 class Batch:
     """The shots [first, end) of a run that goes on.
 
-    bits, outcomes, iq: as in a Result, but of these shots alone and along `shot`, whose coordinates are the number of the shot in the
+    bits, outcomes, iq, values: as in a Result, but of these shots alone and along `shot`, whose coordinates are the number of the shot in the
     run and the value of every swept name in it. mean, mean_iq: over these shots
     estimates: of all shots up to `end`, by name; mitigated, raw: the same as arrays, at every point of a sweep
     """
@@ -67,7 +67,7 @@ class Batch:
         self._so_far, self._of = rows, of
         shots = Shots(self.rows, of.record.layout, coords=of.coords(self.rows["shot"]))
         self.bits, self.outcomes, self.iq = shots.bits, shots.outcomes, shots.iq
-        self.mean, self.mean_iq = shots.mean, shots.mean_iq
+        self.values, self.mean, self.mean_iq = shots.values, shots.mean, shots.mean_iq
 
     @cached_property
     def sweep(self) -> Swept | None:

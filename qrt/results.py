@@ -32,6 +32,7 @@ class Result:
     Of every shot (shots.Shots says more):
       bits[name]: uint8 [axes.., shot], the program's bits: 0, 1, 255 where the shot does not count
       outcomes[capture]: uint8 [axes.., shot]; iq[capture]: int64 [axes.., shot, quadrature], in counts
+      values[output]: [axes.., shot], of the program's outputs, an angle in rad, a duration in s
     At every point, each float64 [axes..] with `stderr`, one standard error; without a sweep a single value:
       mitigated["Z(c)"]: what a perfect readout would have averaged; its error holds shots, calibration, drift and preparation
       raw["Z(c)"]: the average of the signs as read, +1 for outcome 0; its error knows that neighbouring shots hang together
@@ -64,17 +65,17 @@ class Result:
         dims, coords = ((), {}) if self.sweep is None else axes_of(self.sweep)
         shots = Shots(record.rows, record.layout, grid_of_record(record), coords)
         self.bits, self.outcomes, self.iq = shots.bits, shots.outcomes, shots.iq
-        self.mean, self.mean_iq = shots.mean, shots.mean_iq
+        self.values, self.mean, self.mean_iq = shots.values, shots.mean, shots.mean_iq
         self.mitigated, self.raw = at_points(self.sweep.curves if self.sweep else self.estimates, dims, coords)
 
     def to_xarray(self) -> Any:
         """Return everything as an `xarray.Dataset` of the same memory, except bits: those are made for it. MachineError without xarray.
 
-        Names: `Z(c)`, `Z(c).raw`, and for a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; those with an
+        Names: `Z(c)`, `Z(c).raw`, of an output `n` its `n.value`, and of a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; those with an
         error have it as, for instance, `Z(c).stderr`.
         """
         families = {"": self.mitigated, ".raw": self.raw, ".mean": self.mean, ".mean_iq": self.mean_iq}
-        families |= {".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq}
+        families |= {".value": self.values, ".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq}
         found = {}
         for suffix, arrays in families.items():
             for name, array in arrays.items():

@@ -40,16 +40,15 @@ from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.grids import Sweeps
 from qrt.image import ArmedEpochs, Played
-from qrt.layout import Layout
 from qrt.legs import Leg, PlayedLeg, legs_of
 from qrt.loop import NO_PLAN, Loop, Stop, StoppedError, kernel_config, limits_of
 from qrt.observables import observables_of, with_truth
 from qrt.opening import (
-    capture_names,
     check_counts,
     descriptor_document,
     lacking,
     law_files,
+    layout_of,
     put_files,
     rings_of,
     start_document,
@@ -130,7 +129,7 @@ class Session:
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
-        self.capture_count = len(nominal.slots)
+        self.capture_count, self.emit_count = len(nominal.slots), nominal.emit_count
         check_writable(self.runs)
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
@@ -142,7 +141,7 @@ class Session:
         if self.observables.terms or self.asked:
             control = self.lab.control
             bit_count, terms = len(self.observables.bit_names), self.observables.terms
-            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked)
+            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked, self.emit_count)
             self.batch = stack.enter_context(
                 BatchProcess(shape, control)
             )  # JAX loads there while the lab is calibrated here
@@ -182,7 +181,7 @@ class Session:
                 self.batch.wait_ready(self.loop.asked_to_end)
             self.loop.check_asked()
             tick_ps = self.lab.timing.tick_ps
-            layout = Layout(kernel.row_dtype(len(sequence.slots)), capture_names(sequence), sequence.bits, tick_ps)
+            layout = layout_of(sequence, tick_ps)
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
             readers = 1 if self.batch is None else 2
             rings = rings_of(stack, sequence, tick_ps, self.leg_shots, readers)

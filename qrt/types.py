@@ -369,6 +369,10 @@ class Emit(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
+OutputKind = Literal[
+    "int", "uint", "bool", "angle", "duration"
+]  # of an emitted column: an angle is 2^-64 turns, a duration ticks
+
 Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit | Assign | Emit
 
 
@@ -391,6 +395,7 @@ class Pulses(msgspec.Struct, frozen=True):
     period_ticks: int = 0
     variables: tuple[str, ...] = ()  # names of what Assign sets
     outputs: tuple[str, ...] = ()  # names of the columns that Emit fills
+    output_kinds: tuple[OutputKind, ...] = ()  # what they mean, in the same order; none given: whole numbers
 
 
 # ---- The armed image ---------------------------------------------------------------------------------------------------
@@ -431,6 +436,8 @@ class Sequence(msgspec.Struct, frozen=True):
     table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
     factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
     emit_count: int = 0  # emitted columns of a row
+    outputs: tuple[str, ...] = ()  # [emit_count] their names; or none
+    output_kinds: tuple[OutputKind, ...] = ()  # [outputs]
     parameters: tuple[Parameter, ...] = ()  # [slots] what each slot of the kernel means
     stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
