@@ -113,7 +113,7 @@ def told(first: Difference) -> str:
 
 
 def _check_comparable(a: Run, b: Run) -> None:
-    for what in ("captures", "bits", "tick_ps", "shot_first", "dtype"):
+    for what in ("captures", "bits", "outputs", "output_kinds", "tick_ps", "shot_first", "dtype"):
         one, other = getattr(a.layout, what), getattr(b.layout, what)
         if one != other:
             told_a, told_b = (", ".join(value) if isinstance(value, tuple) else str(value) for value in (one, other))

@@ -84,7 +84,8 @@ class Grid(msgspec.Struct, frozen=True):
 
     axes: tuple[Axis, ...]
     order: OrderName
-    shots_per_point: int
+    shots_per_point: int  # of one pass
+    averages: int = 1  # passes through all points; of a leg where there are several: one is played as a whole
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -98,8 +99,8 @@ class Grid(msgspec.Struct, frozen=True):
 
     @property
     def shots(self) -> int:
-        """How many shots one pass through all points has."""
-        return self.points * self.shots_per_point
+        """How many shots all passes through all points have."""
+        return self.points * self.shots_per_point * self.averages
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -132,13 +133,13 @@ class Grid(msgspec.Struct, frozen=True):
         kept = [[one for one in axis.together if one.setting is None] for axis in self.axes]
         alone = [[msgspec.structs.replace(one, beside=()) for one in axis] for axis in kept if axis]
         axes = tuple(msgspec.structs.replace(one[0], beside=tuple(one[1:])) for one in alone)
-        return Grid(axes, self.order, self.shots_per_point)
+        return Grid(axes, self.order, self.shots_per_point, self.averages)
 
     def with_held(self, held: list[Axis], inner: tuple[Axis, ...]) -> Grid:
         """Return the kernel's grid where these have one value."""
         inputs = [one for one in held if one.setting is None]
         fixed = (msgspec.structs.replace(inputs[0], beside=tuple(inputs[1:])),) if inputs else ()
-        return Grid((*fixed, *inner), self.order, self.shots_per_point)
+        return Grid((*fixed, *inner), self.order, self.shots_per_point, self.averages)
 
 
 # ---- In documents ------------------------------------------------------------------------------------------------------
@@ -150,6 +151,7 @@ def to_document(grid: Grid) -> dict[str, Any]:
         "axes": [{**_entry(axis), "beside": [_entry(one) for one in axis.beside]} for axis in grid.axes],
         "order": grid.order,
         "shots_per_point": grid.shots_per_point,
+        "averages": grid.averages,
     }
 
 
@@ -175,7 +177,7 @@ def from_document(document: Mapping[str, Any] | None) -> Grid | None:
         msgspec.structs.replace(_axis(one), beside=tuple(_axis(other) for other in one.get("beside", ())))
         for one in document["axes"]
     )
-    return Grid(axes, document["order"], document["shots_per_point"])
+    return Grid(axes, document["order"], document["shots_per_point"], document.get("averages", 1))
 
 
 def _axis(entry: Mapping[str, Any]) -> Axis:

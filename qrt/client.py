@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import documents, wire
+from qrt.arrays import Columns
 from qrt.axes import from_document
 from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
@@ -28,31 +29,11 @@ from qrt.image import Played, from_image, sweep_points
 from qrt.journal import FORMAT_VERSION, Kind, Record, Scan, scan
 from qrt.layout import Image, Layout, decode_image, decode_layout
 from qrt.legs import PlayedLeg, recorded_legs, values_of
+from qrt.shots import output_column
 from qrt.types import Estimate
 
 CHECK_BYTES: Final = 1 << 24  # read at a time when ranges are checked
 PAGE_ROWS: Final = 4096
-
-
-class Columns(Mapping[str, NDArray[Any]]):
-    """Arrays by name; an unknown name says which there are."""
-
-    def __init__(self, names: Sequence[str], take: Any, what: str) -> None:
-        self._indices = {name: index for index, name in enumerate(names)}
-        self._take = take
-        self._what = what
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._indices:
-            raise KeyError(f"no {self._what} {name!r}; there are: {', '.join(self._indices) or 'none'}")
-        array: NDArray[Any] = self._take(self._indices[name])
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -87,7 +68,8 @@ class Run:
     """One run folder, read. Made by `open_run`.
 
     rows: [shots] structured, as in layout.json; lateness_ns: [shots] int64; outcomes[name]: [shots] uint8, 0, 1 or 255; iq[name]:
-    [shots, 2] int64; bits[name]: [shots] uint8. `committed_rows` are those that commits cover,
+    [shots, 2] int64; bits[name]: [shots] uint8; values[name]: [shots] what an output of the program came to, int64 or uint64, of a bool
+    bool, of an angle float64 in rad from 0 to 2 pi, of a duration float64 in s. `committed_rows` are those that commits cover,
     whether they still match or not. `cut` is empty if nothing is missing; `complete` means that and a stop document.
     """
 
@@ -119,6 +101,7 @@ class Run:
         self.bits = Columns(
             layout.bits, lambda index: ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8), "bit"
         )
+        self.values = Columns(layout.outputs, lambda index: output_column(rows, layout, index), "output")
 
     def __repr__(self) -> str:
         return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"
@@ -179,7 +162,7 @@ class Run:
         return {axis.name: axis.floats() for axis in grid.axes}
 
     @cached_property
-    def swept(self) -> Columns:
+    def swept(self) -> Columns[NDArray[np.float64]]:
         """Per name that a sweep varies: float64 [shots], its value in each shot, of a setting as it was read back."""
         if self.legs:
             values = values_of(self.legs, self.rows["shot"])

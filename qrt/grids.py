@@ -24,10 +24,10 @@ from openqasm3 import ast
 
 from qrt.axes import TABLE_MAX, Axis, Grid, Line
 from qrt.errors import ProgramError, nearest
+from qrt.qasm.elaborate import Constants
 from qrt.qasm.expressions import Duration, Exact, as_float
 from qrt.qasm.grammar import syntax_tree
 from qrt.qasm.program import Program
-from qrt.qasm.reader import Reader
 from qrt.types import Setting
 
 AXES_MAX: Final = 8  # as qrt_core.h
@@ -155,7 +155,7 @@ def _axis(swept: Sequence[Swept], names: Sequence[str], form: Any, where: str) -
     """Return the axis of one name, or of several that go along it together."""
     if isinstance(form, str):
         at = len(",".join(names)) + 1
-        reader = Reader(_written(names, form), "--sweep")
+        reader = Constants(_written(names, form), "--sweep")
         function, arguments = _call(form, at)
         axes = _zipped(swept, reader, function, arguments, at) if len(swept) > 1 else None
         axes = axes or [_parsed(swept[0], reader, function, arguments, at)]
@@ -174,7 +174,7 @@ def _axis(swept: Sequence[Swept], names: Sequence[str], form: Any, where: str) -
 
 
 def _zipped(
-    swept: Sequence[Swept], reader: Reader, function: str, arguments: Sequence[ast.Expression], at: int
+    swept: Sequence[Swept], reader: Constants, function: str, arguments: Sequence[ast.Expression], at: int
 ) -> list[Axis]:
     """Return the axes that `zip(form, form)` means."""
     if function != "zip" or len(arguments) != len(swept):
@@ -197,10 +197,10 @@ def _read(swept: Swept, form: Any, where: str) -> Axis:
     if not isinstance(form, str):
         return _listed(swept, form, where)
     at = len(swept.name) + 1
-    return _parsed(swept, Reader(f"{swept.name}={form}", "--sweep"), *_call(form, at), at)
+    return _parsed(swept, Constants(f"{swept.name}={form}", "--sweep"), *_call(form, at), at)
 
 
-def _parsed(swept: Swept, reader: Reader, function: str, arguments: Sequence[ast.Expression], at: int) -> Axis:
+def _parsed(swept: Swept, reader: Constants, function: str, arguments: Sequence[ast.Expression], at: int) -> Axis:
     """Return the axis that a form means; columns in errors count in `NAME=form`."""
     if function == "values" and arguments:
         values = tuple(_value(reader, node, swept) for node in arguments)
@@ -244,9 +244,9 @@ def _call(form: str, at: int) -> tuple[str, list[ast.Expression]]:
     raise ProgramError(f"--sweep:1:{at + 1}: {form!r} is no sweep; forms: {FORMS}")
 
 
-def _value(reader: Reader, node: ast.Expression, swept: Swept) -> Exact:
+def _value(reader: Constants, node: ast.Expression, swept: Swept) -> Exact:
     """Return a number, of a duration in seconds."""
-    value = reader.constant(node)
+    value = reader.value(node)
     if isinstance(value, Duration):
         if swept.kind != "duration":
             raise reader.refuse(node, f"{swept.name} is of type {swept.kind}; only values of a duration have a unit")
@@ -256,8 +256,8 @@ def _value(reader: Reader, node: ast.Expression, swept: Swept) -> Exact:
     return value if isinstance(value, Exact) else Exact(Fraction(value))
 
 
-def _exponent(reader: Reader, node: ast.Expression) -> float:
-    value = reader.constant(node)
+def _exponent(reader: Constants, node: ast.Expression) -> float:
+    value = reader.value(node)
     if isinstance(value, Duration):
         raise reader.refuse(node, "logspace takes exponents of ten, as in logspace(-8, -5, 31) for 10 ns to 10 us")
     return as_float(value)
@@ -267,7 +267,9 @@ def _of(swept: Swept, points: Line | tuple[Exact, ...]) -> Axis:
     return Axis(swept.name, points, swept.kind == "duration", swept.unit)
 
 
-def _checked(swept: Swept, points: Line | tuple[Exact, ...], reader: Reader, nodes: Sequence[ast.Expression]) -> Axis:
+def _checked(
+    swept: Swept, points: Line | tuple[Exact, ...], reader: Constants, nodes: Sequence[ast.Expression]
+) -> Axis:
     """Return the axis if its values are ones of the input's type."""
     problem = _problem(swept, points)
     if problem:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.errors import RecordError
 from qrt.layout import Image, decode_image, encode_image
-from qrt.types import CaptureSlot, Segment, Sequence
+from qrt.types import CaptureSlot, OutputKind, Segment, Sequence
 
 VERSION: Final = 2
 ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
@@ -81,6 +81,8 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "budget": sequence.budget,
         "period_ticks": sequence.period_ticks,
         "emit_count": sequence.emit_count,
+        "outputs": list(sequence.outputs),
+        "output_kinds": list(sequence.output_kinds),
         "stretch_max": sequence.stretch_max,
         "lines": list(sequence.lines),
         "sequencers": list(sequence.sequencers),
@@ -150,6 +152,8 @@ def from_image(image: Image) -> Played:
             budget=int(fields["budget"]),
             period_ticks=int(fields["period_ticks"]),
             emit_count=int(fields["emit_count"]),
+            outputs=tuple(map(str, fields.get("outputs", ()))),  # an image from before there were any has none
+            output_kinds=msgspec.convert(fields.get("output_kinds", ()), tuple[OutputKind, ...]),
             stretch_max=int(fields["stretch_max"]),
             segments=_segments(arrays, fields["segment_counts"]),
             lines=tuple(fields["lines"]),
@@ -162,6 +166,8 @@ def from_image(image: Image) -> Played:
         for names, array in pairs:
             if len(getattr(sequence, names)) != len(getattr(sequence, array)):
                 raise ValueError(f"{names} are not as many as {array}")
+        if not len(sequence.outputs) == len(sequence.output_kinds) in {0, sequence.emit_count}:
+            raise ValueError(f"outputs are not as many as {sequence.emit_count} emitted columns")
         numbers = {name: int(fields[name]) for name in ("shot_count", "tick_ps", "seed", "stretched_first")}
         numbers["shot_first"] = int(fields.get("shot_first", 0))
         sweep = _sweep(arrays, fields["sweep"])

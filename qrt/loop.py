@@ -230,7 +230,7 @@ class Loop:
         self.check_asked()
         armed = self.arm(pulses)
         sequence = armed.sequence
-        dtype = kernel.row_dtype(len(sequence.slots))
+        dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
         raw_samples = kernel.raw_samples_max(sequence)
         raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
         waits = self._twin is not None or self._rack is not None

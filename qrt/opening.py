@@ -84,6 +84,13 @@ def start_document(
     )
 
 
+def layout_of(sequence: Sequence, tick_ps: int) -> Layout:
+    """Return the layout of a sequence's rows."""
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
+    outputs, kinds = sequence.outputs, sequence.output_kinds
+    return Layout(dtype, capture_names(sequence), sequence.bits, tick_ps, outputs=outputs, output_kinds=kinds)
+
+
 def descriptor_document(uid: str, started_ns: int, layout: Layout) -> dict[str, Any]:
     """Return the `descriptor` of the run's rows."""
     return documents.descriptor(
@@ -93,6 +100,8 @@ def descriptor_document(uid: str, started_ns: int, layout: Layout) -> dict[str, 
         captures=layout.captures,
         bits=layout.bits,
         tick_ps=layout.tick_ps,
+        outputs=layout.outputs,
+        output_kinds=layout.output_kinds,
     )
 
 
@@ -147,7 +156,7 @@ def check_counts(shots: int, seed: int, period_ticks: int, tick_ps: int) -> None
 
 def rings_of(stack: ExitStack, sequence: Sequence, tick_ps: int, shots: int, readers: int) -> kernel.Rings:
     """Return the rings of a run: rows for two seconds of its own time at least, within a bound. readers: of the rows."""
-    dtype = kernel.row_dtype(len(sequence.slots))
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
     period_s = sequence.period_ticks * tick_ps / PS_PER_S
     slots = power_of_two(min(int(ROWS_S / period_s) + 1, ROWS_BYTES_MAX // dtype.itemsize // 2, max(shots, 1024)))
     return kernel.Rings(

@@ -201,7 +201,8 @@ def rows_of(loop: kernel.Kernel, ring: kernel.Ring, dtype: np.dtype[Any]) -> Ite
 
 def logged(playback: Playback, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return row [1] and events of one shot, played from its leg's beginning; a row of zeros if the kernel ends in it."""
-    dtype = playback.rows.dtype
+    sequence = playback.played.sequence  # which may be another one than that of the recorded rows
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
     with armed(playback, index + 1, playback.at(index)) as (loop, ring):
         loop.log_shot(index)
         row = np.zeros(1, dtype)

@@ -103,35 +103,46 @@ def _combined(
     factors: NDArray[np.float64],
     qubits: Mapping[str, QubitCalibration],
 ) -> tuple[Estimate, ...]:
-    sums = _sums(bits, valid, observables, factors)
+    sums = sums_of(bits, valid, observables, factors)
     return combine(sums, observables.terms, observables.bit_names, observables.bit_qubits, qubits)
 
 
 def _points(rows: NDArray[Any], grid: Grid) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.bool_]]]:
     """Yield the bits and the validity of each point's shots, as far as there are rows, in the order of the points."""
-    count, each = grid.points, grid.shots_per_point
-    if grid.order == "point":
-        for point in range(count):
-            part = rows[point * each : (point + 1) * each]
-            yield part["bits"].astype(np.uint64), part["flags"] == 0
+    size = grid.shots // grid.legs
+    for leg in range(grid.legs):
+        yield from _leg_points(rows[leg * size : (leg + 1) * size], grid)
+
+
+def _leg_points(rows: NDArray[Any], grid: Grid) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.bool_]]]:
+    """Yield the same of the points of one leg, which go round and round, some shots at each."""
+    count = grid.points // grid.legs
+    each = grid.shots_per_point if grid.order == "point" else 1
+    rounds, more = divmod(len(rows), count * each)  # `more` shots of a last round that did not end
+    held = rounds + (more > 0)
+    if held == 1:  # one pass, or a part of one: nothing has to be put together
+        parts = (rows[point * each : (point + 1) * each] for point in range(count))
+        yield from ((part["bits"].astype(np.uint64), part["flags"] == 0) for part in parts)
         return
-    rounds, more = divmod(len(rows), count)  # `more` shots of a last round that did not end
-    group = max(CHUNK_SHOTS // (rounds + 1), 1)
+    group = max(CHUNK_SHOTS // max(held * each, 1), 1)
+    rest = rows[rounds * count * each :]
     for first in range(0, count, group):
         last = min(first + group, count)
-        bits, flags = np.zeros((last - first, rounds + 1), np.uint64), np.ones((last - first, rounds + 1), np.uint32)
+        shape = (last - first, held, each)
+        bits, flags = np.zeros(shape, np.uint64), np.ones(shape, np.uint32)
         for name, array in (("bits", bits), ("flags", flags)):
-            whole = rows[name][: rounds * count].reshape(rounds, count)
-            array[:, :rounds] = whole[:, first:last].T
-            part = rows[name][rounds * count + first : rounds * count + min(last, more)]
-            array[: len(part), rounds] = part
-        yield from zip(bits, flags == 0, strict=True)
+            whole = rows[name][: rounds * count * each].reshape(rounds, count, each)
+            array[:, :rounds] = whole[:, first:last].transpose(1, 0, 2)
+            if more:
+                part = rest[name][first * each : min(last * each, more)]
+                array[:, rounds].flat[: len(part)] = part
+        yield from zip(bits.reshape(last - first, -1), flags.reshape(last - first, -1) == 0, strict=True)
 
 
-def _sums(
+def sums_of(
     bits: NDArray[np.uint64], valid: NDArray[np.bool_], observables: Observables, factors: NDArray[np.float64]
 ) -> Sums:
-    """Return the sums over the valid shots of one point, float64 throughout."""
+    """Return the sums over the valid ones of some shots that follow one another, float64 throughout."""
     used = sorted({bit for term in observables.terms for bit in term})
     read = {bit: ((bits >> np.uint64(bit)) & np.uint64(1)).astype(np.intp) for bit in used}
     weights = [_product(valid, [factors[bit][read[bit]] for bit in term]) for term in supports(observables.terms)]
@@ -195,7 +206,7 @@ class Swept(msgspec.Struct, frozen=True):
     units: dict[str, str]  # of every name, those beside an axis too: "s" of a duration, a setting's own, else empty
     beside: dict[str, dict[str, NDArray[np.float64]]]  # by axis and name
     order: str
-    shots_per_point: int
+    shots_per_point: int  # of all passes together
     shots: NDArray[np.int64]  # that count, of each point
     curves: dict[str, Curve]
 
@@ -219,16 +230,21 @@ def read_points(data: bytes, document: Mapping[str, Any] | None) -> Swept | None
     if not document:
         return None
     table = np.load(io.BytesIO(data), allow_pickle=False)
-    adaptive = "adaptive" in document
     grid = from_document(document)
     assert grid is not None
-    if table.dtype.names is None or not (adaptive or len(table) == grid.points):
+    if table.dtype.names is None or not ("adaptive" in document or len(table) == grid.points):
         raise RecordError(f"{FILE}: {table.shape} of {table.dtype}; the run's grid has {grid.points} points")
+    return swept_of(table, grid, document.get("adaptive"))
+
+
+def swept_of(table: NDArray[Any], grid: Grid, adaptive: Sequence[Mapping[str, Any]] | None = None) -> Swept:
+    """Return what a table of points says: of a grid, or of an adaptive sweep that sets these names."""
+    assert table.dtype.names is not None
     names = [name.removesuffix(".value") for name in table.dtype.names if name.endswith(".value")]
-    if adaptive:
+    if adaptive is not None:
         shape: tuple[int, ...] = (len(table),)
         axes = {POINT: np.arange(len(table), dtype=np.float64)}
-        units = {POINT: ""} | {one["name"]: one["unit"] for one in document["adaptive"]}
+        units = {POINT: ""} | {one["name"]: one["unit"] for one in adaptive}
         beside = {POINT: {name: table[name] for name in units if name != POINT}}
     else:
         shape = grid.shape
@@ -243,7 +259,7 @@ def read_points(data: bytes, document: Mapping[str, Any] | None) -> Swept | None
         units=units,
         beside=beside,
         order=grid.order,
-        shots_per_point=grid.shots_per_point,
+        shots_per_point=grid.shots_per_point * grid.averages,
         shots=table[SHOTS].reshape(shape),
         curves={
             name: Curve(**{column: table[f"{name}.{column}"].reshape(shape) for column in COLUMNS}) for name in names

@@ -40,22 +40,22 @@ from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.grids import Sweeps
 from qrt.image import ArmedEpochs, Played
-from qrt.layout import Layout
 from qrt.legs import Leg, PlayedLeg, legs_of
 from qrt.loop import NO_PLAN, Loop, Stop, StoppedError, kernel_config, limits_of
 from qrt.observables import observables_of, with_truth
 from qrt.opening import (
-    capture_names,
     check_counts,
     descriptor_document,
     lacking,
     law_files,
+    layout_of,
     put_files,
     rings_of,
     start_document,
 )
 from qrt.points import check_points
 from qrt.preflight import Held, hold
+from qrt.publisher import Publisher
 from qrt.pulses import lower
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
@@ -67,7 +67,6 @@ from qrt.store import (
     load_calibration,
     save_calibration,
 )
-from qrt.stream import Publisher
 from qrt.types import Calibration, Lab, Pulses, Sequence, Summary
 from qrt.units import PS_PER_S
 from qrt.walking import Arming, Ready, Telling, Walk, played_of, seen_in, swept_by
@@ -91,13 +90,14 @@ class Session:
         events: Callable[[RunEvent], None],
         sweep: Sweeps | Points | Callable[[], Points] = (),
         order: str = "point",
+        averages: int = 1,
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
-        swept = swept_by(lab, program, inputs, sweep, order=order, shots=shots)
+        swept = swept_by(lab, program, inputs, sweep, order=order, shots=shots, averages=averages)
         self.grid, self.adaptive, self.first = swept.grid, swept.adaptive, swept.first
         self.reach = reach_of(lab, program, self.first.grid)
-        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots, seed, runs
+        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots * averages, seed, runs
         self.legs: list[PlayedLeg] = []  # that have begun
         self.events = events
         self.uid = new_uid(time.time_ns())
@@ -106,6 +106,7 @@ class Session:
         self.estimating: Estimating | None = None
         self.publisher: Publisher | None = None
         self.finished: Finished | None = None
+        self.stopped = False  # as asked, before the last shot
         self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
 
     def prepare(self, calibration: str | Calibration | None) -> None:
@@ -128,7 +129,7 @@ class Session:
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
-        self.capture_count = len(nominal.slots)
+        self.capture_count, self.emit_count = len(nominal.slots), nominal.emit_count
         check_writable(self.runs)
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
@@ -140,7 +141,7 @@ class Session:
         if self.observables.terms or self.asked:
             control = self.lab.control
             bit_count, terms = len(self.observables.bit_names), self.observables.terms
-            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked)
+            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked, self.emit_count)
             self.batch = stack.enter_context(
                 BatchProcess(shape, control)
             )  # JAX loads there while the lab is calibrated here
@@ -168,8 +169,8 @@ class Session:
         """Return the program's pulses, open where an operand varies."""
         return lower(self.program, self.lab, calibration, self.inputs, self.reach.varied if self.reach else ())
 
-    def play(self) -> tuple[Summary, dict[str, int]]:
-        """Arm, record, run, close: return its summary and everything that was counted."""
+    def play(self, *, keep_stopped: bool = False) -> tuple[Summary, dict[str, int]]:
+        """Arm, record, run, close: return its summary and everything that was counted. keep_stopped: of a run that was stopped, too."""
         values = begin_with(self.lab, self.inputs, self.calibration)
         self.arming = Arming(self.loop, self.program, self.pulses, controlled=values, reach=self.reach)
         with ExitStack() as stack:
@@ -180,7 +181,7 @@ class Session:
                 self.batch.wait_ready(self.loop.asked_to_end)
             self.loop.check_asked()
             tick_ps = self.lab.timing.tick_ps
-            layout = Layout(kernel.row_dtype(len(sequence.slots)), capture_names(sequence), sequence.bits, tick_ps)
+            layout = layout_of(sequence, tick_ps)
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
             readers = 1 if self.batch is None else 2
             rings = rings_of(stack, sequence, tick_ps, self.leg_shots, readers)
@@ -206,7 +207,7 @@ class Session:
                 self.telling = Telling(recorder, self.lab, played)
                 self.finished = self._play(rings, ready, armed, recorder, epochs)
                 self.loop.safe()
-                return self._end(sequence, self.finished, recorder)
+                return self._end(sequence, self.finished, recorder, keep_stopped=keep_stopped)
             except BaseException as error:
                 self._end_early(recorder, error)
                 raise
@@ -356,7 +357,9 @@ class Session:
         address = "" if self.publisher is None else self.publisher.address
         self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held)))
 
-    def _end(self, sequence: Sequence, finished: Finished, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
+    def _end(
+        self, sequence: Sequence, finished: Finished, recorder: Recorder, *, keep_stopped: bool
+    ) -> tuple[Summary, dict[str, int]]:
         """Close the record with everything counted, and return what it came to or raise what ended the run early."""
         if finished.failure is None:
             for one in finished.estimates:
@@ -365,11 +368,11 @@ class Session:
                 put_points(self.record, self.legs, self.grid, self.observables, self.calibration)
         early = finished.failure or finished.ended or self._failed_controllers()
         early = early or early_end(finished.report, sequence, self.batch)
-        if isinstance(early, RunError):
-            raise early
-        if early is not None:
-            raise RunError(str(early)) from early
-        recorder.document("stop", self._stop(recorder, "success", ""))
+        self.stopped = isinstance(early, StoppedError) and not self.abort.is_set()
+        kept = self.stopped and keep_stopped
+        if early is not None and not kept:
+            raise early if isinstance(early, RunError) else RunError(str(early)) from early
+        recorder.document("stop", self._stop(recorder, *(("abort", str(early)) if kept else ("success", ""))))
         recorded, period_s = self.record.durable_shot, sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
         summary = Summary(
             run=str(self.record.path),

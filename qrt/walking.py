@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,7 +65,9 @@ class SweptBy(NamedTuple):
     first: Leg
 
 
-def swept_by(lab: Lab, program: Program, inputs: Mapping[str, float], sweep: Any, *, order: str, shots: int) -> SweptBy:
+def swept_by(
+    lab: Lab, program: Program, inputs: Mapping[str, float], sweep: Any, *, order: str, shots: int, averages: int
+) -> SweptBy:
     """Read what a run's `sweep` is: forms and arrays by name, or a generator. ProgramError for what is neither."""
     generates = callable(sweep) or isinstance(sweep, Generator)
     if not generates and not sweep:
@@ -75,10 +78,13 @@ def swept_by(lab: Lab, program: Program, inputs: Mapping[str, float], sweep: Any
             raise ProgramError(
                 f"order = {order!r}: an adaptive sweep plays all shots of a point together: leave the order out"
             )
+        if averages > 1:
+            raise ProgramError(f"averages = {averages}: an adaptive sweep goes to each point once: give shots")
         adaptive = Adaptive(sweep, program, settings, inputs, shots)
         found = SweptBy(None, adaptive, adaptive.first)
     else:
         grid = grid_of(sweep, program, inputs, order, shots, settings=settings)
+        grid = msgspec.structs.replace(grid, averages=averages)
         found = SweptBy(grid, None, next(legs_of(grid)))
     if lab.controllers and found.first.held:
         raise ProgramError(

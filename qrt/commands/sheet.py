@@ -17,7 +17,7 @@ from qrt.points import POINT, Swept
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.report import ReportData, collect
-from qrt.run import Result
+from qrt.results import Result
 from qrt.store import calibration_hash
 from qrt.timeline import schedule
 from qrt.types import Lab
@@ -51,7 +51,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
         estimates=result.summary.estimates,
         calibration_hash=calibration_hash(result.calibration),
         qubits=collect.qubits(result.calibration, lab),
-        clouds=collect.clouds(record, sequence.slots, sequence.bits, result.calibration, reset),
+        clouds=collect.clouds(record.rows, sequence.slots, sequence.bits, result.calibration, reset),
         bars=collect.bars(timeline, pulses, tick_ns),
         feedbacks=collect.feedbacks(decisions, tick_ns),
         period_ns=timeline.period_ticks * tick_ns,
