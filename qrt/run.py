@@ -25,7 +25,7 @@ from qrt.interrupt import Interrupt, is_ours_to_take
 from qrt.latencies import lab_on, published
 from qrt.loop import NEVER, Stop, StoppedError
 from qrt.programs import Given, given
-from qrt.qasm import parse_program
+from qrt.qasm import Program, parse_program, program_of
 from qrt.results import Result
 from qrt.session import Session
 from qrt.store import bound_hash
@@ -161,7 +161,7 @@ def _session(program: Given, options: Options) -> Session:
         lab=_with_options(lab if on is None else lab_on(lab, published(on)), options),
         lab_hash=lab_hash(lab),  # of the lab itself: pacing, period, port and controllers may change from run to run
         bound_hash=bound_hash(lab),
-        program=parse_program(program.text, program.path),
+        program=_read(program),
         text=program.text,
         inputs=dict(options.get("inputs") or {}),
         shots=shots,
@@ -172,6 +172,12 @@ def _session(program: Given, options: Options) -> Session:
         runs=Path(runs if runs is not None else lab.runs),
         events=options.get("events", silent),
     )
+
+
+def _read(program: Given) -> Program:
+    if program.tree is None:
+        return parse_program(program.text, program.path)
+    return program_of(program.tree, program.path, program.text)
 
 
 def _counts(shots: int | None, averages: int) -> tuple[int, int]:

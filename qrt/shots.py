@@ -23,7 +23,6 @@ from qrt.layout import Layout
 
 MISSING: Final = 255  # a bit or an outcome of a shot that was not played, or a capture that was not executed
 CHUNK_SHOTS: Final = 1 << 20  # looked at together for a mean
-UNITS: Final = {"angle": "rad", "duration": "s"}
 IQ: Final = np.array(["I", "Q"])
 
 
@@ -33,8 +32,8 @@ class Shots:
     bits[name]: uint8 [.., shot], of the program's bits at the shot's end: 0, 1, or 255 in a shot that was not played or does not count
     outcomes[capture]: uint8 [.., shot], of each capture (named after the bit that it writes): 0, 1, or 255 where it was not executed
     iq[capture]: int64 [.., shot, quadrature], in counts; 0 where it was not executed
-    values[output]: [.., shot], what an output of the program came to: int64, uint64, bool, of an angle float64 in rad from 0 to 2 pi, of a
-        duration float64 in s; 0 in a shot that was not played
+    values[output]: [.., shot], of each output of the program: int64 or uint64, bool, or float64, of an angle in rad, of a duration in s;
+      0 in a shot that was not played
     mean[bit]: float64 [..], the share of ones as read, over the shots that count, with its standard error; NaN without any
     mean_iq[capture]: float64 [.., quadrature], in counts, with its standard error
     """
@@ -46,13 +45,13 @@ class Shots:
         grid: Grid | None = None,
         coords: Mapping[str, NamedArray] | None = None,
     ) -> None:
-        """Take all rows of a run, from its first shot on, or as many as there are, and the grid of its sweep.
+        """Take all rows of a run, from its first shot on, or as many as there are, and the grid of its sweep; or any rows, without one.
 
-        Or any rows in the order of time, without a grid, and coords of theirs along `shot`.
+        coords: of the rows along `shot`, or in place of the grid's: what was read back is truer than what was asked for.
         """
         self.rows = rows
         self._grid = grid
-        self._along = dict(coords or {})
+        self._coords = coords_of(grid) | dict(coords or {})
         self._taken = _names(grid)
         bits, captures = layout.bits, layout.captures
         self.bits = Columns(bits, lambda k: self._placed(bits[k], bit_column(rows, k), MISSING), "bit")
@@ -61,11 +60,10 @@ class Shots:
         )
         self.iq = Columns(captures, lambda k: self._placed(captures[k], rows["iq"][:, k], 0, "counts"), "capture")
         outputs = layout.outputs
+        unit = {"angle": "rad", "duration": "s"}
         self.values = Columns(
             outputs,
-            lambda k: self._placed(
-                outputs[k], output_column(rows, layout, k), 0, UNITS.get(layout.output_kinds[k], "")
-            ),
+            lambda k: self._placed(outputs[k], output_column(rows, layout, k), 0, unit.get(layout.output_kinds[k], "")),
             "output",
         )
         self.mean = Columns(bits, lambda k: self._mean_bit(bits[k], k), "bit")
@@ -75,9 +73,9 @@ class Shots:
         """Return a column [rows, ...] with the axes of the sweep before that of the shots."""
         quadratures = column.ndim > 1
         last = {self._free("quadrature"): IQ} if quadratures else {}
-        coords = coords_of(self._grid) | {dim: NamedArray(dim, values, (dim,)) for dim, values in last.items()}
+        coords = self._coords | {dim: NamedArray(dim, values, (dim,)) for dim, values in last.items()}
         if self._grid is None:
-            return NamedArray(name, column, (self._free("shot"), *last), coords=coords | self._along, unit=unit)
+            return NamedArray(name, column, (self._free("shot"), *last), coords=coords, unit=unit)
         total = self._grid.shots
         if len(column) < total:
             filled = np.full((total, *column.shape[1:]), missing, column.dtype)
@@ -113,7 +111,7 @@ class Shots:
             return (column != MISSING) & (rows["flags"] == 0), column[:, None]
 
         value, stderr = self._mean(1, taken)
-        return NamedArray(name, value[..., 0], self._axes, coords=coords_of(self._grid), stderr=stderr[..., 0])
+        return NamedArray(name, value[..., 0], self._axes, coords=self._means, stderr=stderr[..., 0])
 
     def _mean_iq(self, name: str, index: int) -> NamedArray:
         def taken(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -121,8 +119,13 @@ class Shots:
 
         value, stderr = self._mean(2, taken)
         last = self._free("quadrature")
-        coords = coords_of(self._grid) | {last: NamedArray(last, IQ, (last,))}
+        coords = self._means | {last: NamedArray(last, IQ, (last,))}
         return NamedArray(name, value, (*self._axes, last), coords=coords, unit="counts", stderr=stderr)
+
+    @property
+    def _means(self) -> dict[str, NamedArray]:
+        """What belongs to an array without its shots."""
+        return {name: one for name, one in self._coords.items() if set(one.dims) <= set(self._axes)}
 
     @property
     def _axes(self) -> tuple[str, ...]:
@@ -149,8 +152,15 @@ class Shots:
         return value.T.reshape(*shape, -1), stderr.T.reshape(*shape, -1)
 
 
+def bit_column(rows: NDArray[Any], index: int) -> NDArray[np.uint8]:
+    """Return uint8 [rows]: a bit of each shot, MISSING where the shot does not count."""
+    column = ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8)
+    column[rows["flags"] != 0] = MISSING
+    return column
+
+
 def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any]:
-    """Return what an output of the program came to, [rows]: int64 or uint64, of a bool bool, of an angle rad, of a duration s, float64."""
+    """Return [rows]: an output of the program in each shot, as its type says."""
     column: NDArray[np.int64] = np.ascontiguousarray(rows["emitted"][:, index])
     match layout.output_kinds[index]:
         case "uint":
@@ -164,13 +174,6 @@ def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any
     return column
 
 
-def bit_column(rows: NDArray[Any], index: int) -> NDArray[np.uint8]:
-    """Return uint8 [rows]: a bit of each shot, MISSING where the shot does not count."""
-    column = ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8)
-    column[rows["flags"] != 0] = MISSING
-    return column
-
-
 def points_of(grid: Grid | None, shots: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return int64 [shots]: the point, in the grid's order, at which each of these shots is played; 0 without a sweep."""
     if grid is None:
@@ -179,17 +182,6 @@ def points_of(grid: Grid | None, shots: NDArray[np.int64]) -> NDArray[np.int64]:
     leg, inside = np.divmod(shots, grid.shots // grid.legs)
     count = grid.points // grid.legs
     return np.asarray(leg * count + inside // each % count)
-
-
-def coords_of_shots(grid: Grid | None, shots: NDArray[np.int64]) -> dict[str, NamedArray]:
-    """Return along `shot`: the number of each of these shots in its run, and what every swept name is in it."""
-    found = {"shot": NamedArray("shot", shots, ("shot",))}
-    if grid is not None:
-        places = np.unravel_index(points_of(grid, shots), grid.shape)
-        for axis, place in zip(grid.axes, places, strict=True):
-            for one in axis.together:
-                found[one.name] = NamedArray(one.name, one.floats()[place], ("shot",), unit=one.unit)
-    return found
 
 
 def _names(grid: Grid | None) -> set[str]:
