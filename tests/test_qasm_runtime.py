@@ -240,8 +240,10 @@ def test_swapping_registers_reads_before_it_writes() -> None:
 
 
 def test_elements_and_bits_of_numbers() -> None:
-    text = "qubit q; bit c; c = measure q; uint[4] u = 5; u[1] = c; int[4] i = 0; i[3] = c; output uint[4] o; o = u;"
-    text += " output int[4] p; p = i; array[int[16], 4] v = {10, 20, 30, 40}; output int[16] e; e = v[uint[2](u[0:1])]; output bool s; s = i[3] == 1;"
+    text = "qubit q; bit c; c = measure q; uint[4] u = 5; u[1] = c; int[4] i = 0; i[3] = c;"
+    text += " output uint[4] o; o = u;"
+    text += " output int[4] p; p = i; array[int[16], 4] v = {10, 20, 30, 40};"
+    text += " output int[16] e; e = v[uint[2](u[0:1])]; output bool s; s = i[3] == 1;"
     assert shot(text, (0,)).outputs == {"o": 5, "p": 0, "e": 20, "s": 0}
     assert shot(text, (1,)).outputs == {"o": 7, "p": -8, "e": 40, "s": 1}
 
