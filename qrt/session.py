@@ -115,7 +115,7 @@ class Session:
             check_points(self.grid)
         self.pulses = self._lowered(self.given)
         nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab), self.reach)
-        _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
+        _check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)

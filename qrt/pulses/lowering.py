@@ -58,6 +58,7 @@ def lower(
         weights=gates.weights(qubits),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
+        stretch_max=lab.timing.stretch_max,
     )
 
 
