@@ -213,7 +213,7 @@ class Run:
 
     @property
     def image_parts(self) -> tuple[bytes, ...]:
-        """What the armed image of each leg has otherwise, in their order; none where nothing was set during the run."""
+        """What the armed image of each leg has otherwise than the one before; none where nothing was set during the run."""
         return tuple(self._parts[leg] for leg in sorted(self._parts))
 
     def messages(self) -> Iterator[wire.Message]:

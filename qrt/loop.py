@@ -268,7 +268,7 @@ class Loop:
         if port is None:
             yield
             return
-        pump = port.pump(loop.config.shot_count)
+        pump = port.pump(loop.config.shot_first + loop.config.shot_count)
         pump.start()
         try:
             yield

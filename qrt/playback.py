@@ -72,7 +72,8 @@ def _legs(base: Image, parts: Sequence[bytes]) -> tuple[tuple[Played, ...], int]
     legs: list[Played] = []
     end = 0
     for part in parts:
-        one = from_image(with_part(base, part))
+        base = with_part(base, part)
+        one = from_image(base)
         if one.shot_first != end:
             break
         legs.append(one)

@@ -293,11 +293,16 @@ class Session:
                 return StoppedError(f"stopped as asked after {played} shots, between two legs")
             try:
                 leg = next(following, None)
-                if leg is None:
-                    return None
+            except RunError as error:
+                return error
+            if leg is None:
+                return None
+            try:
                 ready = self.arming.ready(leg, played, self.walk.stretched)
             except WorldError as error:
-                return error
+                ended = RunError(f"{leg.text}: {error}")
+                ended.__cause__ = error
+                return ended
             armed = self._kernel(ready, rings, None)
 
     def _leg(self, ready: Ready, armed: kernel.Kernel, recorder: Recorder) -> None:
@@ -311,6 +316,8 @@ class Session:
                 self.telling.leg(ready, self.leg_shots, dead_s)
             report = self.loop.play(armed, lambda: self.events(Progress(self.record.durable_shot, end)))
         self.walk.add(report, armed.histogram[0], self.loop.truth if self.lab.twin is not None else None)
+        if ready.leg.held:
+            self.events(Progress(self.record.durable_shot, end))
 
     def _following(self, recorder: Recorder) -> Iterator[Leg]:
         """Yield the legs after the first."""
