@@ -71,8 +71,8 @@ class Result:
     def to_xarray(self) -> Any:
         """Return everything as an `xarray.Dataset` of the same memory, except bits: those are made for it. MachineError without xarray.
 
-        Names: `Z(c)`, `Z(c).raw`, of an output `n` its `n.value`, and of a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; those with an
-        error have it as, for instance, `Z(c).stderr`.
+        Names: `Z(c)` and `Z(c).raw` of an observable; of a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; of
+        an output `n` its `n.value`. Those with an error have it as, for instance, `Z(c).stderr`.
         """
         families = {"": self.mitigated, ".raw": self.raw, ".mean": self.mean, ".mean_iq": self.mean_iq}
         families |= {".value": self.values, ".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq}

@@ -89,6 +89,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
     late_port_policy: Literal["erase", "abort"] = "erase"  # a late decision or answer, of a port with its own clock
+    stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
 class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -397,6 +398,7 @@ class Pulses(msgspec.Struct, frozen=True):
     variables: tuple[str, ...] = ()  # names of what Assign sets
     outputs: tuple[str, ...] = ()  # names of the columns that Emit fills
     output_kinds: tuple[OutputKind, ...] = ()  # what they mean, in the same order; none given: whole numbers
+    stretch_max: int = 0  # periods that the shot may take beyond its own
 
 
 # ---- The armed image ---------------------------------------------------------------------------------------------------

@@ -110,9 +110,10 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
         rows.append(tuple(without_comment(cell) for cell in (*row[:2], *words, *row[2:])))
     screen.table(SLACK_COLUMNS, rows)
     screen.line()
-    spare = timeline.period_ticks - timeline.shot_ticks
+    spare = timeline.period_ticks * (1 + timeline.stretch_max) - timeline.shot_ticks
+    more = f" and up to {timeline.stretch_max} more (timing.stretch_max)" if timeline.stretch_max else ""
     screen.line(
-        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}, {spare} to spare; "
+        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}{more}, {spare} to spare; "
         "slack: how much later it could begin before something is late for what `due` names; early: how long before a branch its "
         "outcome is ready"
     )
@@ -125,6 +126,7 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
         "tick_ps": tick_ps,
         "shot_ticks": timeline.shot_ticks,
         "period_ticks": timeline.period_ticks,
+        "stretch_max": timeline.stretch_max,
         "late": [
             {
                 "line": late.source.line,

@@ -99,6 +99,7 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | 
         outputs=pulses.outputs,
         output_kinds=pulses.output_kinds or _whole_numbers(len(pulses.outputs)),
         parameters=tuple(writer.parameters),
+        stretch_max=pulses.stretch_max,
     )
 
 
