@@ -17,7 +17,7 @@ from typing import Any, Final
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm import assignment, control, declarations, gates, quantum, values
+from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, values
 from qrt.qasm.context import Handler, Run, Signal
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
@@ -36,8 +36,9 @@ HANDLERS: dict[type, Handler] = {
     **control.HANDLERS,
     **quantum.HANDLERS,
     **gates.HANDLERS,
+    **calls.HANDLERS,
 }
-EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS}
+EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **calls.EVALUATORS, **durations.EVALUATORS}
 
 
 @contextmanager
@@ -68,7 +69,6 @@ def elaborate(program: Program, values_: Mapping[str, Value], varied: Collection
         variables=tuple(run.variable_names),
         outputs=tuple(output for output, _, _ in run.outputs),
         statements=tuple(run.out),
-        events=tuple(run.events),
     )
 
 

@@ -143,4 +143,3 @@ class Elaborated(msgspec.Struct, frozen=True):
     variables: tuple[str, ...]
     outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
-    events: tuple[str, ...] = ()  # what the program says and the lab passes over, such as an unknown annotation
