@@ -137,9 +137,10 @@ class Writer:
             count = ANGLE_COUNT.get(name, 0)
         modifier = ""
         if self.level > 1 and self.rng.random() < 0.2:
-            modifier = self.rng.choice(
-                ("inv @ ", "pow(2) @ ", "pow(3) @ ", "pow(0.5) @ ", "inv @ pow(2) @ ", "pow(-1) @ ")
-            )
+            forms = ["inv @ ", "pow(2) @ ", "pow(3) @ ", "inv @ pow(2) @ ", "pow(-1) @ "]
+            if name not in {"U", "u2", "u3"} and count < 2:  # of others, a power that is no whole number is refused
+                forms += ["pow(0.5) @ ", "pow(-1.3) @ "]
+            modifier = self.rng.choice(forms)
         angles = f"({', '.join(self.angle() for _ in range(count))})" if count else ""
         self.line(f"{modifier}{name}{angles} {qubit};")
 
