@@ -51,6 +51,9 @@ class Writer:
         """Return the whole program."""
         declarations = [f"input float theta;\nqubit[{len(self.qubits)}] q;\nbit[{len(self.bits)}] c;"]
         if self.level:
+            declarations.append(
+                f'bit[3] d = "{self.rng.randrange(8):03b}";\narray[int[8], 3] w = {{1, {self.rng.randint(-9, 9)}, 5}};'
+            )
             self._classical()
         self.line("reset q;")
         for qubit in self.qubits:
@@ -94,7 +97,9 @@ class Writer:
             (1, self.pause),
         ]
         if self.level:
-            simple += [(4, self.assign), (1, self.declare), (1, self.set_bit)]
+            simple += [(4, self.assign), (1, self.declare), (2, self.set_bit)]
+            if self.rng.random() < 0.1:
+                simple += [(1, self.end)]
         if self.loops:
             simple += [(2, self.leave)]
         nested: list[tuple[int, Callable[[], None]]] = [(4, self.branch)]
@@ -132,9 +137,10 @@ class Writer:
             count = ANGLE_COUNT.get(name, 0)
         modifier = ""
         if self.level > 1 and self.rng.random() < 0.2:
-            modifier = self.rng.choice(
-                ("inv @ ", "pow(2) @ ", "pow(3) @ ", "pow(0.5) @ ", "inv @ pow(2) @ ", "pow(-1) @ ")
-            )
+            forms = ["inv @ ", "pow(2) @ ", "pow(3) @ ", "inv @ pow(2) @ ", "pow(-1) @ "]
+            if name not in {"U", "u2", "u3"} and count < 2:  # of others, a power that is no whole number is refused
+                forms += ["pow(0.5) @ ", "pow(-1.3) @ "]
+            modifier = self.rng.choice(forms)
         angles = f"({', '.join(self.angle() for _ in range(count))})" if count else ""
         self.line(f"{modifier}{name}{angles} {qubit};")
 
@@ -193,8 +199,9 @@ class Writer:
                     f"{self.leaf(number)} {self.rng.choice(('<', '<=', '==', '!=', '>', '>='))} {self.literal(number)}"
                 )
             ] * 3
-            flags = [one.name for one in self.visible("bool")]
-            forms += [lambda: self.rng.choice(flags)] * bool(flags)
+            flags = [one.name for one in self.visible("bool")] + [f"d[{self.rng.randrange(3)}]"]
+            flags += [f"{one.name}[{self.rng.randrange(4)}]" for type_ in INTEGERS for one in self.visible(type_)]
+            forms += [lambda: self.rng.choice(flags)] * 2
             if depth:
                 forms += [
                     lambda: f"({self.condition(0)}) {self.rng.choice(('&&', '||'))} ({self.condition(0)})",
@@ -253,6 +260,7 @@ class Writer:
         """Declare variables, and define what the body may use."""
         if self.level > 1:
             self._definitions()
+        self.line(f"w[{self.rng.randrange(3)}] = {self.literal('int[8]')};")
         for _ in range(self.rng.randint(2, 4)):
             self.declare()
 
@@ -315,8 +323,14 @@ class Writer:
                 f"{self.rng.choice(self.bits)} = {self.rng.randint(0, 1)};",
                 f"{self.rng.choice(self.bits)} = {self.rng.choice(self.bits)} {self.rng.choice('&|^')} {self.rng.choice(self.bits)};",
                 f"c = {others};",
+                f"d = bit[3](uint[3]({self.leaf(self.rng.choice(INTEGERS))}));",
+                f"d[{self.rng.randrange(3)}] = bit({self.condition()});",
             ))
         )  # fmt: skip
+
+    def end(self) -> None:
+        """End the program early, perhaps."""
+        self.line(f"if ({self.condition()}) {{ end; }}")
 
     def expression(self, type_: str) -> str:
         """Return an expression for a variable of a type."""
@@ -333,7 +347,8 @@ class Writer:
         """Return a number of a type: a variable, bits as a number, or another variable cast."""
         forms = [one.name for one in self.visible(type_)] * 2
         forms += [f"{type_}({one.name})" for other in INTEGERS for one in self.visible(other) if other != type_]
-        forms += [f"{type_}(uint[{len(self.bits)}](c))"]
+        forms += [f"{type_}(uint[{len(self.bits)}](c))", f"{type_}(uint[3](d))"]
+        forms += [f"w[{self.rng.randrange(3)}]"] * (type_ == "int[8]")
         return self.rng.choice(forms)
 
     def literal(self, type_: str) -> str:
@@ -360,11 +375,13 @@ class Writer:
         return self.rng.choice(forms)
 
     def _ending(self) -> None:
-        """Say what the variables came to."""
-        for one in [one for scope in self.scopes for one in scope][:3] if self.level else []:
+        """Say what the variables came to; they say it at the beginning, too, since the program may end on its way."""
+        for one in self.scopes[0][:3] if self.level else []:
             if self.rng.random() < 0.7 and one.type != "angle[16]":
                 self.head.append(f"output {one.type} out_{one.name};")
                 self.line(f"out_{one.name} = {one.name};")
+                place = next(k for k, line in enumerate(self.lines) if line == "reset q;")
+                self.lines.insert(place, f"out_{one.name} = {'false' if one.type == 'bool' else 1};")
 
 
 def random_program(seed: int, level: int, measurements: int = 6, statements: int = 8) -> str:
