@@ -41,9 +41,7 @@ SEED: Final = 24  # the sequences are the same in every calibration: what differ
 def find(bench: Bench, qubits: Qubits) -> Findings:
     """Play random sequences, all qubits the same ones."""
     if unknown := [name for name, q in qubits.items() if not (q.t1_s.value and q.t2_s.value)]:
-        raise CalibrationError(
-            f"{', '.join(unknown)}: T1 or T2 is not known, nothing to compare with: calibrate t1, ramsey before"
-        )
+        raise CalibrationError(f"{', '.join(unknown)}: T1 or T2 is not known: calibrate t1, ramsey before")
     limits = {name: limit(bench.lab.qubits[name].pulse_ns * 1e-9, q.t1_s, q.t2_s) for name, q in qubits.items()}
     longest = min(LENGTH_MAX, *(round(0.5 / max(one.value, 1e-6)) for one in limits.values()))
     lengths = np.repeat([max(1, round(part * longest)) for part in PARTS], SEQUENCES)

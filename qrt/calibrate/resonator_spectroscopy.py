@@ -66,8 +66,8 @@ def magnitude(points: Points) -> Signal:
 def analyse(of: Scan, points: Array, seen: Signal) -> Result:
     """Return resonance and linewidth; points [2, points]: frequency of the tone, its length."""
     require_change(of, seen)
-    trials = [scan(partial(_column, points, kappa), *seen, points[0]) for kappa in KAPPAS]
-    starts = [(linear[0], at, kappa) for (at, linear), kappa in zip(trials, KAPPAS.tolist(), strict=True)]
+    tries = [scan(partial(_column, points, kappa), *seen, points[0]) for kappa in KAPPAS]
+    starts = [(linear[0], at, kappa) for (at, linear), kappa in zip(tries, KAPPAS.tolist(), strict=True)]
     start = min(starts, key=lambda one: float(np.sum(((seen.values - rung(np.array(one), points)) / seen.sigma) ** 2)))
     fit = require_fit(of, rung, points, seen, start)
     middle, kappa = fit.estimated(1), times(fit.estimated(2), 1.0 / tau)
