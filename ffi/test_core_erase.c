@@ -40,21 +40,19 @@ static void set_up(bench *b)
     b->port.late_count = 1;
     b->row_size = qrt_row_size(CAPTURES, 1);
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE,
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = sizeof code / sizeof code[0], .sequencer_count = 2, .frame_count = 1,
                      .capture_count = CAPTURES, .weights_count = 40, .emit_count = 1, .budget = 100, .period_ticks = PERIOD},
         .port = &b->port.port, .rows = lend_ring(b->row_size, 64), .misses = lend_ring(sizeof(qrt_miss), 64),
-        .late_tolerance_ns = 60000000000, .shot_count = SHOTS, .tick_ps = 1000};
+        .late_tolerance_ns = 60000000000, .shot_count = SHOTS};
 }
 
 static qrt_status run(bench *b)
 {
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
-    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
-    CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
-    CHECK(qrt_kernel_join(kernel, &b->report) == QRT_OK);
-    return (qrt_status)b->report.status;
+    start_kernel(kernel, &b->config, &b->report);
+    return (qrt_status)end_kernel(kernel, &b->report);
 }
 
 static uint32_t rows_of(bench *b, uint8_t rows_out[SHOTS * 256])
