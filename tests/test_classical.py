@@ -539,7 +539,8 @@ def test_a_whole_number_is_never_rounded() -> None:
     assert reach.span(((reach.slot(whole(1, 2)), 1),)) == (0, 3)
     for sweep in ("n=linspace(0, 3, 4)", "n=values(0, 1, 2)"):
         with pytest.raises(
-            ProgramError, match=r"p.qasm:5:3: at n = 1 \(point 1 of \d\) this whole number is 0.5: choose first"
+            ProgramError,
+            match=r"p.qasm:5:3: at n = 1 \(point 1 of \d\) this integer is 0.5; it must be whole: choose first",
         ):
             schedule(hand(1, 1, a=(Emit(0, whole(1, 2)),)), LIMITS, reach_of(sweep)[0])
     with pytest.raises(ProgramError, match="the integer is out of range"):
