@@ -25,14 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import units
+from qrt.classical import bits_of, outcome_of
 from qrt.errors import ProgramError
 from qrt.kernel import CAPTURE_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SLOT_NONE
 from qrt.timeline import Pad, Reach, Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
+    Bits,
     Box,
     Capture,
     CaptureSlot,
+    Computed,
     If,
     Lab,
     Op,
@@ -164,8 +167,8 @@ def _uses(name: str, ops: Iterable[Op]) -> Iterator[tuple[Op, set[Any]]]:
                 yield op, {name, frame}
             case Capture(bit=bit) | WriteBit(bit=bit):
                 yield op, {name, bit}
-            case If(bits=bits):
-                yield op, {name, *bits}
+            case If(condition=condition):
+                yield op, {name, *bits_of(condition)}
                 yield from _uses(name, (*op.then, *op.otherwise))
             case Box(ops=inside):
                 yield op, {name}
@@ -287,6 +290,7 @@ class _Writer:
                 if isinstance(op.amplitude, Parameter):
                     self._load(op.amplitude, op.source)
                 else:
+                    assert isinstance(op.amplitude, float | int)
                     kind, amplitude = PLAY, units.amplitude_word(op.amplitude)
                 segment = self._segments.index(op)
                 self.add(_Instruction(kind, self._frames[op.frame], segment, amplitude, int(op.restart)), op.source)
@@ -383,10 +387,10 @@ class _Writer:
 
     def _branch(self, step: Step, op: If) -> None:
         """Write a branch: read, decide, the other side, this side, and for both the wait until they join."""
-        condition = self._condition(op)
+        condition, value = self._condition(op)
         if step in self._timeline.branch_ticks:
             self.add(_Instruction(WAIT_UNTIL, d=self._timeline.branch_ticks[step]), op.source)
-        jump = self.add(_Instruction(BRANCH, DECIDES, condition), op.source)
+        jump = self.add(_Instruction(BRANCH, DECIDES, condition, d=value), op.source)
         self.block(step.sequencer, op.otherwise, (*step.path, 1))
         self._join(step, op, 1)
         leave = self.add(_Instruction(BRANCH, DECIDES, IF_ALWAYS), op.source)
@@ -395,19 +399,25 @@ class _Writer:
         self._join(step, op, 0)
         self._aim(leave)
 
-    def _condition(self, op: If) -> int:
-        """Write what puts the bits' value, compared, into register DECIDES; return the condition that means yes."""
-        highest, *others = reversed(op.bits)
+    def _condition(self, op: If) -> tuple[int, int]:
+        """Write what puts the bits' value into register DECIDES; return the condition that means yes, and what it compares with."""
+        found = outcome_of(op.condition)
+        match op.condition:
+            case _ if found is not None:
+                bits, value = found[:1], found[1]
+            case Computed(operator="==", left=Bits(bits=bits), right=int() as value):
+                pass
+            case _:
+                raise AssertionError(op.condition)
+        highest, *others = reversed(bits)
         self.add(_Instruction(READ, DECIDES, highest), op.source)
-        if not others and op.value in {0, 1}:
-            return IF_NONZERO if op.value else IF_ZERO
+        if found is not None:
+            return (IF_NONZERO if value else IF_ZERO), 0
         for bit in others:
             self.add(_Instruction(ALU, DECIDES, ALU_ADD, DECIDES), op.source)
             self.add(_Instruction(READ, LAST, bit), op.source)
             self.add(_Instruction(ALU, DECIDES, ALU_ADD, LAST), op.source)
-        self.add(_Instruction(ALU, CONSTANT, ALU_SET, d=op.value), op.source)
-        self.add(_Instruction(ALU, DECIDES, ALU_SUB, CONSTANT), op.source)
-        return IF_ZERO
+        return IF_ZERO, value
 
     def _join(self, step: Step, op: If, side: int) -> None:
         """Write the wait until both sides of a padded branch meet."""

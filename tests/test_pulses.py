@@ -17,6 +17,7 @@ from qrt.pulses import GateSet, lower
 from qrt.pulses.gates import cosine_envelope
 from qrt.qasm import parse_program
 from qrt.types import (
+    Bits,
     Calibration,
     Capture,
     Estimated,
@@ -157,7 +158,7 @@ def test_measure_is_capture_and_tone_at_one_tick_then_the_depletion() -> None:
 def test_reset_is_measure_and_a_padded_x() -> None:
     *measure, branch = GateSet(LAB).reset("q0", 0)
     assert tuple(measure) == GateSet(LAB).measure("q0", 0)
-    assert branch == If((0,), 1, GateSet(LAB).x("q0"), (), pad=True)
+    assert branch == If(Bits((0,)), GateSet(LAB).x("q0"), (), pad=True)
 
 
 def test_id_waits_as_long_as_x_takes() -> None:

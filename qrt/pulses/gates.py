@@ -24,6 +24,7 @@ from qrt.errors import CalibrationError, ProgramError
 from qrt.readout.discriminate import boxcar_weights
 from qrt.types import (
     NOWHERE,
+    Bits,
     Calibration,
     Capture,
     Formula,
@@ -160,7 +161,7 @@ class GateSet:
 
     def reset(self, qubit: str, bit: int, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Measure into a bit, and x if it is 1; as long if it is 0."""
-        return (*self.measure(qubit, bit, source), If((bit,), 1, self.x(qubit, source), (), pad=True, source=source))
+        return (*self.measure(qubit, bit, source), If(Bits((bit,)), self.x(qubit, source), (), pad=True, source=source))
 
     # ---- What gates play on and with -------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
+from qrt.classical import compared
 from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
 from qrt.qasm.expressions import Duration, Exact, Expression, Value, as_float, evaluate, fold, names
@@ -256,11 +257,10 @@ class _Lowering:
             orders.append(self._order)
         self._order = orders[0].joined(orders[1])
         together = tuple(group) if len(group) > 1 else ()
+        condition = compared(one.bits, one.value)
         for name in group:
             then, otherwise = (tuple(side[name]) for side in sides)
-            blocks[name].append(
-                If(one.bits, one.value, then, otherwise, pad=True, source=one.source, sequencers=together)
-            )
+            blocks[name].append(If(condition, then, otherwise, pad=True, source=one.source, sequencers=together))
 
     def _box(self, one: Box, blocks: Blocks) -> None:
         """Write a box into the block of each qubit that acts in it, after everybody who used its bits before."""

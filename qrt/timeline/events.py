@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from qrt.classical import outcome_of
 from qrt.timeline.graph import Graph
-from qrt.types import Parameter, Source
+from qrt.types import Classical, Parameter, Source
 
 COLUMNS = ("tick", "duration", "early", "sequencer", "event", "operands", "condition", "line", "source")
 
@@ -29,25 +30,26 @@ class Step(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """One side of a branch: that the bits, read together, are a value, or that they are not."""
+    """One side of a branch: that its condition holds, or that it does not."""
 
     number: int  # of the branch in the shot, from 1
-    otherwise: bool  # the side on which they are not
-    bits: tuple[str, ...]  # names, the lowest first
-    value: int
+    otherwise: bool  # the side on which it does not
+    condition: Classical
+    bits: tuple[str, ...]  # names of those that it needs
+    text: str  # of the condition
 
     @property
     def outcome(self) -> int | None:
-        """The outcome of the one bit on which this side is taken; None for a branch on several bits."""
-        return self.value ^ self.otherwise if len(self.bits) == 1 and self.value in {0, 1} else None
+        """The outcome of the one bit on which this side is taken; None for a branch on anything else."""
+        found = outcome_of(self.condition)
+        return None if found is None else found[1] ^ self.otherwise
 
     @property
     def words(self) -> str:
-        """The condition for a person: `c[0] is 1`."""
-        names = " ".join(reversed(self.bits))
+        """What holds on this side, for a person: `c[0] == 1`."""
         if self.outcome is not None:
-            return f"{names} is {self.outcome}"
-        return f"{names} is {'not ' if self.otherwise else ''}{self.value:0{max(len(self.bits), 1)}b}"
+            return f"{self.bits[0]} == {self.outcome}"
+        return f"!({self.text})" if self.otherwise else self.text
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     slack_ticks: (
         int | None
     )  # of branches, the least: own tick - tick at which the outcomes are ready: what one could bear unmoved
-    condition: str  # "" always, else such as "c[0] is 1"
+    condition: str  # "" always, else such as "c[0] == 1"
     source: Source
     branches: tuple[Branch, ...]  # what the condition says: the sides taken, outermost first
     envelope: str = ""  # of plays

@@ -6,13 +6,14 @@ what it comes from cannot disagree.
 
 from __future__ import annotations
 
+from qrt.classical import bits_of, text
 from qrt.errors import ProgramError
 from qrt.timeline.events import Branch, Event, Late, Pad, Path, Step
 from qrt.timeline.graph import Edge, Graph
 from qrt.timeline.limits import Interval
 from qrt.timeline.state import State
 from qrt.timeline.ticks import Reach, Tick, Ticks
-from qrt.types import If, Parameter, PortLimits, Pulses, Source, WriteBit
+from qrt.types import Classical, If, Parameter, PortLimits, Pulses, Source, WriteBit
 
 
 class Found:
@@ -97,7 +98,7 @@ class Found:
 
     def settle(self, state: State, step: Step, op: If | WriteBit, due: Tick) -> None:
         """Note the tick from which an operation has the bits that it needs. Raises ProgramError where that depends on the path too."""
-        bits = op.bits if isinstance(op, If) else (op.bit,)
+        bits = bits_of(op.condition) if isinstance(op, If) else (op.bit,)
         ready = self.ticks.largest(0, *(state.ready_tick(bit) for bit in bits))
         if isinstance(due, int):
             self.branch_ticks[step] = due
@@ -112,6 +113,10 @@ class Found:
         """Return the least and the largest word of a varied operand."""
         reach = self.ticks.reach
         return reach.span(((reach.slot(parameter), 1),))
+
+    def text(self, value: Classical) -> str:
+        """Return a value that a sequencer computes, for a person."""
+        return text(value, self.pulses.bits, self.pulses.variables)
 
     def bit(self, bit: int) -> str:
         """Return a bit's name."""

@@ -55,6 +55,7 @@ def _play(found: Found, state: State, name: str, op: Play) -> int:
         low, high = (word / AMPLITUDE_ONE for word in found.words(op.amplitude))
         words = f"{op.envelope} x {low:.6g}..{high:.6g} {op.amplitude.text}"
     else:
+        assert isinstance(op.amplitude, float | int)
         low = high = op.amplitude
         words = f"{op.envelope} x {op.amplitude:.6g}"
     end = found.ticks.after(tick, duration)
@@ -119,5 +120,6 @@ def _phase(found: Found, op: ShiftPhase) -> str:
     if isinstance(op.phase_rad, Parameter):
         found.ticks.reach.slot(op.phase_rad)  # raises for one that cannot be played
         return f"{op.frame} {op.phase_rad.text}"
+    assert isinstance(op.phase_rad, float | int)
     turns = op.phase_rad / (2 * np.pi) if op.turns is None else float(op.turns)
     return f"{op.frame} {turns - round(turns):+.6g} turns"

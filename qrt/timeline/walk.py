@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from qrt.classical import bits_of
 from qrt.errors import ProgramError
 from qrt.timeline.events import Branch, Pad, Path, Step, Timeline
 from qrt.timeline.found import Found
@@ -174,8 +175,9 @@ class _Walk:
         """Walk both sides of a branch and join them."""
         found, first = self.found, next(iter(group.values()))
         number = self._branch_count = self._branch_count + 1
-        names = tuple(found.bit(bit) for bit in first.bits)
-        sides = [Branch(number, otherwise, names, first.value) for otherwise in (False, True)]
+        names = tuple(found.bit(bit) for bit in bits_of(first.condition))
+        words = found.text(first.condition)
+        sides = [Branch(number, otherwise, first.condition, names, words) for otherwise in (False, True)]
         for name, op in group.items():
             self._decide(state, steps[name], op, sides[0])
         around, states = found.sides, (state.copy(), state.copy())
@@ -225,9 +227,10 @@ class _Walk:
         """Move the cursor to the tick at which the branch can decide."""
         found, name = self.found, step.sequencer
         found.path = step.path
-        for bit in op.bits:
+        bits = bits_of(op.condition)
+        for bit in bits:
             found.access(state, name, bit, op.source, write=False)
-        outcome = self.graph.add(Edge(0), *(Edge(state.ready[bit]) for bit in op.bits if bit in state.ready))
+        outcome = self.graph.add(Edge(0), *(Edge(state.ready[bit]) for bit in bits if bit in state.ready))
         ready, edges = self.graph.at[outcome], (Edge(state.cursors[name]), Edge(outcome))
         due = self.ticks.largest(*map(self.graph.after, edges))
         slack = max(self.ticks.ahead(due, ready)[0], 0)
@@ -267,4 +270,4 @@ def _place(op: Sync | If | Box) -> tuple[object, ...]:
         case Box():
             return (_kind(op), members, op.ticks, op.source)
         case If():
-            return (_kind(op), members, op.bits, op.value, op.source)
+            return (_kind(op), members, op.condition, op.source)
