@@ -1,4 +1,5 @@
-"""What a sequencer computes (types.Classical): what it needs, when it is one outcome, and its text for a person. Pure.
+"""What a sequencer computes (types.Classical): what it needs, when it is one outcome, and its text for a person,
+and what it can be. Pure.
 
 Nothing here recurses deeper than a person reads, since programs write expressions of any depth; parts that are one object are looked at
 once, so that an expression which uses another twice costs no more than it says.
@@ -6,11 +7,16 @@ once, so that an expression which uses another twice costs no more than it says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from qrt.types import Bits, Classical, Computed, Lookup, Parameter, Variable
 
-DEPTH_MAX = 6  # of a text; what is deeper is "..."
+DEPTH_MAX: Final = 6  # of a text; what is deeper is "..."
+INT64: Final = (-(1 << 63), (1 << 63) - 1)
+ROUNDS: Final = 4  # in which bounds of variables may grow by what they are computed from, before they are given up
+
+Span = tuple[int, int]  # the least and the largest
 
 
 def nodes(value: Classical) -> Iterator[Classical]:
@@ -73,7 +79,7 @@ def text(value: Classical, bits: Sequence[str] = (), variables: Sequence[str] = 
 
 
 def _text(value: Classical, bits: Sequence[str], variables: Sequence[str], depth: int) -> str:
-    if depth > DEPTH_MAX:
+    if depth > DEPTH_MAX and parts(value):
         return "..."
     match value:
         case Bits(bits=indices):
@@ -87,7 +93,8 @@ def _text(value: Classical, bits: Sequence[str], variables: Sequence[str], depth
         case Computed(operator=operator):
             inner = [_text(part, bits, variables, depth + 1) for part in parts(value)]
             left, right = (
-                f"({one})" if isinstance(part, Computed) else one for part, one in zip(parts(value), inner, strict=True)
+                f"({one})" if isinstance(part, Computed) and one != "..." else one
+                for part, one in zip(parts(value), inner, strict=True)
             )
             return f"{left} {operator} {right}"
         case _:
@@ -103,3 +110,80 @@ def _bits_text(names: Sequence[str]) -> str:
     if list(names) == [f"{register}[{start + k}]" for k in range(len(names))]:
         return f"{register}[{start}:{start + len(names) - 1}]"
     return " ++ ".join(names)
+
+
+# ---- What a value can be -------------------------------------------------------------------------------------------------
+
+
+def in_order(value: Classical) -> list[Classical]:
+    """Return a value and all that it is computed from, each object once, what is needed before what needs it."""
+    ordered: list[Classical] = []
+    done: set[int] = set()
+    waiting = [(value, False)]
+    while waiting:
+        one, ready = waiting.pop()
+        if ready:
+            ordered.append(one)
+        elif id(one) not in done:
+            done.add(id(one))
+            waiting.append((one, True))
+            waiting += [(part, False) for part in reversed(parts(one))]
+    return ordered
+
+
+def span(value: Classical, words: Callable[[Parameter], Span], variables: Mapping[int, Span]) -> Span:
+    """Return bounds of a value; `words`: those of an operand from a slot, `variables`: those of a variable where they are known."""
+    found: dict[int, Span] = {}
+    for one in in_order(value):
+        match one:
+            case Bits(bits=bits):
+                found[id(one)] = (0, (1 << len(bits)) - 1) if len(bits) < 64 else INT64
+            case Variable(index=index):
+                found[id(one)] = variables.get(index, INT64)
+            case Parameter():
+                found[id(one)] = words(one)
+            case Lookup(values=values):
+                found[id(one)] = (min(values), max(values))
+            case Computed(operator=operator, left=left, right=right):
+                low, high = _computed(operator, found[id(left)], found[id(right)])
+                found[id(one)] = (low, high) if INT64[0] <= low and high <= INT64[1] else INT64
+            case _:
+                found[id(one)] = (one, one)
+    return found[id(value)]
+
+
+def _computed(operator: str, left: Span, right: Span) -> Span:
+    """Return bounds of two values with an operator between them, before it wraps."""
+    match operator:
+        case "+":
+            return left[0] + right[0], left[1] + right[1]
+        case "-":
+            return left[0] - right[1], left[1] - right[0]
+        case "*":
+            products = [one * other for one in left for other in right]
+            return min(products), max(products)
+        case "==" | "<":
+            return 0, 1
+        case ">>":
+            return left[0] >> right[0], left[1] >> right[0]
+        case "&" if max(left[0], right[0]) >= 0:
+            return 0, min(side[1] for side in (left, right) if side[0] >= 0)
+        case "|" | "^" if min(left[0], right[0]) >= 0:
+            return 0, (1 << max(left[1].bit_length(), right[1].bit_length())) - 1
+    return INT64
+
+
+def variable_spans(assigned: Iterable[tuple[int, Classical]], words: Callable[[Parameter], Span]) -> dict[int, Span]:
+    """Return bounds of each variable: of all that is ever assigned to it, and the 0 that it begins with. What keeps growing has none."""
+    pairs = list(assigned)
+    found: dict[int, Span] = {index: (0, 0) for index, _ in pairs}
+    for turn in range(len(found) + ROUNDS + 1):
+        before = dict(found)
+        for index, value in pairs:
+            low, high = span(value, words, found)
+            found[index] = (min(found[index][0], low), max(found[index][1], high))
+            if turn >= ROUNDS and found[index] != before[index]:
+                found[index] = INT64
+        if found == before:
+            break
+    return found

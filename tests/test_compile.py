@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrt import compile as compiler
 from qrt import config, kernel, units
 from qrt.compile import compile_pulses
+from qrt.compile import instructions as compiler
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ProgramError
 from qrt.firmware_sim.twin import open_twin

@@ -6,7 +6,9 @@ change with it. Ticks count from the shot's start; `walk` makes all of this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -61,11 +63,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sequencer: str
     tick: int  # the earliest, of a shot with varied durations
     duration_ticks: int  # the shortest
-    kind: str  # play, capture, wait, phase, frequency, sync, box, if, pad, write
+    kind: str  # play, capture, wait, phase, frequency, sync, box, if, pad, write, assign, output; read: a wait for an operand's bits
     operands: str
     slack_ticks: (
         int | None
-    )  # of branches, the least: own tick - tick at which the outcomes are ready: what one could bear unmoved
+    )  # of what waits for outcomes, the least: own tick - tick at which they are ready: what one could bear unmoved
     condition: str  # "" always, else such as "c[0] == 1"
     source: Source
     branches: tuple[Branch, ...]  # what the condition says: the sides taken, outermost first
@@ -77,7 +79,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     end_tick: int  # the latest
     path: Path = ()  # of the operation; of a pad: where one at the end of the padded block would stand
     instant: int = 0  # of the graph: the event's beginning
-    outcome_instant: int = 0  # of an if: when its outcomes are ready
+    outcome_instant: int = 0  # of what waits for outcomes: when they are ready; 0: it waits for none
 
 
 class Late(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,13 +103,13 @@ class Pad(NamedTuple):
     varied: tuple[tuple[Parameter, int], ...] = ()
 
 
-class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
     """A shot as it will run, if nothing of it is late. Ticks count from the shot's start."""
 
-    events: tuple[Event, ...]  # by tick
     shot_ticks: int  # until the last cursor and the last capture have ended, at the latest
     period_ticks: int
-    branch_ticks: Mapping[Step, int]  # at which a branch decides or a write waits for captures, where that is one tick
+    branch_ticks: Mapping[Step, int]  # at which what waits for outcomes goes on, where that is one tick
     join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, or a box ends, where that is one tick
     pads: Mapping[Step, tuple[Pad, ...]]  # else: what `then` and `otherwise`, or the box, are padded by
     tone_indices: Mapping[
@@ -116,6 +118,12 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     late: tuple[Late, ...]  # by tick
     graph: Graph
     grid_ticks: int  # of the port
+    tell: Callable[[], tuple[Event, ...]]  # makes the events
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The events, by tick."""
+        return self.tell()
 
 
 def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:
