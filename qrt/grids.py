@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
+from qrt.qasm.elaborate import Constants
 from qrt.qasm.expressions import Duration, Exact, Value, as_float
 from qrt.qasm.grammar import syntax_tree
 from qrt.qasm.program import Input, Program
-from qrt.qasm.reader import Reader
 
 AXES_MAX: Final = 8  # as qrt_core.h
 POINTS_MAX: Final = 1 << 40
@@ -143,7 +143,7 @@ def _declared(name: str, program: Program, where: str) -> Input:
 def _parsed(declared: Input, name: str, form: str) -> Axis:
     """Return the axis that a form means; columns in errors count in `NAME=form`."""
     at = len(name) + 1
-    reader = Reader(f"{name}={form}", "--sweep")
+    reader = Constants(f"{name}={form}", "--sweep")
     function, arguments = _call(form, at)
     if function == "values" and arguments:
         values = tuple(_value(reader, node, declared) for node in arguments)
@@ -186,9 +186,9 @@ def _call(form: str, at: int) -> tuple[str, list[ast.Expression]]:
     raise ProgramError(f"--sweep:1:{at + 1}: {form!r} is no sweep; forms: {FORMS}")
 
 
-def _value(reader: Reader, node: ast.Expression, declared: Input) -> Exact:
+def _value(reader: Constants, node: ast.Expression, declared: Input) -> Exact:
     """Return a number, of a duration in seconds."""
-    value = reader.constant(node)
+    value = reader.value(node)
     if isinstance(value, Duration):
         if declared.kind != "duration":
             raise reader.refuse(
@@ -200,15 +200,15 @@ def _value(reader: Reader, node: ast.Expression, declared: Input) -> Exact:
     return value if isinstance(value, Exact) else Exact(Fraction(value))
 
 
-def _exponent(reader: Reader, node: ast.Expression) -> float:
-    value = reader.constant(node)
+def _exponent(reader: Constants, node: ast.Expression) -> float:
+    value = reader.value(node)
     if isinstance(value, Duration):
         raise reader.refuse(node, "logspace takes exponents of ten, as in logspace(-8, -5, 31) for 10 ns to 10 us")
     return as_float(value)
 
 
 def _checked(
-    declared: Input, points: Line | tuple[Exact, ...], reader: Reader, nodes: Sequence[ast.Expression]
+    declared: Input, points: Line | tuple[Exact, ...], reader: Constants, nodes: Sequence[ast.Expression]
 ) -> Axis:
     """Return the axis if its values are ones of the input's type."""
     problem = _problem(declared, points)

@@ -280,10 +280,10 @@ def test_barrier_and_delay_of_several_begin_together() -> None:
     assert [op.ticks for op in pulses.blocks["q1"] if isinstance(op, Wait)] == [102, 1000]
 
 
-def test_bits_that_begin_as_one_are_written_before_anything_else() -> None:
+def test_bits_that_begin_as_one_are_written_and_known() -> None:
     pulses = lowered('x q[1]; bit[2] d = "10"; if (d[1]) x q[1]; if (d[1]) x q[0];')
-    assert kinds(pulses.blocks["q0"]) == ["WriteBit", "Sync", "If"]
-    assert kinds(pulses.blocks["q1"]) == ["Sync", "Play", "Play", "If"]
+    assert kinds(pulses.blocks["q0"]) == ["WriteBit", "Play", "Play"]
+    assert kinds(pulses.blocks["q1"]) == ["Play", "Play", "Play", "Play"]
     assert pulses.blocks["q0"][0] == WriteBit(3, 1, pulses.blocks["q0"][0].source)
 
 

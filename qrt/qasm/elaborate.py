@@ -1,0 +1,121 @@
+"""Elaboration: a program and values of its inputs in, flat statements out.
+
+Everything of the classical language that is known is computed here; what remains is told in `program`. The parts of the language are one
+file each, and enter their handlers into the tables below: `declarations`, `assignment`, `control`, `quantum`, `gates`, `calls` for
+statements, `values` and `functions` for expressions. OpenPulse enters its own in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, Final
+
+from openqasm3 import ast
+
+from qrt.errors import ProgramError
+from qrt.qasm import assignment, control, declarations, gates, quantum, values
+from qrt.qasm.context import Handler, Run, Signal
+from qrt.qasm.expressions import Exact, Value
+from qrt.qasm.facts import Facts, NoLab
+from qrt.qasm.kinds import FLOAT, Typed
+from qrt.qasm.program import Elaborated, Emit, Program
+from qrt.qasm.runtime import word_of
+from qrt.qasm.scope import Lost
+from qrt.qasm.values import located
+from qrt.types import Source
+
+FRAMES_MAX: Final = 20_000  # of Python: branches on outcomes are nested as deep as a loop has iterations
+
+HANDLERS: dict[type, Handler] = {
+    **declarations.HANDLERS,
+    **assignment.HANDLERS,
+    **control.HANDLERS,
+    **quantum.HANDLERS,
+    **gates.HANDLERS,
+}
+EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS}
+
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Let functions call themselves as deep as programs nest; Python's own limit is meant for endless recursion."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, FRAMES_MAX))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def elaborate(program: Program, values_: Mapping[str, Value], varied: Collection[str], facts: Facts) -> Elaborated:
+    """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`."""
+    run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
+    run.input_values = {name: value for name, value in values_.items() if name not in varied}
+    with deep():
+        completion = run.statements(program.tree.statements)
+        completion = run.resume(run.settle(completion, Signal.END), lambda: _emit(run))
+        assert completion is None
+    if not run.qubit_names:
+        raise ProgramError(f"{program.path}:1:1: the program has no qubit; declare one: qubit q;")
+    return Elaborated(
+        path=program.path,
+        qubits=tuple(run.qubit_names),
+        bits=tuple(run.bit_names),
+        variables=tuple(run.variable_names),
+        outputs=tuple(output for output, _, _ in run.outputs),
+        statements=tuple(run.out),
+        events=tuple(run.events),
+    )
+
+
+def _emit(run: Run) -> None:
+    """Put the outputs into the row."""
+    for column, (output, cell, node) in enumerate(run.outputs):
+        if type(cell.value) is Lost:
+            raise run.refuse(
+                node, f"output {output.name!r} has no value on some way through the program: {cell.value.reason}"
+            )
+        typed = Typed(cell.type, cell.value)
+        word = located(run, node, "the output", functools.partial(word_of, typed, output.source))
+        run.add(Emit(column, word, output.source))
+
+
+def _real(_: Run, node: ast.IntegerLiteral) -> Typed:
+    return Typed(FLOAT, Exact(Fraction(node.value)))
+
+
+class Constants:
+    """Values of expressions that stand alone, outside of any program: of a sweep's form, for instance.
+
+    They are real numbers: 1/3 is a third, which in a program would be a quotient of whole numbers.
+    """
+
+    def __init__(self, text: str, path: str) -> None:
+        evaluators = {**EVALUATORS, ast.IntegerLiteral: _real}
+        self._run = Run(text, path, HANDLERS, evaluators, NoLab())
+
+    def value(self, node: ast.QASMNode) -> Value:
+        """Return a number or duration. Raises ProgramError for what is neither, or not constant."""
+        (found,) = values.constants(self._run, [node])
+        if type(found.value) is int:
+            return Exact(Fraction(found.value))
+        if type(found.value) in {complex, tuple}:
+            raise self._run.refuse(node, f"a number is needed here, not {found.type}")
+        value: Value = found.value
+        return value
+
+    def integer(self, node: ast.QASMNode) -> int:
+        """Return a whole number."""
+        return self._run.integer(node)
+
+    def source(self, node: ast.QASMNode) -> Source:
+        """Return where a node stands."""
+        return self._run.source(node)
+
+    def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
+        """Return the error that `message` is about a node."""
+        return self._run.refuse(node, message)
