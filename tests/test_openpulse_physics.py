@@ -55,9 +55,11 @@ def played(demo_lab, demo_calibration, tmp_path_factory):
 
 
 def agree(curve, expected):
-    """Whether every point is as expected within its error; the assignment matrix's own is in it."""
-    pulls = np.abs(curve.value - np.array(expected)) / curve.stderr
-    assert pulls.max() < TOLERANCE, (curve.value, expected, curve.stderr)
+    """Every point is as expected within its error, which near 1 rests on a handful of shots, and so is taken from what is expected."""
+    expected = np.array(expected)
+    stderr = np.maximum(curve.stderr, np.sqrt((1.1 - expected**2) / SHOTS))
+    pulls = np.abs(curve.value - expected) / stderr
+    assert pulls.max() < TOLERANCE, pulls
 
 
 def test_rabi_by_the_amplitude_of_a_gaussian(played):

@@ -78,9 +78,7 @@ def _phase(frame: str, phase: Any, source: Any) -> ShiftPhase:
 
 def frames(tables: Tables) -> dict[str, Frame]:
     """Return the frames of a program, as they are at the shot's start."""
-    return {
-        name: Frame(one.line, float(one.frequency_hz), one.phase_rad) for name, one in tables.oscillators.items()
-    }
+    return {name: Frame(one.line, float(one.frequency_hz), one.phase_rad) for name, one in tables.oscillators.items()}
 
 
 def weights(tables: Tables, lab: Lab) -> dict[str, Weights]:

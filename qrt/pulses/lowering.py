@@ -25,6 +25,17 @@ from qrt.pulses.needs import Needs
 from qrt.qasm.elaborate import deep, elaborate
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
 from qrt.qasm.formula import Formula, turns
+from qrt.pulses import frames as pulse_frames
+from qrt.qasm.pulses import (
+    FrameBarrier,
+    FrameCapture,
+    FrameDelay,
+    FrameFrequency,
+    FramePhase,
+    FramePlay,
+    PulseStatement,
+    sequencers_of,
+)
 from qrt.qasm.program import (
     Assign,
     Barrier,
@@ -43,7 +54,7 @@ from qrt.qasm.program import (
 from qrt.timeline.order import Order
 from qrt.types import Assign as AssignOp
 from qrt.types import Box as BoxOp
-from qrt.types import Calibration, Classical, Computed, If, Lab, Op, Pulses, ShiftPhase, Source, Sync, WriteBit
+from qrt.types import Calibration, Classical, Computed, If, Lab, Op, Parameter, Pulses, ShiftPhase, Source, Sync, WriteBit
 from qrt.types import Emit as EmitOp
 
 Blocks = Mapping[str, list[Op]]
@@ -69,16 +80,20 @@ def lower(
 
 def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
     """Return an elaborated program as pulses."""
-    qubits = lab_qubits(program.qubits, lab, program.path)
+    tables = program.pulses
+    own = lab_qubits(program.qubits, lab, program.path)
+    others = [name for name in tables.sequencers if name not in own]
+    qubits = (*own, *(name for name in others if name in lab.qubits))
+    names = (*own, *others)
     with deep():
-        lowering = _Lowering(program, lab, gates, qubits)
-        blocks: dict[str, list[Op]] = {name: [] for name in qubits}
+        lowering = _Lowering(program, lab, gates, names)
+        blocks: dict[str, list[Op]] = {name: [] for name in names}
         lowering.statements(program.statements, blocks)
     return Pulses(
         blocks={name: tuple(ops) for name, ops in blocks.items()},
-        frames=gates.frames(qubits),
-        envelopes=gates.envelopes(qubits),
-        weights=gates.weights(qubits),
+        frames=gates.frames(qubits) | pulse_frames.frames(tables),
+        envelopes=gates.envelopes(qubits) | tables.envelopes,
+        weights=gates.weights(qubits) | pulse_frames.weights(tables, lab),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
@@ -92,7 +107,7 @@ class _Lowering:
     def __init__(self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str]) -> None:
         self.bits = list(program.bits)
         self._lab, self._gates, self._names = lab, gates, names
-        self._needs = Needs(program.statements)
+        self._needs = Needs(program.statements, names)
         self._order = Order(names)
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
 
@@ -223,6 +238,25 @@ class _Lowering:
             )
         return int(ticks)
 
+    # ---- Pulses --------------------------------------------------------------------------------------------------------
+
+    def pulse(self, one: PulseStatement, blocks: Blocks) -> None:
+        """Write a statement of OpenPulse on its sequencer."""
+        (name,) = sequencers_of(one)
+        if isinstance(one, FrameCapture) and one.bit is not None:
+            self._write(name, one.bit, blocks, one.source)
+        elif isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
+            self._read((name,), one.phase_rad, blocks, one.source)  # type: ignore[arg-type]
+        blocks[name].extend(pulse_frames.operations(one, self._lab.timing.tick_ps, self._pulse_ticks))
+
+    def _pulse_ticks(self, duration: Expression, source: Source, what: str) -> int | Parameter:
+        found = self._ticks(duration, source, what)
+        return found if isinstance(found, int) else self._gates.ticks_varied(found, source)
+
+    def frame_barrier(self, one: FrameBarrier, blocks: Blocks) -> None:
+        """Let sequencers of frames and qubits go on together."""
+        self._sync(one.sequencers, blocks, one.source)
+
     def barrier(self, one: Barrier, blocks: Blocks) -> None:
         """Let qubits go on together."""
         self._sync([self._names[qubit] for qubit in one.qubits], blocks, one.source)
@@ -295,6 +329,10 @@ def _accesses(statements: Iterable[Statement]) -> Iterator[tuple[int, bool]]:
                 yield from _accesses(one.otherwise)
             case Box():
                 yield from _accesses(one.inside)
+            case FrameCapture(bit=int() as bit):
+                yield bit, True
+            case FramePhase(phase_rad=value) if type(value).__module__ == "qrt.types":
+                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
             case Assign(value=value) | Emit(value=value):
                 yield from ((bit, False) for bit in bits_of(value))
 
@@ -309,4 +347,6 @@ WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {
     Barrier: _Lowering.barrier,
     Branch: _Lowering.branch,
     Box: _Lowering.box,
+    **dict.fromkeys((FramePlay, FramePhase, FrameFrequency, FrameCapture, FrameDelay), _Lowering.pulse),
+    FrameBarrier: _Lowering.frame_barrier,
 }

@@ -10,16 +10,15 @@ from fractions import Fraction
 
 from qrt.pulses.gates import GateSet
 from qrt.qasm.ports import LabFrame, LabWaveform, LabWeights, Port, Ports
-from qrt.types import Calibration, Lab
+from qrt.types import Lab
 from qrt.units import PS_PER_S
 
 DIGITIZER = "digitizer"
 
 
-def ports_of(lab: Lab, calibration: Calibration | None) -> Ports:
+def ports_of(lab: Lab, gates: GateSet) -> Ports:
     """Return what a program with pulses can name."""
-    gates = GateSet(lab, calibration)
-    named = tuple(lab.qubits) if calibration is None else tuple(name for name in lab.qubits if name in calibration.qubits)
+    named = gates.known
     own, envelopes, weights = gates.frames(named), gates.envelopes(named), gates.weights(named)
     frames: dict[str, LabFrame] = {}
     waveforms: dict[str, LabWaveform] = {}
@@ -27,7 +26,7 @@ def ports_of(lab: Lab, calibration: Calibration | None) -> Ports:
         qubit = lab.qubits[name]
         drive, readout = own[f"{name}.drive"], own[f"{name}.readout"]
         found = weights[f"{name}.weights"]
-        calibrated = None if calibration is None else LabWeights(found.samples, found.threshold)
+        calibrated = None if gates.is_nominal else LabWeights(found.samples, found.threshold)
         drive_hz = _exact(drive.frequency_hz) + _exact(lab.lines[qubit.drive_line].source_hz)
         readout_hz = _exact(readout.frequency_hz) + _exact(lab.lines[qubit.readout_line].source_hz)
         frames[f"{name}_drive"] = LabFrame(qubit.drive_line, drive_hz, name, f"{name}.drive")

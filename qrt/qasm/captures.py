@@ -83,7 +83,8 @@ def _bit(run: Run, frame: Frame) -> tuple[int, Typed]:
     if isinstance(register, BitRegister) and len(register.cells) == 1:
         run.target = None
     else:
-        register = run.new_bits(f"{frame.name}.outcome", None)
+        count = sum(one.startswith(f"{frame.name}.outcome") for one in run.bit_names)
+        register = run.new_bits(f"{frame.name}.outcome" + f"#{count + 1}" * bool(count), None)
     (cell,) = register.cells
     assert cell.bit is not None
     run.hold(cell, Bits((cell.bit,)))

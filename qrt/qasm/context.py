@@ -85,6 +85,8 @@ class Run:
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
         self.events: list[str] = []
+        self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
+        self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
         self.loops: list[ast.QASMNode] = []
@@ -118,6 +120,11 @@ class Run:
         """Return the error that `message` is about a node."""
         source = self.source(node)
         return ProgramError(f"{source.where}{message}" + (f"\n    {source.text}" if source.text else ""))
+
+    def tell(self, event: str) -> None:
+        """Note what is done other than written, once."""
+        if event not in self.events:
+            self.events.append(event)
 
     # ---- Names ---------------------------------------------------------------------------------------------------------
 

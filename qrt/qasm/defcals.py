@@ -17,7 +17,6 @@ import openpulse
 from openqasm3 import ast
 
 from qrt.qasm.assignment import store_bits
-from qrt.qasm.casts import type_of
 from qrt.qasm.context import Completion, Run, Signal
 from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import held
@@ -29,6 +28,7 @@ from qrt.qasm.pulsing import OWN_NAMES, physical
 from qrt.qasm.scope import BitRegister, Qubits, Scope
 from qrt.qasm.values import cast
 from qrt.qasm.waves import ZERO
+from qrt.qasm.written import type_of
 from qrt.types import Bits
 
 SAME_RAD = 1e-12  # arguments nearer than this are the same
@@ -46,7 +46,10 @@ def enter(run: Run, statements: Iterable[Any]) -> dict[str, list[Defcal]]:
     found: dict[str, list[Defcal]] = {}
     for node in statements:
         if isinstance(node, openpulse.ast.CalibrationDefinition):
-            places = tuple(int(one.name[1:]) if one.name[1:].isdigit() and one.name.startswith("$") else None for one in node.qubits)
+            places = tuple(
+                int(one.name[1:]) if one.name[1:].isdigit() and one.name.startswith("$") else None
+                for one in node.qubits
+            )
             found.setdefault(node.name.name, []).append(Defcal(node, places))
     return found
 
@@ -66,7 +69,9 @@ def _score(run: Run, one: Defcal, indices: Sequence[int], arguments: Sequence[Ty
     wanted = one.node.arguments
     if len(one.places) != len(indices) or len(wanted) != len(arguments):
         return None
-    if any(place is not None and place != physical(run, index) for place, index in zip(one.places, indices, strict=True)):
+    if any(
+        place is not None and place != physical(run, index) for place, index in zip(one.places, indices, strict=True)
+    ):
         return None
     values = 0
     for pattern, argument in zip(wanted, arguments, strict=True):
@@ -88,40 +93,48 @@ def _is_same(one: Typed, other: Typed) -> bool:
 # ---- Bodies ------------------------------------------------------------------------------------------------------------
 
 
-def execute(run: Run, node: ast.QASMNode, one: Defcal, indices: Sequence[int], arguments: Sequence[Typed], register: BitRegister | None) -> Typed | None:
+def execute(
+    run: Run,
+    node: ast.QASMNode,
+    one: Defcal,
+    indices: Sequence[int],
+    arguments: Sequence[Typed],
+    register: BitRegister | None,
+) -> Typed | None:
     """Put a definition's body in place of a call; return what it returns. A bit goes into the register, if there is one."""
     name, pulsing = one.node.name.name, run.pulsing
     if name in run.calls:
         raise run.refuse(node, f"defcal {name} calls itself: {' -> '.join((*run.calls, name))}")
-    around = run.scope, run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias
-    own = run.globals.names.setdefault(OWN_NAMES, {})
+    around = run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias
     outer = Scope(run.globals)
-    outer.names = own
-    run.scope, run.out = Scope(outer), []
-    run.target = pulsing.target = None
+    outer.names = run.globals.names.setdefault(OWN_NAMES, {})
+    scope = _bound(run, Scope(outer), one, indices, arguments)
+    run.out, run.target, pulsing.target = [], None, None
     pulsing.returned, pulsing.register, pulsing.alias = [], register, _returned_name(one)
-    _bind(run, one, indices, arguments)
     run.calls.append(name)
     with pulsing.body(run), pulsing.inside(run):
-        completion = run.statements(one.node.body)
+        completion = run.block(one.node.body, scope)
     run.calls.pop()
     inside, returned = run.out, pulsing.returned
-    run.scope, run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias = around
+    run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias = around
     if completion not in {None, Signal.RETURN} or len(returned) > 1:
-        raise run.refuse(one.node, f"defcal {name} returns from within a branch on outcomes, or leaves it otherwise; return once, at its end")
+        raise run.refuse(
+            one.node,
+            f"defcal {name} returns from within a branch on outcomes, or leaves it otherwise; return once, at its end",
+        )
     _add_unit(run, node, indices, inside)
     return _result(run, node, one, returned[0] if returned else None, register)
 
 
-def _bind(run: Run, one: Defcal, indices: Sequence[int], arguments: Sequence[Typed]) -> None:
-    """Give arguments and qubits their names in the body."""
+def _bound(run: Run, scope: Scope, one: Defcal, indices: Sequence[int], arguments: Sequence[Typed]) -> Scope:
+    """Return the body's scope, with arguments and qubits under their names."""
     for pattern, argument in zip(one.node.arguments, arguments, strict=True):
         if isinstance(pattern, ast.ClassicalArgument):
-            run.declare(pattern, pattern.name.name, cast(run, pattern, argument, type_of(run, pattern.type)))
+            scope.names[pattern.name.name] = cast(run, pattern, argument, type_of(run, pattern.type))
     for qubit, place, index in zip(one.node.qubits, one.places, indices, strict=True):
         if place is None:
-            run.declare(qubit, qubit.name, Qubits((index,), sized=False))
-        run.scope.names[f"${physical(run, index)}"] = Qubits((index,), sized=False)
+            scope.names[qubit.name] = Qubits((index,), sized=False)
+    return scope
 
 
 def _returned_name(one: Defcal) -> str | None:
@@ -157,14 +170,21 @@ def _acting(run: Run, statements: Iterable[Any]) -> Iterator[str]:
             yield from (name for qubit in qubits if (name := run.pulsing.lab_qubit(run, qubit)) is not None)
 
 
-def _result(run: Run, node: ast.QASMNode, one: Defcal, returned: Typed | None, register: BitRegister | None) -> Typed | None:
+def _result(
+    run: Run, node: ast.QASMNode, one: Defcal, returned: Typed | None, register: BitRegister | None
+) -> Typed | None:
     """Return what a body returned, in the caller's bit if it has one."""
     name, wanted = one.node.name.name, one.node.return_type
     if wanted is None and returned is not None:
-        raise run.refuse(one.node, f"defcal {name} returns {returned.type}, which it does not announce: write -> bit, or what it is, before its body")
+        raise run.refuse(
+            one.node,
+            f"defcal {name} returns {returned.type}, which it does not announce: write -> bit, or what it is, before its body",
+        )
     if wanted is not None and returned is None:
         what = "a bit is" if isinstance(wanted, ast.BitType) else "a value is"
-        raise run.refuse(one.node, f"defcal {name} returns nothing, where {what} needed: end it with return capture_v2(...);")
+        raise run.refuse(
+            one.node, f"defcal {name} returns nothing, where {what} needed: end it with return capture_v2(...);"
+        )
     if isinstance(wanted, ast.BitType):
         assert returned is not None
         if returned.type.kind not in {"bit", "bool"}:
@@ -190,7 +210,7 @@ def returns(run: Run, node: ast.ReturnStatement) -> Completion:
 # ---- Measurements and resets -------------------------------------------------------------------------------------------
 
 
-def measurement(run: Run, node: ast.QASMNode, index: int, register: BitRegister | None) -> None:
+def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | None) -> None:
     """Measure a qubit, by the program's definition or the calibration's."""
     found = match(run, "measure", (index,), ())
     if found is not None:
@@ -231,4 +251,3 @@ def _check_unchanged(run: Run, node: ast.QASMNode, index: int) -> None:
             f"the program has changed frequency or phase of {frame.name}, and the calibrated measurement of {name} is for the calibration's: set "
             "them back, or write a defcal measure",
         )
-

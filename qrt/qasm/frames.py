@@ -20,7 +20,7 @@ from qrt.qasm.kinds import Type
 from qrt.qasm.operators import seconds_of
 from qrt.qasm.ports import LabWeights, Port
 from qrt.qasm.pulses import FrameDelay, FrameFrequency, FramePhase, FramePlay
-from qrt.qasm.scope import Cell, Lost
+from qrt.qasm.scope import Cell, Lost, Scope
 from qrt.qasm.waves import ZERO, Amount, Wave, calculated
 
 if TYPE_CHECKING:
@@ -38,15 +38,16 @@ class Frame:
         port: Port,
         nco: str | None,
         held: tuple[Amount, Amount],
+        scope: Scope,
         *,
         qubit: str | None = None,
         weights: LabWeights | None = None,
     ) -> None:
-        """Take what it is and what it holds at first. `nco`: the kernel's frame, if it plays; `qubit`: whose calibrated frame it is."""
+        """Take what it is, the frequency and phase that it holds at first, and the scope whose life it has. `nco`: the kernel's frame, if it plays; `qubit`: whose calibrated frame it is."""
         self.name, self.port, self.nco, self.qubit, self.weights = name, port, nco, qubit, weights
-        self.frequency = Cell(f"the frequency of {name}", Type("frequency"), held[0])
-        self.phase = Cell(f"the phase of {name}", Type("phase"), held[1])
-        self.carrier = Cell(f"the carrier of {name}", Type("phase"), ZERO)  # radians since the frame's origin
+        self.frequency = Cell(f"the frequency of {name}", Type("frequency"), held[0], scope)
+        self.phase = Cell(f"the phase of {name}", Type("phase"), held[1], scope)
+        self.carrier = Cell(f"the carrier of {name}", Type("phase"), ZERO, scope)  # radians since the frame's origin
 
     @property
     def sequencer(self) -> str:

@@ -15,10 +15,12 @@ from typing import Any, Final
 import openpulse.ast
 from openqasm3 import ast
 
-from qrt.qasm import captures, defcals, elaborate, frames, templates
+from qrt.qasm import captures, defcals, frames, templates
 from qrt.qasm.assignment import set_bits
 from qrt.qasm.captures import CAPTURED, CAPTURES, REFUSED
 from qrt.qasm.context import Completion, Run
+from qrt.qasm.elaborate import EVALUATORS as LANGUAGE_VALUES
+from qrt.qasm.elaborate import HANDLERS as LANGUAGE
 from qrt.qasm.frames import Frame
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, VARIED, VOID, Type, Typed
 from qrt.qasm.ports import Port
@@ -37,7 +39,7 @@ ROUNDING: Final = 1e-9  # of a known amplitude: what products of floats may make
 def enter(run: Run, tree: ast.Program) -> None:
     """Let a program with pulses be elaborated."""
     run.pulsing = Pulsing(run.facts.pulses)
-    run.pulsing.inside = _inside
+    run.pulsing.inside, run.pulsing.measure, run.pulsing.reset = _inside, defcals.measure, defcals.reset
     run.pulsing.defcals = defcals.enter(run, tree.statements)
     run.handlers = {**run.handlers, **OUTSIDE}
 
@@ -119,9 +121,15 @@ def _frame(run: Run, node: ast.QASMNode, name: str, initial: Any) -> Frame:
     if initial is None:
         return run.pulsing.frame(run, node, name)
     if not _is_call(initial, {"newframe"}):
-        raise run.refuse(node, "a frame begins as newframe(port, frequency, phase); without a value it is a calibrated frame of that name")
+        raise run.refuse(
+            node,
+            "a frame begins as newframe(port, frequency, phase); without a value it is a calibrated frame of that name",
+        )
     if len(initial.arguments) != 3:
-        raise run.refuse(node, f"newframe takes a port, a frequency in Hz and a phase in radians, not {len(initial.arguments)} arguments")
+        raise run.refuse(
+            node,
+            f"newframe takes a port, a frequency in Hz and a phase in radians, not {len(initial.arguments)} arguments",
+        )
     first, frequency, phase = initial.arguments
     port = _port(run, first)
     hertz = amount(run, node, "the frequency of a frame", run.value(frequency))
@@ -190,8 +198,12 @@ def extern(run: Run, node: ast.ExternDeclaration) -> Completion:
     found = [type(one.type).__name__.removesuffix("Type").lower() for one in node.arguments]
     wanted = [kind for kind, _ in TEMPLATES[name]]
     numbers = {"complex", "float", "angle"}
-    if len(found) != len(wanted) or any(one != kind and not {one, kind} <= numbers for one, kind in zip(found, wanted, strict=True)):
-        raise run.refuse(node, f"extern {name}({', '.join(found)}) is not the standard's, which is {templates.signature(name)}")
+    if len(found) != len(wanted) or any(
+        one != kind and not {one, kind} <= numbers for one, kind in zip(found, wanted, strict=True)
+    ):
+        raise run.refuse(
+            node, f"extern {name}({', '.join(found)}) is not the standard's, which is {templates.signature(name)}"
+        )
     return None
 
 
@@ -212,7 +224,9 @@ def _frame_of(run: Run, node: ast.QASMNode) -> Frame:
     """Return the frame that an operand names."""
     found = _found_frame(run, node)
     if found is None:
-        known = sorted({*run.pulsing.lab.frames, *(one for one in run.scope.all_names() if isinstance(run.scope.find(one), Frame))})
+        known = sorted(
+            {*run.pulsing.lab.frames, *(one for one in run.scope.all_names() if isinstance(run.scope.find(one), Frame))}
+        )
         name = node.name if isinstance(node, ast.Identifier) else "this"
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
@@ -278,7 +292,9 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
         if len(found) != 1:
             shown = node.arguments[0] if node.arguments else node
             if found or not isinstance(shown, ast.Identifier):
-                raise run.refuse(node, f"{name} takes one frame, not {len(found)}: {FORMS.get(name, f'{name}(frame, ...)')}")
+                raise run.refuse(
+                    node, f"{name} takes one frame, not {len(found)}: {FORMS.get(name, f'{name}(frame, ...)')}"
+                )
             _frame_of(run, shown)
         frame = _frame_of(run, found[0])
         if name in CAPTURES:
@@ -300,7 +316,10 @@ NOTHING: Final = Typed(VOID, Lost("this call has no value"))
 def _play(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.Expression]) -> Typed:
     if not frame.port.plays:
         allowed = ", ".join(name for name, port in run.pulsing.lab.ports.items() if port.plays)
-        raise run.refuse(node, f"{frame.name} is on port {frame.port.name}, which only records; ports that can be played on: {allowed}")
+        raise run.refuse(
+            node,
+            f"{frame.name} is on port {frame.port.name}, which only records; ports that can be played on: {allowed}",
+        )
     value = wave(run, rest[0])
     if isinstance(value.value, Lost):
         raise run.refuse(node, value.value.reason)
@@ -357,8 +376,13 @@ def _shift_phase(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.
         frames.shift_phase(run, node, frame, amount(run, node, "a phase", value))
     else:
         if value.type.kind != "angle":
-            raise run.refuse(node, f"a phase that depends on outcomes is of type angle, not {value.type}: angle[32] t = ...; shift_phase(f, t)")
-        frames.shift_phase_by_outcome(run, node, frame, located(run, node, "a phase", lambda: word_of(value, run.source(node))))
+            raise run.refuse(
+                node,
+                f"a phase that depends on outcomes is of type angle, not {value.type}: angle[32] t = ...; shift_phase(f, t)",
+            )
+        frames.shift_phase_by_outcome(
+            run, node, frame, located(run, node, "a phase", lambda: word_of(value, run.source(node)))
+        )
     return NOTHING
 
 
@@ -430,7 +454,9 @@ def _combinations(run: Run, node: ast.QuantumGate, operands: list[Qubits]) -> li
     """Return the qubits of each application: registers go through their elements together, single qubits stay."""
     sizes = {len(one.indices) for one in operands if one.sized}
     if len(sizes) > 1:
-        raise run.refuse(node, f"registers of {' and '.join(map(str, sorted(sizes)))} qubits in one gate; they must be of one size")
+        raise run.refuse(
+            node, f"registers of {' and '.join(map(str, sorted(sizes)))} qubits in one gate; they must be of one size"
+        )
     count = sizes.pop() if sizes else 1
     return [tuple(one.indices[k if one.sized else 0] for one in operands) for k in range(count)]
 
@@ -447,8 +473,6 @@ def _on(run: Run, node: ast.QuantumGate, indices: tuple[int, ...]) -> ast.Quantu
     return made
 
 
-LANGUAGE: Final = dict(elaborate.HANDLERS)
-LANGUAGE_VALUES: Final = dict(elaborate.EVALUATORS)
 OUTSIDE: Final[dict[type, Callable[[Run, Any], Completion]]] = {
     ast.CalibrationGrammarDeclaration: grammar,
     openpulse.ast.CalibrationStatement: cal,

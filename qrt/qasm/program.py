@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from qrt.qasm.expressions import Expression
+from qrt.qasm.pulses import PulseStatement, Tables
 from qrt.types import NOWHERE, Classical, Source
 
 Kind = Literal["int", "uint", "float", "angle", "duration", "bool", "bit"]
@@ -131,7 +132,7 @@ class Box(NamedTuple):
     source: Source = NOWHERE
 
 
-Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box
+Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box | PulseStatement
 
 
 class Elaborated(msgspec.Struct, frozen=True):
@@ -143,4 +144,5 @@ class Elaborated(msgspec.Struct, frozen=True):
     variables: tuple[str, ...]
     outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
+    pulses: Tables = Tables()
     events: tuple[str, ...] = ()  # what the program says and the lab passes over, such as an unknown annotation

@@ -10,10 +10,10 @@ What is declared in a `cal` is seen by later `cal` and `defcal` bodies of the sa
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openqasm3 import ast
 
@@ -28,6 +28,7 @@ from qrt.qasm.waves import ZERO, Amount, Wave
 if TYPE_CHECKING:
     from qrt.qasm.context import Run
 
+T = TypeVar("T")
 OWN_NAMES = "\0cal"  # in a scope: the names that its `cal` blocks have declared; no identifier looks like it
 
 
@@ -44,7 +45,11 @@ class Pulsing:
         self.captures: dict[str, str] = {}
         self.sequencers: dict[str, None] = {}
         self.defcals: dict[str, list[Any]] = {}
-        self.inside: Callable[[Run], AbstractContextManager[None]] = lambda run: nullcontext()  # reads what follows as OpenPulse
+        self.inside: Callable[[Run], AbstractContextManager[None]] = lambda run: (
+            nullcontext()
+        )  # reads what follows as OpenPulse
+        self.measure: Callable[..., None] = _unset  # of qubits: by the program's defcal or the calibration
+        self.reset: Callable[..., None] = _unset
         self.target: str | None = None  # the variable that takes what is captured
         # Of the defcal at hand: what it returned, the caller's bits, the name that it returns at its end.
         self.returned: list[Any] = []
@@ -90,7 +95,7 @@ class Pulsing:
             found = _known(run, node, name, self.lab.frames, "calibrated frame", "calibrated frames")
             port = self.lab.ports[found.port]
             hz = Exact(found.frequency_hz)
-            frame = Frame(name, port, found.nco, (hz, ZERO), qubit=found.qubit, weights=found.weights)
+            frame = Frame(name, port, found.nco, (hz, ZERO), run.globals, qubit=found.qubit, weights=found.weights)
             self._enter(run, node, frame)
             self.frames[name] = frame
         return self.frames[name]
@@ -100,7 +105,7 @@ class Pulsing:
         frame = self.made.get(id(node))
         if frame is None:
             name = self._free_name(self.target or "frame")
-            frame = Frame(name, port, name if port.plays else None, (frequency_hz, phase_rad))
+            frame = Frame(name, port, name if port.plays else None, (frequency_hz, phase_rad), run.globals)
             self.made[id(node)] = frame
             self._enter(run, node, frame)
             return frame
@@ -112,7 +117,7 @@ class Pulsing:
     def _free_name(self, name: str) -> str:
         """Return a name that no other frame, and no sequencer of the lab, has."""
         taken = {*self.lab.qubits, *self.lab.frames, *(frame.name for frame in self.made.values())}
-        return next(one for one in (name, *(f"{name}_{k}" for k in range(2, 1 << 30))) if one not in taken)
+        return _unlike(name, "_", taken)
 
     def _enter(self, run: Run, node: ast.QASMNode, frame: Frame) -> None:
         """Give a frame its NCO, and the sequencer that it needs."""
@@ -170,7 +175,7 @@ class Pulsing:
 
     def _numbered(self, name: str, taken: Iterable[str]) -> str:
         names = {*taken, *self.lab.waveforms}
-        return next(one for one in (name, *(f"{name}#{k}" for k in range(2, 1 << 30))) if one not in names)
+        return _unlike(name, "#", names)
 
     # ---- Meetings --------------------------------------------------------------------------------------------------------
 
@@ -206,7 +211,7 @@ class Pulsing:
     def with_companions(self, run: Run, node: ast.QASMNode, qubits: Iterable[int]) -> None:
         """Let the frames of qubits go on with them."""
         for qubit in qubits:
-            name = self.lab_qubit(run, node, qubit)
+            name = self.lab_qubit(run, qubit)
             found = self.companions(name) if name is not None else []
             if found:
                 assert name is not None
@@ -216,10 +221,22 @@ class Pulsing:
         """Return the frequency that the calibration has found for a frame of the lab."""
         return Exact(self.lab.frames[frame.name].frequency_hz)
 
-    def lab_qubit(self, run: Run, node: ast.QASMNode, index: int) -> str | None:
+    def lab_qubit(self, run: Run, index: int) -> str | None:
         """Return the lab's name of a qubit of the program; None for one that the lab has not, which lowering refuses."""
         place = physical(run, index)
         return self.lab.qubits[place] if place < len(self.lab.qubits) else None
+
+
+def _unlike(name: str, mark: str, taken: Collection[str]) -> str:
+    """Return a name, with a number if it is taken."""
+    number = 1
+    while (one := name if number == 1 else f"{name}{mark}{number}") in taken:
+        number += 1
+    return one
+
+
+def _unset(*arguments: Any) -> None:
+    raise AssertionError(arguments)
 
 
 def physical(run: Run, index: int) -> int:
@@ -236,7 +253,7 @@ def _same(one: Any, other: Any) -> bool:
     return arrays[0].shape == arrays[1].shape and bool((arrays[0] == arrays[1]).all()) and one[1:] == other[1:]
 
 
-def _known[T](run: Run, node: ast.QASMNode, name: str, table: dict[str, T], kind: str, kinds: str) -> T:
+def _known(run: Run, node: ast.QASMNode, name: str, table: dict[str, T], kind: str, kinds: str) -> T:
     if name in table:
         return table[name]
     near = difflib.get_close_matches(name, table, 1)

@@ -92,7 +92,7 @@ def amount(run: Run, node: ast.QASMNode, what: str, value: Typed) -> Amount:
         return value.value  # type: ignore[no-any-return]
     if type(value.value) not in KNOWN:
         raise run.refuse(node, f"{what} depends on outcomes, which is not supported: play on either side of an if")
-    if isinstance(value.value, complex | Duration | tuple):
+    if type(value.value) in {complex, Duration, tuple}:
         raise run.refuse(node, f"{what} is {value.type}; a real number is needed")
     return waves.number(value.value)
 

@@ -98,7 +98,9 @@ def _capture(found: Found, state: State, name: str, op: Capture) -> None:
     found.note(state, name, end, "capture", op)
     if not isinstance(tick, int) or tick % found.limits.granularity_ticks:
         event = found.event(found.noted[-1])
-        found.late += off_grid(found.ticks, event, tick, f"the capture for {weights.qubit or weights.name}", found.limits)
+        found.late += off_grid(
+            found.ticks, event, tick, f"the capture for {weights.qubit or weights.name}", found.limits
+        )
     found.capture_ends.append(Edge(state.cursors[name], duration))
     found.captures.append(found.interval(tick, end, 0.0, op))
     frame = f"{weights.qubit}.readout"
