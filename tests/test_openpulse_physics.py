@@ -3,6 +3,8 @@
 Each bound is in the standard errors that the run states of itself; seeds are fixed.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.linalg import expm
@@ -19,12 +21,15 @@ SHOTS = 600
 def bloch(samples, detuning_hz=0.0, start=None):
     """The Bloch vector (x, y, z, 1) after drive samples (complex, of full scale) in a frame at a detuning f_qubit - f_frame."""
     state = np.array([0, 0, 1 - 2 * THERMAL, 1.0]) if start is None else start
-    wait = {}
-    for sample in samples:
-        if sample not in wait:
-            wait[sample] = expm(generator(sample, detuning_hz) * SAMPLE_S)
-        state = wait[sample] @ state
+    for sample, count in runs_of(samples):
+        state = expm(generator(sample, detuning_hz) * SAMPLE_S * count) @ state
     return state
+
+
+def runs_of(samples):
+    """Equal samples in a row, as the sample and how many."""
+    for sample, group in itertools.groupby(samples.tolist()):
+        yield sample, sum(1 for _ in group)
 
 
 def generator(sample, detuning_hz):
@@ -117,20 +122,20 @@ def test_a_drag_pulse_turns_about_the_axis_that_its_samples_make(played):
 
 def test_an_echo_of_a_defcal_refocuses_what_a_ramsey_sequence_shows(played):
     body = """
-        input duration tau;
+        input duration t;
         cal { frame q0_drive; shift_frequency(q0_drive, 300e3); }
         defcal x $0 { play(q0_drive, gaussian(0.4934, 40ns, 10ns)); }
-        sx $0; delay[tau] $0; MIDDLE delay[tau] $0; sx $0;
+        sx $0; delay[t] $0; MIDDLE delay[t] $0; sx $0;
         bit c = measure $0;
     """
-    sweep = {"tau": "linspace(0, 4us, 9)"}
+    sweep = {"t": "linspace(0, 4us, 9)"}
     echo, ramsey = (played(body.replace("MIDDLE", middle), sweep=sweep) for middle in ("x $0;", ""))
     detuning = QUBIT_HZ - echo.calibration.qubits["q0"].frequency_hz.value - 300e3
     half = echo.calibration.qubits["q0"].sx_amplitude.value
     sx = half * (1 - np.cos(2 * np.pi * (np.arange(30) + 0.5) / 30)) / 2 + 0j
     expected: dict[str, list[float]] = {"echo": [], "ramsey": []}
-    for tau in echo.sweep.axes["tau"]:
-        idle = np.zeros(round(tau / SAMPLE_S), complex)
+    for wait in echo.sweep.axes["t"]:
+        idle = np.zeros(round(wait / SAMPLE_S), complex)
         for name, middle in (("echo", 0.4934 * gaussian(40, 10)), ("ramsey", np.zeros(0, complex))):
             expected[name].append(bloch(np.concatenate([sx, idle, middle, idle, sx]), detuning)[2])
     agree(echo.sweep.curves["Z(c)"], expected["echo"])
@@ -167,16 +172,16 @@ def test_iq_points_have_the_name_of_their_variable_and_do_not_depend_on_where_th
             frame tone = newframe(readout, 7.0911e9, 0.3);
             frame ear = newframe(digitizer, 7.0911e9, 0.0);
             barrier tone, ear;
-            play(tone, constant(0.2, 800ns)); complex[float[32]] one = capture_v1(ear, 800ns);
+            play(tone, constant(0.45, 800ns)); complex[float[32]] one = capture_v1(ear, 800ns);
             delay[1137ns] tone; barrier tone, ear;
-            play(tone, constant(0.2, 800ns)); complex[float[32]] two = capture_v1(ear, constant(1, 800ns));
+            play(tone, constant(0.45, 800ns)); complex[float[32]] two = capture_v1(ear, constant(1, 800ns));
             delay[1031ns] tone; barrier tone, ear;
-            play(tone, constant(0.2, 333ns)); play(tone, constant(0.2, 467ns)); complex[float[32]] three = capture_v1(ear, 800ns);
+            play(tone, constant(0.45, 333ns)); play(tone, constant(0.45, 467ns)); complex[float[32]] three = capture_v1(ear, 800ns);
             delay[1031ns] tone; barrier tone, ear;
             delay[77ns] tone; delay[77ns] ear;
-            play(tone, constant(0.2, 800ns)); complex[float[32]] four = capture_v1(ear, 800ns);
+            play(tone, constant(0.45, 800ns)); complex[float[32]] four = capture_v1(ear, 800ns);
             shift_phase(ear, pi/2); delay[1031ns] tone; barrier tone, ear;
-            play(tone, constant(0.2, 800ns)); complex[float[32]] five = capture_v1(ear, 800ns);
+            play(tone, constant(0.45, 800ns)); complex[float[32]] five = capture_v1(ear, 800ns);
         }
         qubit q;
         """,
