@@ -54,7 +54,9 @@ def played(demo_lab, demo_calibration, tmp_path_factory):
 
     def go(text, **more):
         given = {"shots": SHOTS, "seed": 11, "period_ns": 300e3, "publish": False, "runs": folder} | more
-        return run(f'OPENQASM 3.0;\ndefcalgrammar "openpulse";\n{text}', lab=demo_lab, calibration=demo_calibration, **given)
+        return run(
+            f'OPENQASM 3.0;\ndefcalgrammar "openpulse";\n{text}', lab=demo_lab, calibration=demo_calibration, **given
+        )
 
     return go
 

@@ -1,7 +1,7 @@
 """Statements of OpenPulse as operations of sequencers, and the tables that they point into.
 
-Integration weights: a filter's conjugate on the conjugate carrier, with the carrier's phase at the capture's first sample, scaled to int16 like those
-of a calibration.
+Integration weights: a filter's conjugate on the conjugate carrier, with the carrier's phase at the capture's first sample, scaled to
+int16 like those of a calibration.
 """
 
 from __future__ import annotations
@@ -99,4 +99,4 @@ def filter_weights(one: Filter, sample_s: float) -> NDArray[np.int16]:
     carrier = np.exp(1j * (tau * float(one.frequency_hz) * sample_s * np.arange(len(one.shape)) + one.phase_rad))
     conjugate = np.conj(one.shape * carrier)
     rows = np.stack([conjugate.real, conjugate.imag])
-    return np.rint(rows * (WEIGHT_MAX / np.abs(rows).max())).astype(np.int16)
+    return np.asarray(np.rint(rows * (WEIGHT_MAX / np.abs(rows).max())), np.int16)

@@ -18,6 +18,7 @@ from typing import Any
 
 from qrt.classical import bits_of
 from qrt.errors import ProgramError
+from qrt.pulses import frames as pulse_frames
 from qrt.pulses.facts import PS_PER_S, LabFacts, lab_qubits
 from qrt.pulses.gates import GateSet
 from qrt.pulses.inputs import input_values
@@ -25,17 +26,6 @@ from qrt.pulses.needs import Needs
 from qrt.qasm.elaborate import deep, elaborate
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
 from qrt.qasm.formula import Formula, turns
-from qrt.pulses import frames as pulse_frames
-from qrt.qasm.pulses import (
-    FrameBarrier,
-    FrameCapture,
-    FrameDelay,
-    FrameFrequency,
-    FramePhase,
-    FramePlay,
-    PulseStatement,
-    sequencers_of,
-)
 from qrt.qasm.program import (
     Assign,
     Barrier,
@@ -51,10 +41,33 @@ from qrt.qasm.program import (
     SetBit,
     Statement,
 )
+from qrt.qasm.pulses import (
+    FrameBarrier,
+    FrameCapture,
+    FrameDelay,
+    FrameFrequency,
+    FramePhase,
+    FramePlay,
+    PulseStatement,
+    sequencers_of,
+)
 from qrt.timeline.order import Order
 from qrt.types import Assign as AssignOp
 from qrt.types import Box as BoxOp
-from qrt.types import Calibration, Classical, Computed, If, Lab, Op, Parameter, Pulses, ShiftPhase, Source, Sync, WriteBit
+from qrt.types import (
+    Calibration,
+    Classical,
+    Computed,
+    If,
+    Lab,
+    Op,
+    Parameter,
+    Pulses,
+    ShiftPhase,
+    Source,
+    Sync,
+    WriteBit,
+)
 from qrt.types import Emit as EmitOp
 
 Blocks = Mapping[str, list[Op]]

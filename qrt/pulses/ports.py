@@ -1,7 +1,7 @@
 """A lab as OpenPulse sees it: lines and digitizer as ports, calibrated frames and waveforms by name.
 
-A qubit `q0` has the frames `q0_drive` (that its gates play on), `q0_readout` (that its tone plays on) and `q0_acquire` (the digitizer at the tone's frequency), and
-the waveforms `q0_sx` and `q0_tone`, with the calibration's numbers or the nominal ones, as the gates have them.
+A qubit `q0` has the frames `q0_drive` (that its gates play on), `q0_readout` (as its tone's) and `q0_acquire` (the digitizer at the tone's
+frequency), and the waveforms `q0_sx` and `q0_tone`, with the calibration's numbers or the nominal ones, as the gates have them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Captures: `capture_v1` gives an iq point, `capture_v2` an outcome, `capture_v3` the raw record; arguments as in the standard's examples.
 
-capture_vN(frame, filter) or (frame, duration). The filter is a waveform; a duration is one of ones. The signal is multiplied by the filter's
-conjugate on the conjugate carrier of the frame and summed: a signal like the filter, in phase with the frame, comes out real and
-positive. Weights are scaled so that their largest is that of calibrated ones; so an iq point is in counts, and the filter's amplitude drops out.
+capture_vN(frame, filter) or (frame, duration). The filter is a waveform; a duration is one of ones. The signal is multiplied by the
+filter's conjugate on the conjugate carrier of the frame and summed: a signal like the filter, in phase with the frame, comes out real
+and positive. Weights are scaled so that the largest is that of calibrated ones: an iq point is in counts, and the filter's amplitude
+drops out.
 
 An outcome needs a threshold: capture_v2(frame, filter, threshold) is 1 where the real part of iq is above it. A frame of the calibration,
-`<qubit>_readout` or `<qubit>_acquire`, has weights and threshold of its own: capture_v2(frame) or capture_v2(frame, duration) takes those, as long
-as nothing of the frame has been changed and the duration is theirs. Nothing else says what is 1: refused.
+`<qubit>_readout` or `<qubit>_acquire`, has weights and threshold of its own: capture_v2(frame) or capture_v2(frame, duration) takes
+those, as long as nothing of the frame has been changed and the duration is theirs. Nothing else says what is 1: refused.
 
 iq points and raw records are for the record: no value of the program can depend on them while the shot runs.
 """
@@ -103,8 +104,8 @@ def _weights(
         if not by_length or frame.weights is None:
             raise run.refuse(
                 node,
-                f"nothing says above which value of {frame.name} an outcome is 1: give a threshold, {node.name.name}(frame, filter, threshold), or "
-                "capture a calibrated frame for its duration",
+                f"nothing says above which value of {frame.name} an outcome is 1: give a threshold, {node.name.name}(frame, filter, "
+                "threshold), or capture a calibrated frame for its duration",
             )
         return _calibrated(run, node, frame, frame.weights, values)
     if by_length:
@@ -145,8 +146,8 @@ def _carrier(run: Run, node: ast.QASMNode, frame: Frame) -> tuple[Fraction, floa
         if not isinstance(amount, Exact | float):
             raise run.refuse(
                 node,
-                f"the {what} of {frame.name} varies from shot to shot, and its integration weights stand in the kernel before the run: capture at a "
-                f"{what} that is known, or make one run for each value",
+                f"the {what} of {frame.name} varies from shot to shot, and its integration weights stand in the kernel before the run: "
+                f"capture at a {what} that is known, or make one run for each value",
             )
     assert isinstance(phase, Exact | float)
     return run.pulsing.nco_hz(run, node, frame, relative), as_float(phase)
@@ -161,14 +162,15 @@ def _calibrated(
     if given != count:
         raise run.refuse(
             node,
-            f"the calibrated weights of {frame.name} are for {count} samples, not {given}: capture for {count}dt, or give a filter and a threshold",
+            f"the calibrated weights of {frame.name} are for {count} samples, not {given}: capture for {count}dt, or give a filter and a "
+            "threshold",
         )
     hertz = frames.held(run, node, frame.frequency)
     phase = waves.calculated("+", frames.held(run, node, frame.carrier), frames.held(run, node, frame.phase))
     if hertz != Exact(run.pulsing.lab.frames[frame.name].frequency_hz) or phase != waves.ZERO:
         raise run.refuse(
             node,
-            f"frequency or phase of {frame.name} is not the calibration's here, and so are not its weights: put a barrier before, with the frame that "
-            "plays the tone, or give a filter and a threshold",
+            f"frequency or phase of {frame.name} is not the calibration's here, and so are not its weights: put a barrier before, with the "
+            "frame that plays the tone, or give a filter and a threshold",
         )
     return weights, count

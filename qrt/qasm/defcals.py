@@ -1,9 +1,9 @@
 """Definitions by `defcal`: which one a call means, and its body in place of the call.
 
-A program's defcal comes before the calibration's gate, measurement or reset of that name on that qubit. Of several that match, the most specific
-is taken, as the standard says: first by qubits that are named ($0 before q), then by arguments that are values (rx(pi/2) before rx(angle t)); of
-equals the last. They count from the program's beginning, wherever they stand. A gate that is made of others (a `gate` definition, the standard's
-own) finds the defcals of those; the calibration's x and h are not made of the program's sx.
+A program's defcal comes before the calibration's gate, measurement or reset of that name on that qubit. Of several that match, the
+most specific is taken, as the standard says: first by qubits that are named ($0 before q), then by arguments that are values (rx(pi/2)
+before rx(angle t)); of equals the last. They count from the program's beginning, wherever they stand. A gate that is made of others (a
+`gate` definition, the standard's own) finds the defcals of those; the calibration's x and h are not made of the program's sx.
 
 A body is one unit: the qubits that it names and the frames that it plays and captures on meet before it and after it.
 """
@@ -39,6 +39,14 @@ class Defcal(NamedTuple):
 
     node: Any  # openpulse.ast.CalibrationDefinition
     places: tuple[int | None, ...]  # of its qubits in the lab; None: any qubit
+
+
+class Use(NamedTuple):
+    """One call of a definition."""
+
+    node: ast.QASMNode
+    indices: Sequence[int]  # of the program's qubits
+    arguments: Sequence[Typed] = ()
 
 
 def enter(run: Run, statements: Iterable[Any]) -> dict[str, list[Defcal]]:
@@ -93,22 +101,15 @@ def _is_same(one: Typed, other: Typed) -> bool:
 # ---- Bodies ------------------------------------------------------------------------------------------------------------
 
 
-def execute(
-    run: Run,
-    node: ast.QASMNode,
-    one: Defcal,
-    indices: Sequence[int],
-    arguments: Sequence[Typed],
-    register: BitRegister | None,
-) -> Typed | None:
+def execute(run: Run, one: Defcal, use: Use, register: BitRegister | None) -> Typed | None:
     """Put a definition's body in place of a call; return what it returns. A bit goes into the register, if there is one."""
     name, pulsing = one.node.name.name, run.pulsing
     if name in run.calls:
-        raise run.refuse(node, f"defcal {name} calls itself: {' -> '.join((*run.calls, name))}")
+        raise run.refuse(use.node, f"defcal {name} calls itself: {' -> '.join((*run.calls, name))}")
     around = run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias
     outer = Scope(run.globals)
     outer.names = run.globals.names.setdefault(OWN_NAMES, {})
-    scope = _bound(run, Scope(outer), one, indices, arguments)
+    scope = _bound(run, Scope(outer), one, use)
     run.out, run.target, pulsing.target = [], None, None
     pulsing.returned, pulsing.register, pulsing.alias = [], register, _returned_name(one)
     run.calls.append(name)
@@ -122,16 +123,16 @@ def execute(
             one.node,
             f"defcal {name} returns from within a branch on outcomes, or leaves it otherwise; return once, at its end",
         )
-    _add_unit(run, node, indices, inside)
-    return _result(run, node, one, returned[0] if returned else None, register)
+    _add_unit(run, use, inside)
+    return _result(run, use.node, one, returned[0] if returned else None, register)
 
 
-def _bound(run: Run, scope: Scope, one: Defcal, indices: Sequence[int], arguments: Sequence[Typed]) -> Scope:
+def _bound(run: Run, scope: Scope, one: Defcal, use: Use) -> Scope:
     """Return the body's scope, with arguments and qubits under their names."""
-    for pattern, argument in zip(one.node.arguments, arguments, strict=True):
+    for pattern, argument in zip(one.node.arguments, use.arguments, strict=True):
         if isinstance(pattern, ast.ClassicalArgument):
             scope.names[pattern.name.name] = cast(run, pattern, argument, type_of(run, pattern.type))
-    for qubit, place, index in zip(one.node.qubits, one.places, indices, strict=True):
+    for qubit, place, index in zip(one.node.qubits, one.places, use.indices, strict=True):
         if place is None:
             scope.names[qubit.name] = Qubits((index,), sized=False)
     return scope
@@ -145,15 +146,15 @@ def _returned_name(one: Defcal) -> str | None:
     return None
 
 
-def _add_unit(run: Run, node: ast.QASMNode, indices: Sequence[int], inside: Sequence[Any]) -> None:
+def _add_unit(run: Run, use: Use, inside: Sequence[Any]) -> None:
     """Add the statements of a body, with its meetings."""
-    named = [run.pulsing.lab_qubit(run, index) for index in indices]
+    named = [run.pulsing.lab_qubit(run, index) for index in use.indices]
     acting = tuple(dict.fromkeys((*(name for name in named if name is not None), *_acting(run, inside))))
     if len(acting) > 1:
-        run.add(FrameBarrier(acting, run.source(node)))
+        run.add(FrameBarrier(acting, run.source(use.node)))
     run.out.extend(inside)
     if len(acting) > 1:
-        run.add(FrameBarrier(acting, run.source(node)))
+        run.add(FrameBarrier(acting, run.source(use.node)))
 
 
 def _acting(run: Run, statements: Iterable[Any]) -> Iterator[str]:
@@ -214,7 +215,7 @@ def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | No
     """Measure a qubit, by the program's definition or the calibration's."""
     found = match(run, "measure", (index,), ())
     if found is not None:
-        execute(run, node, found, (index,), (), register)
+        execute(run, found, Use(node, (index,)), register)
         return
     _check_unchanged(run, node, index)
     run.pulsing.with_companions(run, node, (index,))
@@ -230,7 +231,7 @@ def reset(run: Run, node: ast.QASMNode, index: int) -> None:
     """Reset a qubit, by the program's definition or the calibration's."""
     found = match(run, "reset", (index,), ())
     if found is not None:
-        execute(run, node, found, (index,), (), None)
+        execute(run, found, Use(node, (index,)), None)
         return
     _check_unchanged(run, node, index)
     run.pulsing.with_companions(run, node, (index,))
@@ -248,6 +249,6 @@ def _check_unchanged(run: Run, node: ast.QASMNode, index: int) -> None:
     if phase != ZERO or frequency_hz != run.pulsing.start_hz(frame):
         raise run.refuse(
             node,
-            f"the program has changed frequency or phase of {frame.name}, and the calibrated measurement of {name} is for the calibration's: set "
-            "them back, or write a defcal measure",
+            f"the program has changed frequency or phase of {frame.name}, and the calibrated measurement of {name} is for the "
+            "calibration's: set them back, or write a defcal measure",
         )

@@ -4,9 +4,9 @@ Frequency and phase are cells of the program (qrt.qasm.scope), so that a branch 
 cannot be read afterwards, and says where. `get_phase` is what was set and shifted, without what the carrier turns by itself.
 
 The carrier. A frame on a drive line turns freely from the shot's start, as the standard says. On a readout line, and for the digitizer,
-it turns from the frame's last *origin*: the shot's start, a barrier, or the beginning of a defcal. Frames that meet there count from the same
-tick, so a tone and its capture stay in phase, wherever in a shot they stand and whatever branches lie before: this is what the
-standard's own example of a measurement is after ("force time of carrier to 0"). From there the phase goes on through plays and
+it turns from the frame's last *origin*: the shot's start, a barrier, or the beginning of a defcal. Frames that meet there count from
+the same tick, so a tone and its capture stay in phase, wherever in a shot they stand and whatever branches lie before: this is what
+the standard's own example of a measurement is after ("force time of carrier to 0"). From there the phase goes on through plays and
 delays; a varied delay on such a frame alone loses count, and a barrier finds it again.
 """
 
@@ -43,7 +43,10 @@ class Frame:
         qubit: str | None = None,
         weights: LabWeights | None = None,
     ) -> None:
-        """Take what it is, the frequency and phase that it holds at first, and the scope whose life it has. `nco`: the kernel's frame, if it plays; `qubit`: whose calibrated frame it is."""
+        """Take what it is, the frequency and phase that it holds at first, and the scope whose life it has.
+
+        nco: the kernel's frame, if it plays; qubit: whose calibrated frame it is.
+        """
         self.name, self.port, self.nco, self.qubit, self.weights = name, port, nco, qubit, weights
         self.frequency = Cell(f"the frequency of {name}", Type("frequency"), held[0], scope)
         self.phase = Cell(f"the phase of {name}", Type("phase"), held[1], scope)

@@ -37,7 +37,6 @@ def measure(run: Run, node: ast.QASMNode, measure_: ast.QuantumMeasurement, regi
         return
     if len(register.cells) != len(indices):
         raise run.refuse(node, f"{len(indices)} qubits are measured into {len(register.cells)} bits")
-    source = run.source(node)
     for index, cell in zip(indices, register.cells, strict=True):
         assert cell.bit is not None
         _one(run, node, index, cell)

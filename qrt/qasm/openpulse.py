@@ -1,8 +1,9 @@
 """OpenPulse in the elaborator: `cal` blocks, and the calls and declarations that stand in them and in the bodies of `defcal`.
 
-Inside a body the tables of the language are overlaid with those at the end of this file; everything classical is the language's own. Ports are the
-lab's lines and its `digitizer`; `frame q0_drive;` (or `extern frame`) is a calibrated frame, `waveform q0_sx;` a calibrated waveform, and either
-may be used without being declared. play and capture take their frame before or after the waveform: the standard has had both orders.
+Inside a body the tables of the language are overlaid with those at the end of this file; everything classical is the language's own.
+Ports are the lab's lines and its `digitizer`; `frame q0_drive;` (or `extern frame`) is a calibrated frame, `waveform q0_sx;` a calibrated
+waveform, and either may be used without being declared. play and capture take their frame before or after the waveform: the standard
+has had both orders.
 """
 
 from __future__ import annotations
@@ -15,22 +16,23 @@ from typing import Any, Final
 import openpulse.ast
 from openqasm3 import ast
 
-from qrt.qasm import captures, defcals, frames, templates
+from qrt.qasm import captures, defcals, frames, templates, waveforms
 from qrt.qasm.assignment import set_bits
 from qrt.qasm.captures import CAPTURED, CAPTURES, REFUSED
 from qrt.qasm.context import Completion, Run
-from qrt.qasm.elaborate import EVALUATORS as LANGUAGE_VALUES
-from qrt.qasm.elaborate import HANDLERS as LANGUAGE
+from qrt.qasm.defcals import Use
+from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import Frame
-from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, VARIED, VOID, Type, Typed
+from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, VARIED, VOID, Typed
+from qrt.qasm.measure import measure
 from qrt.qasm.ports import Port
 from qrt.qasm.pulsing import Pulsing
 from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import word_of
-from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
+from qrt.qasm.scope import Cell, Lost, Qubits
 from qrt.qasm.templates import TEMPLATES, WAVEFORM, amount
-from qrt.qasm.values import held, located
-from qrt.qasm.waves import Wave, calculated, is_known, number
+from qrt.qasm.values import located
+from qrt.qasm.waves import Wave, calculated, is_known
 
 GRAMMAR: Final = "openpulse"
 ROUNDING: Final = 1e-9  # of a known amplitude: what products of floats may make of exactly 1
@@ -41,7 +43,8 @@ def enter(run: Run, tree: ast.Program) -> None:
     run.pulsing = Pulsing(run.facts.pulses)
     run.pulsing.inside, run.pulsing.measure, run.pulsing.reset = _inside, defcals.measure, defcals.reset
     run.pulsing.defcals = defcals.enter(run, tree.statements)
-    run.handlers = {**run.handlers, **OUTSIDE}
+    run.pulsing.language, run.pulsing.values = dict(run.handlers), dict(run.evaluators)
+    run.pulsing.outside = run.handlers = {**run.handlers, **OUTSIDE}
 
 
 @contextmanager
@@ -52,6 +55,18 @@ def _inside(run: Run) -> Iterator[None]:
     run.evaluators = {**run.evaluators, **EVALUATORS}
     yield
     run.handlers, run.evaluators = around
+
+
+def _as_language(run: Run, node: ast.QASMNode) -> Completion:
+    """Execute a statement as the language does."""
+    completion: Completion = run.pulsing.language[type(node)](run, node)
+    return completion
+
+
+def _as_outside(run: Run, node: ast.QASMNode) -> Completion:
+    """Execute a statement as outside of a body."""
+    completion: Completion = run.pulsing.outside[type(node)](run, node)
+    return completion
 
 
 def grammar(run: Run, node: ast.CalibrationGrammarDeclaration) -> Completion:
@@ -82,7 +97,8 @@ def definition(run: Run, node: Any) -> Completion:
 
 def declaration(run: Run, node: ast.ClassicalDeclaration) -> Completion:
     """Declare a port, a frame, a waveform, what is captured, or anything of the language."""
-    name, initial, pulsing = node.identifier.name, node.init_expression, run.pulsing
+    name, pulsing = node.identifier.name, run.pulsing
+    initial: Any = node.init_expression
     around, pulsing.target = pulsing.target, name
     try:
         match node.type:
@@ -95,7 +111,9 @@ def declaration(run: Run, node: ast.ClassicalDeclaration) -> Completion:
                 run.declare(node, name, Cell(name, WAVEFORM, value, run.scope))
             case ast.BitType(size=None) if name == pulsing.alias and pulsing.register is not None:
                 run.declare(node, name, pulsing.register)
-                if initial is not None:
+                if isinstance(initial, ast.QuantumMeasurement):
+                    measure(run, node, initial, pulsing.register)
+                elif initial is not None:
                     set_bits(run, node, pulsing.register, initial)
             case ast.BitType(size=None) if _is_call(initial, CAPTURES):
                 register = run.new_bits(name, None)
@@ -107,7 +125,7 @@ def declaration(run: Run, node: ast.ClassicalDeclaration) -> Completion:
                     raise run.refuse(node, f"an outcome is a bit: bit {name} = ...")
                 run.declare(node, name, Cell(name, value.type, value.value, run.scope))
             case _:
-                return LANGUAGE[ast.ClassicalDeclaration](run, node)
+                return _as_language(run, node)
     finally:
         pulsing.target = around
     return None
@@ -119,7 +137,8 @@ def _is_call(node: Any, names: Any) -> bool:
 
 def _frame(run: Run, node: ast.QASMNode, name: str, initial: Any) -> Frame:
     if initial is None:
-        return run.pulsing.frame(run, node, name)
+        calibrated: Frame = run.pulsing.frame(run, node, name)
+        return calibrated
     if not _is_call(initial, {"newframe"}):
         raise run.refuse(
             node,
@@ -133,7 +152,10 @@ def _frame(run: Run, node: ast.QASMNode, name: str, initial: Any) -> Frame:
     first, frequency, phase = initial.arguments
     port = _port(run, first)
     hertz = amount(run, node, "the frequency of a frame", run.value(frequency))
-    return run.pulsing.new_frame(run, initial, port, hertz, amount(run, node, "the phase of a frame", run.value(phase)))
+    made: Frame = run.pulsing.new_frame(
+        run, initial, port, hertz, amount(run, node, "the phase of a frame", run.value(phase))
+    )
+    return made
 
 
 def _port(run: Run, node: ast.QASMNode) -> Port:
@@ -169,7 +191,7 @@ def assignment(run: Run, node: ast.ClassicalAssignment) -> Completion:
     """Set a waveform, or let a variable name what is captured; everything else is the language's."""
     target = node.lvalue
     if not isinstance(target, ast.Identifier):
-        return LANGUAGE[ast.ClassicalAssignment](run, node)
+        return _as_language(run, node)
     found = run.scope.find(target.name)
     around, run.pulsing.target = run.pulsing.target, target.name
     try:
@@ -177,10 +199,10 @@ def assignment(run: Run, node: ast.ClassicalAssignment) -> Completion:
             if found.type == WAVEFORM:
                 run.hold(found, wave(run, node.rvalue).value)
                 return None
-            if _is_call(node.rvalue, CAPTURES) and CAPTURES[node.rvalue.name.name] != "bit":
+            if _is_call(node.rvalue, [name for name, kind in CAPTURES.items() if kind != "bit"]):
                 run.hold(found, run.value(node.rvalue).value)
                 return None
-        return LANGUAGE[ast.ClassicalAssignment](run, node)
+        return _as_language(run, node)
     finally:
         run.pulsing.target = around
 
@@ -191,7 +213,7 @@ def extern(run: Run, node: ast.ExternDeclaration) -> Completion:
     if name in CAPTURES or name in CALLS:
         return None
     if name not in TEMPLATES:
-        handler = LANGUAGE.get(ast.ExternDeclaration)
+        handler: Callable[[Run, Any], Completion] | None = run.pulsing.language.get(ast.ExternDeclaration)
         if handler is None:
             raise run.refuse(node, f"extern {name!r} is not known here; known: {', '.join((*TEMPLATES, *CAPTURES))}")
         return handler(run, node)
@@ -231,13 +253,14 @@ def _frame_of(run: Run, node: ast.QASMNode) -> Frame:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise run.refuse(node, f"{name!r} is no frame; {hint}frames: {', '.join(known) or 'none'}")
-    return run.pulsing.at(run, found)
+    frame: Frame = run.pulsing.at(run, found)
+    return frame
 
 
 def delay(run: Run, node: ast.DelayInstruction) -> Completion:
     """Wait on frames; on qubits as in the program."""
     if not any(_found_frame(run, one) for one in node.qubits):
-        return LANGUAGE_OUTSIDE[ast.DelayInstruction](run, node)
+        return _as_outside(run, node)
     value = run.value(node.duration)
     if value.type.kind != "duration" or type(value.value) in RUNTIME:
         raise run.refuse(node, "a delay of frames is a duration that does not depend on outcomes")
@@ -250,7 +273,7 @@ def barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
     """Let frames, and qubits beside them, go on together; all frames in use where none is named."""
     found = [frame for one in node.qubits if (frame := _found_frame(run, one)) is not None]
     if node.qubits and not found:
-        return LANGUAGE_OUTSIDE[ast.QuantumBarrier](run, node)
+        return _as_outside(run, node)
     if not node.qubits:
         found = [*run.pulsing.frames.values(), *run.pulsing.made.values()]
     named = [index for one in node.qubits if _found_frame(run, one) is None for index in qubits(run, one).indices]
@@ -263,14 +286,14 @@ def qubits_delay(run: Run, node: ast.DelayInstruction) -> Completion:
     """Wait on qubits, with their frames."""
     indices = [index for one in node.qubits for index in qubits(run, one).indices] or range(len(run.qubit_names))
     run.pulsing.with_companions(run, node, indices)
-    completion = LANGUAGE[ast.DelayInstruction](run, node)
+    completion = _as_language(run, node)
     run.pulsing.with_companions(run, node, indices)
     return completion
 
 
 def qubits_barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
     """Hold qubits together, with their frames."""
-    completion = LANGUAGE[ast.QuantumBarrier](run, node)
+    completion = _as_language(run, node)
     indices = [index for one in node.qubits for index in qubits(run, one).indices] or range(len(run.qubit_names))
     run.pulsing.with_companions(run, node, indices)
     return completion
@@ -303,7 +326,7 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
         if len(rest) != count:
             raise run.refuse(node, f"{name} takes {count + 1} arguments, not {len(node.arguments)}: {FORMS[name]}")
         return function(run, node, frame, rest)
-    evaluator = LANGUAGE_VALUES.get(ast.FunctionCall)
+    evaluator: Callable[[Run, Any], Typed] | None = run.pulsing.values.get(ast.FunctionCall)
     if evaluator is None:
         near = difflib.get_close_matches(name, (*TEMPLATES, *CAPTURES, *CALLS), 1)
         raise run.refuse(node, f"{name!r} is no function here" + (f"; did you mean {near[0]}?" if near else ""))
@@ -331,17 +354,18 @@ def _play(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.Express
 
 
 def _within_full_scale(run: Run, node: ast.QASMNode, one: Wave) -> Wave:
-    """Return a waveform whose samples can be played."""
-    peak = abs(templates.as_float(one.amplitude))  # type: ignore[arg-type]
-    if peak > 1 + ROUNDING:
+    """Return a waveform of known amplitude as one that can be played."""
+    amplitude = as_float(one.amplitude)  # type: ignore[arg-type]
+    if abs(amplitude) <= 1:
+        return one
+    shape, peak, at = waveforms.normalised(one.shape)
+    if abs(amplitude) * peak > 1 + ROUNDING:
         raise run.refuse(
             node,
-            f"{one.label} has a sample of {peak:.6g} of full scale (sample {one.at} of {len(one.shape)}); allowed: up to 1: lower its amplitude, or raise "
-            "the line's amplitude_v",
+            f"{one.label} has a sample of {abs(amplitude) * peak:.6g} of full scale (sample {at} of {len(shape)}); allowed: up to 1: lower "
+            "its amplitude, or raise the line's amplitude_v",
         )
-    if peak <= 1:
-        return one
-    return Wave(one.label, one.shape, number(1 if templates.as_float(one.amplitude) > 0 else -1), one.phase_rad, one.at)  # type: ignore[arg-type]
+    return Wave(one.label, shape, max(-1.0, min(1.0, amplitude * peak)), one.phase_rad)
 
 
 def _frequency(run: Run, node: ast.QASMNode, frame: Frame, hertz: Any) -> Typed:
@@ -423,7 +447,8 @@ def name(run: Run, node: ast.Identifier) -> Typed:
     """Return what a name holds; a calibrated waveform needs no declaration."""
     if run.scope.find(node.name) is None and node.name in run.pulsing.lab.waveforms:
         return Typed(WAVEFORM, run.pulsing.waveform(run, node, node.name))
-    return LANGUAGE_VALUES[ast.Identifier](run, node)
+    found: Typed = run.pulsing.values[ast.Identifier](run, node)
+    return found
 
 
 # ---- Gates -------------------------------------------------------------------------------------------------------------
@@ -433,20 +458,20 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
     """Apply a gate: by the program's defcal where one matches, else as the language does."""
     called = node.name.name
     if called not in run.pulsing.defcals:
-        return LANGUAGE[ast.QuantumGate](run, node)
+        return _as_language(run, node)
     arguments = [run.value(one) for one in node.arguments]
     completion = None
     for combination in _combinations(run, node, [qubits(run, one) for one in node.qubits]):
         found = defcals.match(run, called, combination, arguments)
         if found is None:
             around, run.scope = run.scope, run.scope.copied()
-            completion = LANGUAGE[ast.QuantumGate](run, _on(run, node, combination))
+            completion = _as_language(run, _on(run, node, combination))
             run.scope = around
             continue
         if node.modifiers or node.duration is not None:
             what = "a duration" if node.duration is not None else f"the modifier {node.modifiers[0].modifier.name}"
             raise run.refuse(node, f"{called} is a defcal of this program, which says nothing of it with {what}")
-        defcals.execute(run, node, found, combination, arguments, None)
+        defcals.execute(run, found, Use(node, combination, arguments), None)
     return completion
 
 
@@ -463,7 +488,7 @@ def _combinations(run: Run, node: ast.QuantumGate, operands: list[Qubits]) -> li
 
 def _on(run: Run, node: ast.QuantumGate, indices: tuple[int, ...]) -> ast.QuantumGate:
     """Return a gate on single qubits, under names that no program can write."""
-    operands = []
+    operands: list[ast.IndexedIdentifier | ast.Identifier] = []
     for index in indices:
         run.scope.names[f"\0{index}"] = Qubits((index,), sized=False)
         operands.append(ast.Identifier(f"\0{index}"))
@@ -481,7 +506,6 @@ OUTSIDE: Final[dict[type, Callable[[Run, Any], Completion]]] = {
     ast.DelayInstruction: qubits_delay,
     ast.QuantumBarrier: qubits_barrier,
 }
-LANGUAGE_OUTSIDE: Final = {**LANGUAGE, **OUTSIDE}
 HANDLERS: Final[dict[type, Callable[[Run, Any], Completion]]] = {
     ast.ClassicalDeclaration: declaration,
     ast.ClassicalAssignment: assignment,

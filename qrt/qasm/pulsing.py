@@ -1,8 +1,8 @@
 """The state of OpenPulse in one elaboration: the lab's ports, the frames in use, the tables that statements point into, names of `cal`.
 
 Frames of a drive line share the clock of the qubit that has the line: what plays on them plays one after another, with the qubit's gates.
-Any other frame has a clock, and so a sequencer, of its own. The calibration's measurement of a qubit meets the qubit's `_readout` and `_acquire`
-frames before and after, where the program uses them; so do barriers and delays of the qubit.
+Any other frame has a clock, and so a sequencer, of its own. The calibration's measurement of a qubit meets the qubit's `_readout` and
+`_acquire` frames before and after, where the program uses them; so do barriers and delays of the qubit.
 
 What is declared in a `cal` is seen by later `cal` and `defcal` bodies of the same block and those inside it, not by the program.
 """
@@ -44,6 +44,10 @@ class Pulsing:
         self.weights: dict[str, Any] = {}
         self.captures: dict[str, str] = {}
         self.sequencers: dict[str, None] = {}
+        # Tables of the language, and those outside of `cal`, which know defcals.
+        self.language: dict[type, Callable[..., Any]] = {}
+        self.values: dict[type, Callable[..., Any]] = {}
+        self.outside: dict[type, Callable[..., Any]] = {}
         self.defcals: dict[str, list[Any]] = {}
         self.inside: Callable[[Run], AbstractContextManager[None]] = lambda run: (
             nullcontext()
@@ -80,19 +84,18 @@ class Pulsing:
 
     def port(self, run: Run, node: ast.QASMNode, name: str) -> Port:
         """Return a port of the lab."""
-        return _known(run, node, name, self.lab.ports, "port", "ports")
+        return _known(run, node, name, self.lab.ports, "port")
 
     def waveform(self, run: Run, node: ast.QASMNode, name: str) -> Wave:
         """Return a calibrated waveform of the lab."""
-        found = _known(run, node, name, self.lab.waveforms, "calibrated waveform", "calibrated waveforms")
-        made = waves.wave(name, found.samples, found.amplitude)
-        self._envelope_names.setdefault(made.shape.tobytes(), name)
-        return made
+        found = _known(run, node, name, self.lab.waveforms, "calibrated waveform")
+        self._envelope_names.setdefault(found.samples.tobytes(), name)
+        return Wave(name, found.samples, waves.number_of(found.amplitude))
 
     def frame(self, run: Run, node: ast.QASMNode, name: str) -> Frame:
         """Return a calibrated frame of the lab."""
         if name not in self.frames:
-            found = _known(run, node, name, self.lab.frames, "calibrated frame", "calibrated frames")
+            found = _known(run, node, name, self.lab.frames, "calibrated frame")
             port = self.lab.ports[found.port]
             hz = Exact(found.frequency_hz)
             frame = Frame(name, port, found.nco, (hz, ZERO), run.globals, qubit=found.qubit, weights=found.weights)
@@ -253,9 +256,9 @@ def _same(one: Any, other: Any) -> bool:
     return arrays[0].shape == arrays[1].shape and bool((arrays[0] == arrays[1]).all()) and one[1:] == other[1:]
 
 
-def _known(run: Run, node: ast.QASMNode, name: str, table: dict[str, T], kind: str, kinds: str) -> T:
+def _known(run: Run, node: ast.QASMNode, name: str, table: dict[str, T], kind: str) -> T:
     if name in table:
         return table[name]
     near = difflib.get_close_matches(name, table, 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise run.refuse(node, f"the lab has no {kind} {name!r}; {hint}{kinds}: {', '.join(table) or 'none'}")
+    raise run.refuse(node, f"the lab has no {kind} {name!r}; {hint}{kind}s: {', '.join(table) or 'none'}")

@@ -67,7 +67,7 @@ def _is_of(found: str, kind: str) -> bool:
     numbers = {"int", "uint", "float", "angle", "bool"}
     return (
         found == kind
-        or (kind != "duration" and kind != "waveform" and found in numbers)
+        or (kind not in {"duration", "waveform"} and found in numbers)
         or (found, kind) == ("duration", "float")
     )
 
@@ -80,8 +80,8 @@ def known(run: Run, node: ast.QASMNode, what: str, value: Typed) -> Any:
     if type(value.value) not in KNOWN:
         raise run.refuse(
             node,
-            f"{what} depends on {reason(value)}; it makes samples, which stand in the instrument's memory before the run: only amplitude and "
-            "phase of a waveform can vary",
+            f"{what} depends on {reason(value)}; it makes samples, which stand in the instrument's memory before the run: only amplitude "
+            "and phase of a waveform can vary",
         )
     return value.value
 

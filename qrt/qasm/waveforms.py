@@ -30,7 +30,7 @@ class Normalised(NamedTuple):
 
 def _centred(sample_count: int) -> NDArray[np.float64]:
     """Return the middles of the bins, counted from the middle of the waveform. Shape [samples]."""
-    return np.arange(sample_count) + 0.5 - sample_count / 2
+    return np.arange(sample_count, dtype=np.float64) + 0.5 - sample_count / 2
 
 
 def constant(sample_count: int) -> Samples:
@@ -41,14 +41,14 @@ def constant(sample_count: int) -> Samples:
 def gaussian(sample_count: int, sigma: float) -> Samples:
     """Return exp(-t^2 / (2 sigma^2)) about the middle. Shape [samples]. Raises ValueError if sigma is not positive."""
     _positive("sigma", sigma)
-    return np.exp(-((_centred(sample_count) / sigma) ** 2) / 2).astype(np.complex128)
+    return np.asarray(np.exp(-((_centred(sample_count) / sigma) ** 2) / 2), np.complex128)
 
 
 def sech(sample_count: int, sigma: float) -> Samples:
     """Return 1 / cosh(t / sigma) about the middle. Shape [samples]. Raises ValueError if sigma is not positive."""
     _positive("sigma", sigma)
     t = np.abs(_centred(sample_count) / sigma)
-    return (2 * np.exp(-t) / (1 + np.exp(-2 * t))).astype(np.complex128)
+    return np.asarray(2 * np.exp(-t) / (1 + np.exp(-2 * t)), np.complex128)
 
 
 def gaussian_square(sample_count: int, square_width: float, sigma: float) -> Samples:
@@ -60,7 +60,7 @@ def gaussian_square(sample_count: int, square_width: float, sigma: float) -> Sam
     if not 0 <= square_width <= sample_count:
         raise ValueError(f"square_width is {square_width:g} samples; allowed: 0 to the waveform's {sample_count}")
     beyond = np.maximum(np.abs(_centred(sample_count)) - square_width / 2, 0.0)
-    return np.exp(-((beyond / sigma) ** 2) / 2).astype(np.complex128)
+    return np.asarray(np.exp(-((beyond / sigma) ** 2) / 2), np.complex128)
 
 
 def drag(sample_count: int, sigma: float, beta: float) -> Samples:
@@ -71,7 +71,8 @@ def drag(sample_count: int, sigma: float, beta: float) -> Samples:
 
 def sine(sample_count: int, turns_per_sample: float, phase_rad: float) -> Samples:
     """Return sin(2 pi f t + phase), t from the waveform's start. Shape [samples]."""
-    return np.sin(2 * np.pi * turns_per_sample * (np.arange(sample_count) + 0.5) + phase_rad).astype(np.complex128)
+    phase = 2 * np.pi * turns_per_sample * (np.arange(sample_count) + 0.5) + phase_rad
+    return np.asarray(np.sin(phase), np.complex128)
 
 
 def mix(one: Samples, other: Samples) -> Samples:
@@ -88,7 +89,7 @@ def added(one: Samples, other: Samples) -> Samples:
 
 def phase_shifted(samples: Samples, phase_rad: float) -> Samples:
     """Return the samples times exp(i phase)."""
-    return samples * np.exp(1j * phase_rad)
+    return np.asarray(samples * np.exp(1j * phase_rad), np.complex128)
 
 
 def normalised(samples: Samples) -> Normalised:

@@ -23,13 +23,12 @@ ONE, ZERO = Exact(Fraction(1)), Exact(Fraction(0))
 
 @dataclass(frozen=True, eq=False)
 class Wave:
-    """shape * amplitude * exp(i phase); `at`: which sample is the largest."""
+    """shape * amplitude * exp(i phase)."""
 
     label: str  # what it came from, for a person
     shape: waveforms.Samples  # max |shape| is 1, or 0 for silence
     amplitude: Amount
     phase_rad: Amount = ZERO
-    at: int = 0
 
 
 def number(value: Any) -> Amount:
@@ -67,10 +66,10 @@ def wave(label: str, samples: waveforms.Samples, amplitude: Amount | complex = O
             samples, amplitude = samples * amplitude, ONE
         else:
             amplitude = amplitude.real
-    shape, peak, at = waveforms.normalised(samples)
+    shape, peak, _ = waveforms.normalised(samples)
     if isinstance(amplitude, float) and not np.isfinite(amplitude):
         raise ValueError(f"an amplitude of {amplitude} is no finite number")
-    return Wave(label, shape, calculated("*", amplitude, number_of(peak)), ZERO, at)
+    return Wave(label, shape, calculated("*", amplitude, number_of(peak)))
 
 
 def number_of(value: float) -> Amount:
@@ -82,8 +81,8 @@ def scaled(one: Wave, factor: Amount | complex) -> Wave:
     """Return a waveform times a factor."""
     if isinstance(factor, complex):
         turned = wave(one.label, one.shape, factor)
-        return Wave(one.label, turned.shape, calculated("*", one.amplitude, turned.amplitude), one.phase_rad, one.at)
-    return Wave(one.label, one.shape, calculated("*", one.amplitude, factor), one.phase_rad, one.at)
+        return Wave(one.label, turned.shape, calculated("*", one.amplitude, turned.amplitude), one.phase_rad)
+    return Wave(one.label, one.shape, calculated("*", one.amplitude, factor), one.phase_rad)
 
 
 def turned(one: Wave, phase_rad: Amount) -> Wave:
@@ -91,16 +90,16 @@ def turned(one: Wave, phase_rad: Amount) -> Wave:
     if isinstance(phase_rad, Exact | float):
         shape, peak, _ = waveforms.normalised(waveforms.phase_shifted(one.shape, as_float(phase_rad)))
         assert abs(peak - 1) < 1e-9 or not peak
-        return Wave(one.label, shape, one.amplitude, one.phase_rad, one.at)
-    return Wave(one.label, one.shape, one.amplitude, calculated("+", one.phase_rad, phase_rad), one.at)
+        return Wave(one.label, shape, one.amplitude, one.phase_rad)
+    return Wave(one.label, one.shape, one.amplitude, calculated("+", one.phase_rad, phase_rad))
 
 
 def mixed(one: Wave, other: Wave) -> Wave:
     """Return the product of two waveforms. Raises ValueError for different lengths."""
-    shape, peak, at = waveforms.normalised(waveforms.mix(one.shape, other.shape))
+    shape, peak, _ = waveforms.normalised(waveforms.mix(one.shape, other.shape))
     amplitude = calculated("*", calculated("*", one.amplitude, other.amplitude), number_of(peak))
     phase_rad = calculated("+", one.phase_rad, other.phase_rad)
-    return Wave(f"mix({one.label}, {other.label})", shape, amplitude, phase_rad, at)
+    return Wave(f"mix({one.label}, {other.label})", shape, amplitude, phase_rad)
 
 
 def summed(one: Wave, other: Wave) -> Wave:
@@ -114,12 +113,13 @@ def summed(one: Wave, other: Wave) -> Wave:
             "the sum of two waveforms with amplitudes or phases that vary each on their own is a shape that varies, and samples stand in "
             "the instrument's memory before the run; scale the sum, or play them on two frames"
         )
-    shape, peak, at = waveforms.normalised(waveforms.added(one.shape, other.shape))
-    return Wave(label, shape, calculated("*", one.amplitude, number_of(peak)), one.phase_rad, at)
+    shape, peak, _ = waveforms.normalised(waveforms.added(one.shape, other.shape))
+    return Wave(label, shape, calculated("*", one.amplitude, number_of(peak)), one.phase_rad)
 
 
 def samples_of(one: Wave) -> waveforms.Samples:
     """Return the samples of a waveform whose amplitude and phase are known."""
     assert isinstance(one.amplitude, Exact | float)
     assert isinstance(one.phase_rad, Exact | float)
-    return one.shape * as_float(one.amplitude) * np.exp(1j * as_float(one.phase_rad))
+    samples: waveforms.Samples = one.shape * as_float(one.amplitude) * np.exp(1j * as_float(one.phase_rad))
+    return samples
