@@ -280,7 +280,7 @@ REFUSED = [
     ("cal { waveform q0_sy; }", 7, ["no calibrated waveform 'q0_sy'", "q0_tone"]),
     ("cal { play(f0, q0_sx); }", 12, ["'f0' is no frame", "q0_drive"]),
     ("cal { play(q0_drive, w0); }", 22, ["'w0'"]),
-    ("cal { play(q0_drive, gauss(0.1, 10ns)); }", 22, ["'gauss' is no function", "gaussian"]),
+    ("cal { play(q0_drive, gaus(0.1, 10ns)); }", 22, ["'gaus' is no function; did you mean gauss"]),
     (
         "cal { play(q0_drive, gaussian(0.1, 10ns)); }",
         22,
@@ -392,6 +392,19 @@ def test_what_makes_samples_cannot_vary(text, words):
     with pytest.raises(ProgramError) as caught:
         lowered(text, varied=(text.split(";")[0].split()[-1],))
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_rounding_is_told_for_each_duration_that_is_off_the_grid():
+    text = "qubit q; cal { play(q0_drive, constant(0.1, 10.4ns)); delay[20.6ns] q0_drive; } delay[30.5001ns] q; delay[40ns] q;"
+    told = []
+    (play, *waits) = lower(parse_program(HEAD + text, "p.qasm"), LAB, None, {}, (), told).blocks["q0"]
+    assert play.envelope == "constant_10"
+    assert [wait.ticks for wait in waits] == [21, 31, 40]
+    assert told == [
+        "p.qasm:3:31: constant's duration of 10.4 ns was rounded to 10 ns",
+        "p.qasm:3:55: a delay of 20.6 ns was rounded to 21 ns",
+        "p.qasm:3:83: a delay of 30.5001 ns was rounded to 31 ns",
+    ]
 
 
 def test_too_much_waveform_memory_is_refused_with_the_line():

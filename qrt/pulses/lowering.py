@@ -79,27 +79,34 @@ def lower(
     calibration: Calibration | None,
     inputs: Mapping[str, float],
     varied: Collection[str] = (),
+    rounded: list[str] | None = None,
 ) -> Pulses:
     """Return the program as pulses on the lab's qubits.
 
     Declared qubits are the lab's in order, `$k` is the lab's k-th. With calibration None, nominal values stand in. What depends on an
     input that is `varied` is a Parameter, and such an input needs no value. Raises ProgramError for whatever the program asks for that the
-    language or the lab has not, inputs that are missing or wrong, and delays that are no whole number of ticks.
+    language or the lab has not, inputs that are missing or wrong, and durations off the grid of samples or ticks.
+
+    rounded: takes a line for each duration off the grid, which then is rounded to the nearest; None: they are refused.
     """
     gates = GateSet(lab, calibration)
     values = input_values(program, inputs, varied)
-    return lowered(elaborate(program, values, varied, LabFacts(lab, gates, program.path)), lab, gates)
+    facts = LabFacts(lab, gates, program.path)
+    elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
+    if rounded is not None:
+        rounded += elaborated.rounded
+    return lowered(elaborated, lab, gates, rounded)
 
 
-def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
-    """Return an elaborated program as pulses."""
+def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | None = None) -> Pulses:
+    """Return an elaborated program as pulses; `rounded` as for `lower`."""
     tables = program.pulses
     own = lab_qubits(program.qubits, lab, program.path)
     others = [name for name in tables.sequencers if name not in own]
     qubits = (*own, *(name for name in others if name in lab.qubits))
     names = (*own, *others)
     with deep():
-        lowering = _Lowering(program, lab, gates, names)
+        lowering = _Lowering(program, lab, gates, names, rounded)
         blocks: dict[str, list[Op]] = {name: [] for name in names}
         lowering.statements(program.statements, blocks)
     return Pulses(
@@ -117,9 +124,11 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
 class _Lowering:
     """Writes statements into blocks, and keeps the order of accesses to bits."""
 
-    def __init__(self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str]) -> None:
+    def __init__(
+        self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str], rounded: list[str] | None
+    ) -> None:
         self.bits = list(program.bits)
-        self._lab, self._gates, self._names = lab, gates, names
+        self._lab, self._gates, self._names, self._rounded = lab, gates, names, rounded
         self._needs = Needs(program.statements, names)
         self._order = Order(names)
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
@@ -244,12 +253,15 @@ class _Lowering:
         if ticks < 0:
             raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
         if ticks.denominator != 1:
-            below = math.floor(ticks)
-            raise ProgramError(
-                f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns is no whole number of ticks of {tick_ns:g} ns; nearest: "
-                f"{below * tick_ns:.12g} ns and {(below + 1) * tick_ns:.12g} ns"
-            )
-        return int(ticks)
+            below, shown = math.floor(ticks), f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns"
+            if self._rounded is None:
+                raise ProgramError(
+                    f"{shown} is no whole number of ticks of {tick_ns:g} ns; nearest: {below * tick_ns:.12g} ns and "
+                    f"{(below + 1) * tick_ns:.12g} ns"
+                )
+            event = f"{shown} was rounded to {round(ticks) * tick_ns:.12g} ns"
+            self._rounded += [] if event in self._rounded else [event]
+        return round(ticks)
 
     # ---- Pulses --------------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,15 @@ ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
 
 
+# What is refused, as the language calls it.
+CONSTRUCTS: dict[type, str] = {
+    ast.CalibrationDefinition: "defcal",
+    ast.CalibrationGrammarDeclaration: "defcalgrammar",
+    ast.CalibrationStatement: "cal",
+    ast.Pragma: "pragma",
+}
+
+
 class Signal(enum.Enum):
     """A way out of what is around a statement."""
 
@@ -84,11 +93,12 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
-        self.events: list[str] = []
         self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
         self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
+        self.rounded: list[str] = []  # what was rounded, and to what
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
+        self.frames: list[Any] = []  # where the results of these go
         self.loops: list[ast.QASMNode] = []
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
@@ -121,10 +131,11 @@ class Run:
         source = self.source(node)
         return ProgramError(f"{source.where}{message}" + (f"\n    {source.text}" if source.text else ""))
 
-    def tell(self, event: str) -> None:
-        """Note what is done other than written, once."""
-        if event not in self.events:
-            self.events.append(event)
+    def round(self, node: ast.QASMNode, what_: str) -> None:
+        """Note that a duration is rounded, once for each place."""
+        event = f"{self.source(node).where}{what_}"
+        if event not in self.rounded:
+            self.rounded.append(event)
 
     # ---- Names ---------------------------------------------------------------------------------------------------------
 
@@ -236,15 +247,17 @@ class Run:
         self.scope = around
         return completion
 
-    def statements(self, nodes: Sequence[ast.QASMNode]) -> Completion:
+    def statements(self, nodes: Sequence[Any]) -> Completion:
         """Execute statements one after another, in the scope that is open."""
         handlers = self.handlers
         for index, node in enumerate(nodes):
             handler = handlers.get(type(node))
             if handler is None:
-                raise self.refuse(node, f"{type(node).__name__} is not supported here")
+                raise self.refuse(node, f"{CONSTRUCTS.get(type(node), type(node).__name__)} is not supported")
             if getattr(node, "annotations", None):
-                self.annotations(node)
+                raise self.refuse(
+                    node.annotations[0], f"annotation @{node.annotations[0].keyword} is not known here; leave it out"
+                )
             completion = handler(self, node)
             if completion is None:
                 continue
@@ -253,14 +266,6 @@ class Run:
             rest = functools.partial(self.statements, nodes[index + 1 :])
             return self.resume(completion, rest)
         return None
-
-    def annotations(self, node: Any) -> None:
-        """Note the annotations of a statement: the standard lets who does not know one pass over it."""
-        for one in node.annotations:
-            source = self.source(one if one.span is not None else node)
-            event = f"{source.where}annotation @{one.keyword} is not known here and passed over"
-            if event not in self.events:
-                self.events.append(event)
 
     # ---- Branches on outcomes ------------------------------------------------------------------------------------------
 
@@ -287,6 +292,10 @@ class Run:
             cell.value = value
         self.out, self._recorded, self.scope = around
         return Side(out, after, completion)
+
+    def apart(self, body: Callable[[], Completion]) -> list[Statement]:
+        """Return the statements of a body that is not part of the program: what it sets is as before afterwards."""
+        return self._side(body, [], {}).out
 
     def resume(self, completion: Completion, rest: Callable[[], Completion]) -> Completion:
         """Execute what follows, wherever the program goes on."""

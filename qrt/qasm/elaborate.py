@@ -17,7 +17,7 @@ from typing import Any, Final
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm import assignment, control, declarations, gates, quantum, values
+from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, values
 from qrt.qasm.context import Handler, Run, Signal
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
@@ -37,8 +37,9 @@ HANDLERS: dict[type, Handler] = {
     **control.HANDLERS,
     **quantum.HANDLERS,
     **gates.HANDLERS,
+    **calls.HANDLERS,
 }
-EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS}
+EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **calls.EVALUATORS, **durations.EVALUATORS}
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def elaborate(
 ) -> Elaborated:
     """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`.
 
-    rounds: whether a duration off the samples' grid is rounded, and told in `events`, instead of refused.
+    rounds: whether a duration off the samples' grid is rounded, and told in `rounded`, instead of refused.
     """
     run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
     run.input_values = {name: value for name, value in values_.items() if name not in varied}
@@ -79,7 +80,7 @@ def elaborate(
         outputs=tuple(output for output, _, _ in run.outputs),
         statements=tuple(run.out),
         pulses=pulses,
-        events=tuple(run.events),
+        rounded=tuple(run.rounded),
     )
 
 

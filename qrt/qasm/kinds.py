@@ -27,7 +27,7 @@ class Type(NamedTuple):
         """Return the type as the program would write it."""
         if self.of is not None:
             return f"array[{self.of}, {', '.join(map(str, self.shape))}]"
-        bare = not self.width or (self.kind in {"int", "uint"} and self.width == WORD_BITS)
+        bare = not self.width or self.width == (WORD_BITS if self.kind in {"int", "uint"} else 1)
         return self.kind if bare else f"{self.kind}[{self.width}]"
 
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 import openpulse.ast
 from openqasm3 import ast
 
-from qrt.qasm import captures, defcals, frames, templates, waveforms
+from qrt.qasm import captures, defcals, frames, functions, templates, waveforms
 from qrt.qasm.assignment import set_bits
 from qrt.qasm.captures import CAPTURED, CAPTURES, REFUSED
 from qrt.qasm.context import Completion, Run
 from qrt.qasm.defcals import Use
-from qrt.qasm.expressions import as_float
+from qrt.qasm.expressions import Duration, as_float
 from qrt.qasm.frames import Frame
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, VARIED, VOID, Typed
 from qrt.qasm.measure import measure
@@ -213,10 +213,7 @@ def extern(run: Run, node: ast.ExternDeclaration) -> Completion:
     if name in CAPTURES or name in CALLS:
         return None
     if name not in TEMPLATES:
-        handler: Callable[[Run, Any], Completion] | None = run.pulsing.language.get(ast.ExternDeclaration)
-        if handler is None:
-            raise run.refuse(node, f"extern {name!r} is not known here; known: {', '.join((*TEMPLATES, *CAPTURES))}")
-        return handler(run, node)
+        return _as_language(run, node)
     found = [type(one.type).__name__.removesuffix("Type").lower() for one in node.arguments]
     wanted = [kind for kind, _ in TEMPLATES[name]]
     numbers = {"complex", "float", "angle"}
@@ -264,8 +261,11 @@ def delay(run: Run, node: ast.DelayInstruction) -> Completion:
     value = run.value(node.duration)
     if value.type.kind != "duration" or type(value.value) in RUNTIME:
         raise run.refuse(node, "a delay of frames is a duration that does not depend on outcomes")
+    duration = value.value
+    if run.rounds and isinstance(duration, Duration):
+        duration = templates.rounded(run, node, "a delay", value)
     for one in node.qubits:
-        frames.delay(run, node, _frame_of(run, one), value.value)
+        frames.delay(run, node, _frame_of(run, one), duration)
     return None
 
 
@@ -326,11 +326,11 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
         if len(rest) != count:
             raise run.refuse(node, f"{name} takes {count + 1} arguments, not {len(node.arguments)}: {FORMS[name]}")
         return function(run, node, frame, rest)
-    evaluator: Callable[[Run, Any], Typed] | None = run.pulsing.values.get(ast.FunctionCall)
-    if evaluator is None:
-        near = difflib.get_close_matches(name, (*TEMPLATES, *CAPTURES, *CALLS), 1)
-        raise run.refuse(node, f"{name!r} is no function here" + (f"; did you mean {near[0]}?" if near else ""))
-    return evaluator(run, node)
+    near = difflib.get_close_matches(name, (*TEMPLATES, *CAPTURES, *CALLS), 1)
+    if near and run.scope.find(name) is None and name not in functions.NAMES:
+        raise run.refuse(node, f"{name!r} is no function; did you mean {near[0]}?")
+    value: Typed = run.pulsing.values[ast.FunctionCall](run, node)
+    return value
 
 
 NOTHING: Final = Typed(VOID, Lost("this call has no value"))

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from qrt.qasm.expressions import ARITHMETIC, INTEGER_BITS_MAX, Duration, Exact, as_float
 from qrt.qasm.formula import turns
-from qrt.qasm.kinds import ANGLE, BOOL, COMPLEX, DURATION, FLOAT, INT, UINT, WHOLE, Type, Typed, wrapped
+from qrt.qasm.kinds import ANGLE, BOOL, COMPLEX, DURATION, FLOAT, INT, LITERAL, UINT, WHOLE, Type, Typed, wrapped
 
 COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -42,6 +42,23 @@ def common(left: Type, right: Type) -> Type:
     if left.width == right.width:
         return left if left.kind == "uint" else right
     return left if left.width > right.width else right
+
+
+def settled(left: Typed, right: Typed) -> tuple[Typed, Typed]:
+    """Return two whole numbers, of which a literal has the other's type now, or a wide one where it would not fit."""
+    if left.type == LITERAL and right.type != LITERAL:
+        return _fitted(left, right.type), right
+    if right.type == LITERAL and left.type != LITERAL:
+        return left, _fitted(right, left.type)
+    return left, right
+
+
+def _fitted(literal: Typed, type_: Type) -> Typed:
+    if type_.kind == "bit":
+        type_ = Type("uint", type_.width)
+    if type_.kind == "bool" or wrapped(literal.value, type_) != literal.value:
+        type_ = UINT if type_.kind == "uint" and literal.value >= 0 else INT
+    return Typed(type_, literal.value)
 
 
 def whole_result(name: str, left: Type, right: Type) -> Type:
@@ -95,6 +112,9 @@ def binary(name: str, left: Typed, right: Typed, sample_s: Fraction) -> Typed:
 
 
 def _whole(name: str, left: Typed, right: Typed) -> Typed:
+    both_literal = left.type == right.type == LITERAL
+    if name not in SHIFTS:
+        left, right = settled(left, right)
     type_ = whole_result(name, left.type, right.type)
     if name in COMPARISONS:
         meeting = common(left.type, right.type)
@@ -121,7 +141,7 @@ def _whole(name: str, left: Typed, right: Typed) -> Typed:
             value = one**other
     else:
         value = quotient(one, other) if name == "/" else remainder(one, other)
-        if name == "/" and not left.type.width and not right.type.width and value * other != one:
+        if name == "/" and both_literal and value * other != one:
             raise ValueError(f"{one}/{other} of whole numbers would be {value}; write {one}/{other}.0 for the fraction")
     return Typed(type_, wrapped(value, type_))
 

@@ -145,4 +145,4 @@ class Elaborated(msgspec.Struct, frozen=True):
     outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
     pulses: Tables = Tables()
-    events: tuple[str, ...] = ()  # what the program says and the lab passes over, such as an unknown annotation
+    rounded: tuple[str, ...] = ()  # which durations were, and to what

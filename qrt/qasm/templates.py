@@ -132,8 +132,18 @@ def sample_count(run: Run, node: ast.QASMNode, what: str, value: Typed) -> int:
             f"{shown} is no whole number of samples of {float(sample_ns):g} ns; nearest: {' and '.join(nearest)} (or round: --round)",
         )
     count = max(1, round(samples))
-    run.tell(f"{run.source(node).where}{shown} was rounded to {float(count * sample_ns):.12g} ns")
+    run.round(node, f"{shown} was rounded to {float(count * sample_ns):.12g} ns")
     return count
+
+
+def rounded(run: Run, node: ast.QASMNode, what: str, value: Typed) -> Duration:
+    """Return a known duration on the grid of samples, and tell if it was not there."""
+    samples = in_samples(run, node, what, value)
+    if samples.denominator != 1:
+        sample_ns = run.facts.sample_s * 10**9
+        shown = f"{what} of {float(samples * sample_ns):.12g} ns"
+        run.round(node, f"{shown} was rounded to {float(round(samples) * sample_ns):.12g} ns")
+    return Duration(Fraction(0), Fraction(round(samples)))
 
 
 # ---- What they make ----------------------------------------------------------------------------------------------------
