@@ -397,13 +397,13 @@ def test_what_makes_samples_cannot_vary(text, words):
 def test_rounding_is_told_for_each_duration_that_is_off_the_grid():
     text = "qubit q; cal { play(q0_drive, constant(0.1, 10.4ns)); delay[20.6ns] q0_drive; } delay[30.5001ns] q; delay[40ns] q;"
     told = []
-    (play, *waits) = lower(parse_program(HEAD + text, "p.qasm"), LAB, None, {}, (), told).blocks["q0"]
+    (play, *waits) = lower(parse_program(HEAD + text, "p.qasm"), LAB, None, {}, rounded=told).blocks["q0"]
     assert play.envelope == "constant_10"
     assert [wait.ticks for wait in waits] == [21, 31, 40]
     assert told == [
         "p.qasm:3:31: constant's duration of 10.4 ns was rounded to 10 ns",
         "p.qasm:3:55: a delay of 20.6 ns was rounded to 21 ns",
-        "p.qasm:3:83: a delay of 30.5001 ns was rounded to 31 ns",
+        "p.qasm:3:81: a delay of 30.5001 ns was rounded to 31 ns",
     ]
 
 

@@ -79,6 +79,7 @@ def lower(
     calibration: Calibration | None,
     inputs: Mapping[str, float],
     varied: Collection[str] = (),
+    *,
     rounded: list[str] | None = None,
 ) -> Pulses:
     """Return the program as pulses on the lab's qubits.
