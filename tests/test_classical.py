@@ -6,6 +6,7 @@ expressions and operations with Python's own integers, wrapped to 64 bits, and k
 
 import itertools
 from contextlib import ExitStack
+from fractions import Fraction
 
 import msgspec
 import numpy as np
@@ -15,9 +16,14 @@ from hypothesis import strategies as st
 
 from qrt import kernel
 from qrt.classical import INT64, bits_of, compared, in_order, outcome_of, span, text, variable_spans, variables_of
-from qrt.compile import compile_pulses
+from qrt.compile import END, compile_pulses
 from qrt.errors import ProgramError
+from qrt.grids import grid_of
 from qrt.kernel import Status
+from qrt.qasm import parse_program
+from qrt.qasm.expressions import Name
+from qrt.qasm.formula import Formula
+from qrt.sweeps import Reach, bind
 from qrt.timeline import schedule, survey
 from qrt.types import (
     Assign,
@@ -493,3 +499,48 @@ def test_late_and_slack_of_a_value() -> None:
     assert survey(hand(1, 1, a=ops, period=34), LIMITS).late == ()
     (late,) = survey(hand(1, 1, a=ops, period=20), LIMITS).late[:1]
     assert (late.kind, late.operands, late.ticks) == ("output", "out0 = c[0]", 4)
+
+
+# ---- Slots ---------------------------------------------------------------------------------------------------------------------
+
+
+def whole(factor: int = 1, over: int = 1, source: Source = AT) -> Parameter:
+    return Parameter("integer", Formula(Name("n", source, False), Fraction(factor, over), plain=True), "(n)", source)
+
+
+def reach_of(sweep: str) -> tuple[Reach, object]:
+    program = parse_program("input int n;\nqubit q;\n", "p.qasm")
+    grid = grid_of([sweep], program, {}, "shot", 1)
+    return Reach(program, grid), grid
+
+
+@pytest.mark.parametrize("sweep", ["n=linspace(-2, 5, 8)", "n=values(3, -1, 1, 70)"])
+def test_a_branch_on_a_slot_decides_without_waiting(sweep) -> None:
+    reach, grid = reach_of(sweep)
+    condition = Computed("<", Computed("-", whole(2), 1), Computed("+", whole(), 2))  # n < 3
+    ops = (Capture("w", 0), If(condition, (Emit(0, whole(3)), Wait(4)), (Emit(0, Computed("-", 0, whole())),)), Wait(1))
+    pulses = hand(1, 1, a=ops)
+    timeline = schedule(pulses, LIMITS, reach)
+    assert [(one.kind, one.tick, one.slack_ticks) for one in timeline.events if one.kind in {"if", "pad"}] == [
+        ("if", 0, None),
+        ("pad", 0, None),
+    ]
+    sequence = compile_pulses(pulses, LAB, LIMITS, reach)
+    bound = bind(sequence.parameters, reach)
+    count = grid.axes[0].count
+    _, rows, log, *_ = played(pulses, [0], count, sweep=bound.sweep, reach=reach, log=True)
+    values = [int(grid.axes[0].exact(k).rational) for k in range(count)]
+    assert rows["emitted"][:, 0].tolist() == [3 * n if n < 3 else -n for n in values]
+    assert int(log["tick"][log["op"] == END].max()) == 5
+
+
+def test_a_whole_number_is_never_rounded() -> None:
+    reach, _ = reach_of("n=linspace(0, 6, 4)")
+    assert reach.span(((reach.slot(whole(1, 2)), 1),)) == (0, 3)
+    for sweep in ("n=linspace(0, 3, 4)", "n=values(0, 1, 2)"):
+        with pytest.raises(
+            ProgramError, match=r"p.qasm:5:3: at n = 1 \(point 1 of \d\) this whole number is 0.5: choose first"
+        ):
+            schedule(hand(1, 1, a=(Emit(0, whole(1, 2)),)), LIMITS, reach_of(sweep)[0])
+    with pytest.raises(ProgramError, match="the integer is out of range"):
+        schedule(hand(1, 1, a=(Emit(0, whole(1 << 62)),)), LIMITS, reach_of("n=values(0, 3)")[0])

@@ -119,6 +119,7 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | 
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
         outputs=tuple(output.name for output in program.outputs),
+        stretch_max=lab.timing.stretch_max,
     )
 
 
