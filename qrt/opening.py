@@ -122,10 +122,10 @@ def lacking(held: Held | None) -> tuple[str, ...]:
 
 
 def capture_names(sequence: Sequence) -> tuple[str, ...]:
-    """Return a unique name for each capture: the bit that it writes, with a number where several write the same."""
+    """Return a unique name for each capture: the bit that it writes or what the program calls it, with a number where several are alike."""
     names: list[str] = []
     for index, slot in enumerate(sequence.slots):
-        name = f"capture {index}" if slot.bit is None else sequence.bits[slot.bit]
+        name = (slot.name or f"capture {index}") if slot.bit is None else sequence.bits[slot.bit]
         names.append(name if name not in names else f"{name}#{index}")
     return tuple(names)
 

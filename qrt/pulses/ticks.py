@@ -16,8 +16,13 @@ from qrt.types import Lab, Op, Play, Source, Wait
 PS_PER_S = 10**12
 
 
-def ticks_of(expression: Expression, lab: Lab, source: Source, what: str) -> int | Formula:
-    """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
+def ticks_of(
+    expression: Expression, lab: Lab, source: Source, what: str, rounded: list[str] | None = None
+) -> int | Formula:
+    """Return a duration in ticks. Raises ProgramError if it is negative, or no whole number of them.
+
+    rounded: takes a line for a duration off the grid, which then is rounded to the nearest; None: it is refused.
+    """
     timing = lab.timing
     if type(expression) is not Literal:
         return Formula(fold(expression, {}), Fraction(PS_PER_S, timing.tick_ps), Fraction(timing.sample_ticks))
@@ -28,12 +33,15 @@ def ticks_of(expression: Expression, lab: Lab, source: Source, what: str) -> int
     if ticks < 0:
         raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
     if ticks.denominator != 1:
-        below = math.floor(ticks)
-        raise ProgramError(
-            f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns is no whole number of ticks of {tick_ns:g} ns; nearest: "
-            f"{below * tick_ns:.12g} ns and {(below + 1) * tick_ns:.12g} ns"
-        )
-    return int(ticks)
+        below, shown = math.floor(ticks), f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns"
+        if rounded is None:
+            raise ProgramError(
+                f"{shown} is no whole number of ticks of {tick_ns:g} ns; nearest: {below * tick_ns:.12g} ns and "
+                f"{(below + 1) * tick_ns:.12g} ns"
+            )
+        event = f"{shown} was rounded to {round(ticks) * tick_ns:.12g} ns"
+        rounded += [] if event in rounded else [event]
+    return round(ticks)
 
 
 def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Sequence[str]) -> dict[int, int]:
