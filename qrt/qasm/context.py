@@ -66,6 +66,7 @@ class Split(NamedTuple):
     condition: Classical
     sides: tuple[Side, Side]
     source: Source
+    leaves: bool = False  # whether it ever stayed open
 
 
 Completion = Signal | Split | None
@@ -93,6 +94,7 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
+        self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
         self.frames: list[Any] = []  # where the results of these go
@@ -102,6 +104,7 @@ class Run:
         self._sources: dict[int, Source] = {}
         self._free: list[int] = []
         self._free_bits: list[int] = []
+        self.stretch_names: list[str] = []
         self.target: BitRegister | None = None  # bits that a call may measure into
 
     # ---- Places --------------------------------------------------------------------------------------------------------
@@ -316,12 +319,14 @@ class Run:
         """Return an open branch, closed if both of its sides go on in one way."""
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
-            return split
+            return split._replace(leaves=True)
         for cell in dict.fromkeys((*then.held, *otherwise.held)):
             if not cell.life.is_over:
                 self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
         if then.out or otherwise.out:
-            self.out.append(Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source))
+            self.out.append(
+                Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source, leaves=split.leaves)
+            )
         return then.completion
 
     def _meet(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:
