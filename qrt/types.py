@@ -88,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+    late_port_policy: Literal["erase", "abort"] = "erase"  # a late decision or answer, of a port with its own clock
 
 
 class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
