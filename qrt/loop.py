@@ -29,6 +29,8 @@ from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
+from qrt.sweeps import Reach as SweptReach
+from qrt.sweeps import bind
 from qrt.timeline import Reach, schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
@@ -56,6 +58,12 @@ class SimulatedLab(Protocol):
     def known(self) -> Truth: ...
     def plant_bytes(self) -> bytes: ...
     def close(self) -> None: ...
+
+
+class MeasureSwept(Protocol):
+    """Runs pulses over a grid in one arm."""
+
+    def __call__(self, pulses: Pulses, shots: int, reach: SweptReach) -> Measured: ...
 
 
 class Stop(Protocol):
@@ -217,15 +225,16 @@ class Loop:
         self._on = False
         self._lab().safe()
 
-    def measure(self, pulses: Pulses, shots: int) -> Measured:
+    def measure(self, pulses: Pulses, shots: int, reach: SweptReach | None = None) -> Measured:
         """Run pulses for some shots and return their rows, with the captures themselves where they are `raw`: types.Measure.
 
-        On a twin or a mailbox always in virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError
-        if the kernel ended early.
+        With a `reach`, whose grid the shots go through, the kernel's slots change from point to point. On a twin or a mailbox always in
+        virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError if the kernel ended early.
         """
         self.check_asked()
-        armed = self.arm(pulses)
+        armed = self.arm(pulses, reach)
         sequence = armed.sequence
+        sweep = kernel.NO_SWEEP if reach is None else bind(sequence.parameters, reach).sweep
         dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
         raw_samples = kernel.raw_samples_max(sequence)
         raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
@@ -237,7 +246,7 @@ class Loop:
             if raw_samples:
                 slot_size = kernel.raw_dtype(raw_samples).itemsize
                 raw = stack.enter_context(kernel.Ring.create(slot_size, power_of_two(raw_count), 1))
-            config = kernel_config(self.lab, armed, kernel.Rings(rows=rows, raw=raw), shots, pacing)
+            config = kernel_config(self.lab, armed, kernel.Rings(rows=rows, raw=raw), shots, pacing, sweep=sweep)
             report = self.play(stack.enter_context(kernel.Kernel(config)))
             self._erased_count += report.shots_erased
             if report.status is not kernel.Status.OK:
@@ -245,6 +254,11 @@ class Loop:
             raise_for(report, sequence)
             captures = {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence)
             return Measured(_drained(rows, dtype), captures)
+
+    @property
+    def measure_swept(self) -> MeasureSwept | None:
+        """How to run pulses over a grid in one arm; None where the port plays one shot again and again."""
+        return self.measure if self._rack is None else None
 
     def play(self, loop: kernel.Kernel, turn: Callable[[], None] = lambda: None) -> kernel.Report:
         """Start the kernel and wait for its end, passing Ctrl-C on; `turn` is called every `POLL_S`."""

@@ -91,7 +91,7 @@ def _problems(calibration: Calibration) -> Iterator[str]:
                 return
         if not samples or qubit.weights.min() == np.iinfo(np.int16).min:
             yield f"qubits.{name}.weights are not within +-32767, or none"
-        for field in ("frequency_hz", "sx_amplitude", "x_error", "t1_s", "t2_s"):
+        for field in ("frequency_hz", "sx_amplitude", "x_error", "t1_s", "t2_s", "drag_s"):
             number = getattr(qubit, field)
             if not (math.isfinite(number.value) and math.isfinite(number.stderr) and number.stderr >= 0.0):
                 yield f"qubits.{name}.{field}: {number.value} +- {number.stderr} is not finite"

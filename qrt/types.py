@@ -481,6 +481,7 @@ class QubitCalibration(msgspec.Struct, frozen=True):
     reference_count: int  # reference shots per prepared level
     t1_s: Estimated
     t2_s: Estimated
+    drag_s: Estimated = Estimated(0.0, 0.0)  # of sx: its quadrature is so many seconds times the slope of its envelope
 
 
 class Calibration(msgspec.Struct, frozen=True):
