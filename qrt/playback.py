@@ -118,7 +118,6 @@ def armed(playback: Playback, count: int, played: Played | None = None) -> Itera
     """
     played = playback.played if played is None else played
     first, count = played.shot_first, count - played.shot_first
-    erased = playback.erasures["shot"]
     port = named_entry("qrt.ports", played.twin, "image: twin")(played.plant)  # lives as long as the kernel
     dtype = kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count)
     with ExitStack() as stack:
@@ -137,12 +136,17 @@ def armed(playback: Playback, count: int, played: Played | None = None) -> Itera
                 tick_ps=played.tick_ps,
                 seed=played.seed,
                 skips=skips_of(playback.rows[first : first + count], first),
-                erasures=playback.erasures[(first <= erased) & (erased < first + count)],
+                erasures=_within(playback.erasures, first, first + count),
             )
             loop = stack.enter_context(kernel.Kernel(config))
         except (BugError, OverflowError) as error:  # from a compiler it would be a bug, from a file it is damage
             raise RecordError(f"armed image: not whole: {error}") from error
         yield loop, ring
+
+
+def _within(erasures: NDArray[Any], first: int, end: int) -> NDArray[Any]:
+    """Return those of the shots from `first` to before `end`."""
+    return erasures[(erasures["shot"] >= first) & (erasures["shot"] < end)]
 
 
 def _epochs(playback: Playback, count: int, stack: ExitStack) -> kernel.Epochs | None:
