@@ -157,7 +157,7 @@ def test_a_defcal_of_the_calibrations_own_measurement_reads_as_it_does(played):
     for gate in ("", "x $0;"):
         own = played(MEASURE + body.format(gate=gate), shots=4000)
         calibrated = played(body.format(gate=gate), shots=4000, seed=12)
-        shares[gate] = [result.bits["c[0]"].mean() for result in (own, calibrated)]
+        shares[gate] = [np.mean(result.bits["c[0]"]) for result in (own, calibrated)]
         assert np.array_equal(own.bits["c[0]"], own.outcomes["c[0]"])
         spread = np.sqrt(2 * 0.25 / 4000)
         assert abs(shares[gate][0] - shares[gate][1]) < TOLERANCE * spread
@@ -190,8 +190,8 @@ def test_iq_points_have_the_name_of_their_variable_and_do_not_depend_on_where_th
         shots=2000,
     )
     assert list(result.iq) == ["one", "two", "three", "four", "five"]
-    means = {name: np.mean(result.iq[name], axis=0) @ [1, 1j] for name in result.iq}
-    spread = max(np.std(result.iq[name].astype(float), axis=0).max() for name in result.iq) / np.sqrt(2000)
+    means = {name: np.mean(result.iq[name].values, axis=0) @ [1, 1j] for name in result.iq}
+    spread = max(np.std(result.iq[name].values.astype(float), axis=0).max() for name in result.iq) / np.sqrt(2000)
     assert abs(means["one"]) > 50 * spread
     for name in ("two", "three", "four"):
         assert abs(means[name] - means["one"]) < 6 * spread
