@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from qrt import documents, kernel
+from qrt.captured import raw_ring
 from qrt.errors import ProgramError
 from qrt.image import Played, to_image
 from qrt.layout import Layout
@@ -163,5 +164,5 @@ def rings_of(stack: ExitStack, sequence: Sequence, tick_ps: int, shots: int, rea
         rows=stack.enter_context(kernel.Ring.create(dtype.itemsize, slots, readers)),
         lateness=stack.enter_context(kernel.Ring.create(8, slots, 1)),
         misses=stack.enter_context(kernel.Ring.create(kernel.MISS_DTYPE.itemsize, MISS_SLOTS, 1)),
-        raw=None,
+        raw=raw_ring(stack, sequence, shots),
     )

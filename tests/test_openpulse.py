@@ -176,10 +176,8 @@ def test_frames_in_loops_are_one_frame():
 
 
 def test_names_of_cal_are_seen_by_later_blocks_and_defcals_alone():
-    text = (
-        PORTS
-        + "cal { float a = 0.25; waveform w = constant(a, 10ns); } defcal go $0 { play(q0_drive, w); } go $0; cal { play(q0_drive, scale(w, 2)); }"
-    )
+    text = PORTS + "cal { float a = 0.25; waveform w = constant(a, 10ns); } defcal go $0 { play(q0_drive, w); } "
+    text += "go $0; cal { play(q0_drive, scale(w, 2)); }"
     assert [op.amplitude for op in block(text)] == [0.25, 0.5]
     with pytest.raises(ProgramError, match="'a'"):
         lowered(text + " rx(a) $0;")
@@ -214,7 +212,10 @@ def test_a_defcal_counts_from_the_programs_beginning_and_for_declared_qubits():
 
 
 def test_a_defcal_on_several_sequencers_is_one_unit():
-    text = "qubit[2] q; defcal both $0, $1 { play(q0_drive, constant(0.1, 10ns)); play(q1_drive, constant(0.1, 30ns)); } both q[0], q[1]; x q[0];"
+    text = (
+        "qubit[2] q; defcal both $0, $1 { play(q0_drive, constant(0.1, 10ns)); play(q1_drive, constant(0.1, 30ns)); } "
+    )
+    text += "both q[0], q[1]; x q[0];"
     meeting = Sync(("q0", "q1"))
     first, play, last, *_ = block(text)
     assert (first, last) == (meeting, meeting)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
+from qrt.client import open_run
+from qrt.errors import ProgramError, RecordError
 from qrt.run import run
 
 SAMPLE_S = 1e-9
@@ -146,6 +148,43 @@ def test_an_echo_of_a_defcal_refocuses_what_a_ramsey_sequence_shows(played):
     assert np.ptp(expected["echo"]) < 0.3
 
 
+RAW = """
+    cal {
+        frame tone = newframe(readout, 7.0911e9, 0);
+        frame ear = newframe(digitizer, 7.0911e9, 0);
+        frame other = newframe(digitizer, 7.0911e9, 0);
+        barrier tone, ear, other;
+        play(tone, constant(0.45, 800ns));
+        waveform record = capture_v3(ear, 600ns);
+        complex iq = capture_v1(other, gaussian(1, 600ns, 100ns));
+    }
+"""
+
+
+def test_raw_captures_are_what_iq_points_are_made_of(played):
+    """The kernel's integer sums over recorded samples, made again here from the definition of the filter."""
+    result = played(RAW, shots=50)
+    samples = result.captures["record"]
+    assert samples.shape == (50, 600)
+    assert samples.dtype == np.int16
+    t = np.arange(600)
+    envelope = np.exp(-((t + 0.5 - 300) ** 2) / (2 * 100**2))
+    conjugate = envelope * np.exp(-2j * np.pi * 0.0911 * t)  # 91.1 MHz above the line's source, by the nanosecond
+    scale = 4095 / max(np.abs(conjugate.real).max(), np.abs(conjugate.imag).max())
+    weights = np.rint(np.stack([conjugate.real, conjugate.imag]) * scale).astype(np.int64)
+    assert np.array_equal(result.iq["iq"].values, samples.astype(np.int64) @ weights.T)
+    assert np.array_equal(open_run(result.folder).captures["record"], samples)
+    with (result.folder / "captures.bin").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(RecordError, match=r"captures.bin: not the 50 records"):
+        _ = open_run(result.folder).captures
+
+
+def test_more_raw_samples_than_a_run_may_write_are_refused(played):
+    with pytest.raises(ProgramError, match=r"raw captures of 90000000 shots would be 101.\d GiB; possible are 64 GiB"):
+        played(RAW, shots=90_000_000)
+
+
 MEASURE = """
     defcal measure $0 -> bit { play(q0_readout, q0_tone); return capture_v2(q0_acquire); }
 """
@@ -157,7 +196,7 @@ def test_a_defcal_of_the_calibrations_own_measurement_reads_as_it_does(played):
     for gate in ("", "x $0;"):
         own = played(MEASURE + body.format(gate=gate), shots=4000)
         calibrated = played(body.format(gate=gate), shots=4000, seed=12)
-        shares[gate] = [result.bits["c[0]"].mean() for result in (own, calibrated)]
+        shares[gate] = [np.mean(result.bits["c[0]"]) for result in (own, calibrated)]
         assert np.array_equal(own.bits["c[0]"], own.outcomes["c[0]"])
         spread = np.sqrt(2 * 0.25 / 4000)
         assert abs(shares[gate][0] - shares[gate][1]) < TOLERANCE * spread
@@ -190,8 +229,8 @@ def test_iq_points_have_the_name_of_their_variable_and_do_not_depend_on_where_th
         shots=2000,
     )
     assert list(result.iq) == ["one", "two", "three", "four", "five"]
-    means = {name: np.mean(result.iq[name], axis=0) @ [1, 1j] for name in result.iq}
-    spread = max(np.std(result.iq[name].astype(float), axis=0).max() for name in result.iq) / np.sqrt(2000)
+    means = {name: np.mean(result.iq[name].values, axis=0) @ [1, 1j] for name in result.iq}
+    spread = max(np.std(result.iq[name].values.astype(float), axis=0).max() for name in result.iq) / np.sqrt(2000)
     assert abs(means["one"]) > 50 * spread
     for name in ("two", "three", "four"):
         assert abs(means[name] - means["one"]) < 6 * spread

@@ -26,7 +26,7 @@ from qrt.qasm.scope import Scope
 from qrt.qasm.waves import ZERO, Amount, Wave
 
 if TYPE_CHECKING:
-    from qrt.qasm.context import Run
+    from qrt.qasm.context import Completion, Run
 
 T = TypeVar("T")
 OWN_NAMES = "\0cal"  # in a scope: the names that its `cal` blocks have declared; no identifier looks like it
@@ -228,6 +228,18 @@ class Pulsing:
         """Return the lab's name of a qubit of the program; None for one that the lab has not, which lowering refuses."""
         place = physical(run, index)
         return self.lab.qubits[place] if place < len(self.lab.qubits) else None
+
+
+def as_language(run: Run, node: ast.QASMNode) -> Completion:
+    """Execute a statement as the language does."""
+    completion: Completion = run.pulsing.language[type(node)](run, node)
+    return completion
+
+
+def as_outside(run: Run, node: ast.QASMNode) -> Completion:
+    """Execute a statement as outside of a body."""
+    completion: Completion = run.pulsing.outside[type(node)](run, node)
+    return completion
 
 
 def _unlike(name: str, mark: str, taken: Collection[str]) -> str:
