@@ -84,6 +84,7 @@ class Writer:
         self._frames = {name: index for index, name in enumerate(pulses.frames)}
         self._sequencers = {name: index for index, name in enumerate(pulses.blocks)}
         self._durations = {name: len(samples) * sample_ticks for name, samples in pulses.envelopes.items()}
+        self._plays: dict[tuple[str, str, float, bool], tuple[Instruction, Instruction]] = {}  # those that were written
         self._target = 0  # the last instruction that something jumps to
         self._name = ""  # of the sequencer that is written
         self._values: Values | None = None
@@ -145,14 +146,21 @@ class Writer:
     # ---- Pulses ------------------------------------------------------------------------------------------------------
 
     def _play(self, op: Play, path: Path, index: int) -> None:
-        line = op.source.line
-        if isinstance(op.amplitude, float | int):
-            kind, amplitude = PLAY, units.amplitude_word(op.amplitude)
+        line, amplitude = op.source.line, op.amplitude
+        if isinstance(amplitude, float | int):
+            key = (op.frame, op.envelope, amplitude, op.restart)
+            played = self._plays.get(key)
+            if played is None:
+                played = self._plays[key] = self._played(op, PLAY, units.amplitude_word(amplitude))
         else:
-            kind, amplitude = PLAY_REGISTER, self._operand(op.amplitude, op.source, path, index)
-        self.code.append((kind, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart)))
-        self.code.append((WAIT, 0, 0, 0, self._durations[op.envelope]))
+            played = self._played(op, PLAY_REGISTER, self._operand(amplitude, op.source, path, index))
+        self.code += played
         self.source_lines += (line, line)
+
+    def _played(self, op: Play, kind: int, amplitude: int) -> tuple[Instruction, Instruction]:
+        """Return a play, and the wait of its length."""
+        play = (kind, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart))
+        return play, (WAIT, 0, 0, 0, self._durations[op.envelope])
 
     def _waits(self, op: Wait, path: Path, index: int) -> None:
         if isinstance(op.ticks, Parameter):
@@ -165,8 +173,9 @@ class Writer:
         line = op.source.line
         if isinstance(op.phase_rad, float | int):
             exact = op.turns
-            word = units.phase_word(op.phase_rad) if exact is None else units.signed64(round(exact * units.TURN))
-            self.add(SHIFT_PHASE, self._frames[op.frame], d=word, line=line)
+            word = units.phase_word(op.phase_rad) if exact is None else units.turns_word(exact)
+            self.code.append((SHIFT_PHASE, self._frames[op.frame], 0, 0, word))
+            self.source_lines.append(line)
         else:
             register = self._operand(op.phase_rad, op.source, path, index)
             self.add(SHIFT_PHASE_REGISTER, self._frames[op.frame], register, line=line)
