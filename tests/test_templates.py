@@ -60,7 +60,7 @@ ANGLES = st.sampled_from(
         "p + pi/7",
         "pi*a",
         "a/3 + 0.1",
-        "-(a - b)/2",
+        "-(a - b)/2", "sin(a)", "sqrt(a*a) + p", "a**2",
         "pi/5",
         "0.3",
         "n*pi/8",
@@ -69,7 +69,8 @@ ANGLES = st.sampled_from(
 )
 QUBITS = st.integers(0, 1)
 STATEMENTS = st.one_of(
-    st.builds(lambda angle, qubit: f"rz({angle}) q[{qubit}];", ANGLES, QUBITS),
+    st.builds(lambda name, angle, qubit: f"{name}({angle}) q[{qubit}];", st.sampled_from(["rz", "p", "u1"]), ANGLES, QUBITS),
+    st.builds(lambda one, other, qubit: f"U({one}, {other}, 0.1) q[{qubit}];", ANGLES, ANGLES, QUBITS),
     st.builds(
         lambda about, angle, qubit: f"{about}(({angle})/8) q[{qubit}];", st.sampled_from(["rx", "ry"]), ANGLES, QUBITS
     ),

@@ -34,6 +34,15 @@ ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
 
 
+# What is refused, as the language calls it.
+CONSTRUCTS: dict[type, str] = {
+    ast.CalibrationDefinition: "defcal",
+    ast.CalibrationGrammarDeclaration: "defcalgrammar",
+    ast.CalibrationStatement: "cal",
+    ast.Pragma: "pragma",
+}
+
+
 class Signal(enum.Enum):
     """A way out of what is around a statement."""
 
@@ -57,6 +66,7 @@ class Split(NamedTuple):
     condition: Classical
     sides: tuple[Side, Side]
     source: Source
+    leaves: bool = False  # whether it ever stayed open
 
 
 Completion = Signal | Split | None
@@ -87,12 +97,14 @@ class Run:
         self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
+        self.frames: list[Any] = []  # where the results of these go
         self.loops: list[ast.QASMNode] = []
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
         self._free: list[int] = []
         self._free_bits: list[int] = []
+        self.stretch_names: list[str] = []
         self.target: BitRegister | None = None  # bits that a call may measure into
 
     # ---- Places --------------------------------------------------------------------------------------------------------
@@ -229,15 +241,17 @@ class Run:
         self.scope = around
         return completion
 
-    def statements(self, nodes: Sequence[ast.QASMNode]) -> Completion:
+    def statements(self, nodes: Sequence[Any]) -> Completion:
         """Execute statements one after another, in the scope that is open."""
         handlers = self.handlers
         for index, node in enumerate(nodes):
             handler = handlers.get(type(node))
             if handler is None:
-                raise self.refuse(node, f"{type(node).__name__} is not supported here")
+                raise self.refuse(node, f"{CONSTRUCTS.get(type(node), type(node).__name__)} is not supported")
             if getattr(node, "annotations", None):
-                self.annotations(node)
+                raise self.refuse(
+                    node.annotations[0], f"annotation @{node.annotations[0].keyword} is not known here; leave it out"
+                )
             completion = handler(self, node)
             if completion is None:
                 continue
@@ -246,14 +260,6 @@ class Run:
             rest = functools.partial(self.statements, nodes[index + 1 :])
             return self.resume(completion, rest)
         return None
-
-    def annotations(self, node: Any) -> None:
-        """Note the annotations of a statement: the standard lets who does not know one pass over it."""
-        for one in node.annotations:
-            source = self.source(one if one.span is not None else node)
-            event = f"{source.where}annotation @{one.keyword} is not known here and passed over"
-            if event not in self.events:
-                self.events.append(event)
 
     # ---- Branches on outcomes ------------------------------------------------------------------------------------------
 
@@ -280,6 +286,10 @@ class Run:
             cell.value = value
         self.out, self._recorded, self.scope = around
         return Side(out, after, completion)
+
+    def apart(self, body: Callable[[], Completion]) -> list[Statement]:
+        """Return the statements of a body that is not part of the program: what it sets is as before afterwards."""
+        return self._side(body, [], {}).out
 
     def resume(self, completion: Completion, rest: Callable[[], Completion]) -> Completion:
         """Execute what follows, wherever the program goes on."""
@@ -309,12 +319,14 @@ class Run:
         """Return an open branch, closed if both of its sides go on in one way."""
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
-            return split
+            return split._replace(leaves=True)
         for cell in dict.fromkeys((*then.held, *otherwise.held)):
             if not cell.life.is_over:
                 self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
         if then.out or otherwise.out:
-            self.out.append(Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source))
+            self.out.append(
+                Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source, leaves=split.leaves)
+            )
         return then.completion
 
     def _meet(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:

@@ -102,7 +102,15 @@ def held(run: Run, node: ast.QASMNode, cell: Cell) -> Typed:
 
 
 def _unary(run: Run, node: ast.UnaryExpression) -> Typed:
-    operand, name = run.value(node.expression), node.op.name
+    return _operate_one(run, node, node.op.name, run.value(node.expression))
+
+
+def negative(run: Run, node: ast.QASMNode, operand: Typed) -> Typed:
+    """Return minus a value."""
+    return _operate_one(run, node, "-", operand)
+
+
+def _operate_one(run: Run, node: ast.QASMNode, name: str, operand: Typed) -> Typed:
     if type(operand.value) in KNOWN:
         return located(run, node, name, lambda: unary(name, operand))
     if type(operand.value) in VARIED and name == "-":
