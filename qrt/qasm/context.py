@@ -66,6 +66,7 @@ class Split(NamedTuple):
     condition: Classical
     sides: tuple[Side, Side]
     source: Source
+    leaves: bool = False  # whether it ever stayed open
 
 
 Completion = Signal | Split | None
@@ -93,6 +94,7 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
+        self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
         self.frames: list[Any] = []  # where the results of these go
@@ -100,28 +102,28 @@ class Run:
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
+        self.literals: dict[Any, Any] = {}  # angles that are written more than once
         self._free: list[int] = []
         self._free_bits: list[int] = []
+        self.stretch_names: list[str] = []
         self.target: BitRegister | None = None  # bits that a call may measure into
 
     # ---- Places --------------------------------------------------------------------------------------------------------
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        found = self._sources.get(id(node))
-        if found is None:
-            span = node.span
-            if span is None:
-                found = Source(1, 1, "", self.path)
-            else:
-                line = span.start_line
-                found = Source(line, span.start_column + 1, self.line(line), self.path)
-            self._sources[id(node)] = found
+        key = id(node)
+        if key in self._sources:
+            return self._sources[key]
+        span = node.span
+        if span is None:
+            found = Source(1, 1, "", self.path)
+        else:
+            line = span.start_line
+            text = self.lines[line - 1] if line <= len(self.lines) else ""
+            found = Source(line, span.start_column + 1, text, self.path)
+        self._sources[key] = found
         return found
-
-    def line(self, number: int) -> str:
-        """Return a line of the text, without the space around it; nothing for a tree that was never text."""
-        return self.lines[number - 1] if number <= len(self.lines) else ""
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
@@ -316,12 +318,14 @@ class Run:
         """Return an open branch, closed if both of its sides go on in one way."""
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
-            return split
+            return split._replace(leaves=True)
         for cell in dict.fromkeys((*then.held, *otherwise.held)):
             if not cell.life.is_over:
                 self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
         if then.out or otherwise.out:
-            self.out.append(Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source))
+            self.out.append(
+                Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source, leaves=split.leaves)
+            )
         return then.completion
 
     def _meet(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:

@@ -17,8 +17,9 @@ from typing import Any, Final
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, values
+from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
 from qrt.qasm.context import Handler, Run, Signal
+from qrt.qasm.ending import finished
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
 from qrt.qasm.kinds import FLOAT, Typed
@@ -68,7 +69,8 @@ def elaborate(program: Program, values_: Mapping[str, Value], varied: Collection
         bits=tuple(run.bit_names),
         variables=tuple(run.variable_names),
         outputs=tuple(output for output, _, _ in run.outputs),
-        statements=tuple(run.out),
+        statements=tuple(finished(stretches.solved_regions(run, run.out))),
+        events=tuple(run.events),
     )
 
 
