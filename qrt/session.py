@@ -157,7 +157,7 @@ class Session:
         calibration = self.given
         if calibration is None:
             step = lambda text: self.events(CalibrationStep(text))  # noqa: E731 - an argument
-            calibration = calibrate(self.lab, self.loop.measure, self.seed, step)
+            calibration = calibrate(self.lab, self.loop.measure, self.seed, step, self.loop.measure_swept)
             calibration = msgspec.structs.replace(calibration, lab_hash=self.bound_hash, taken_ns=time.time_ns())
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was taken")
             self.pulses = self._lowered(calibration)
