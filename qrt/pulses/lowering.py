@@ -12,7 +12,7 @@ one's photons have left, though the outcome may be ready before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -43,7 +43,21 @@ from qrt.qasm.program import (
 from qrt.timeline.order import Order
 from qrt.types import Assign as AssignOp
 from qrt.types import Box as BoxOp
-from qrt.types import Calibration, Classical, Computed, If, Lab, Op, Play, Pulses, ShiftPhase, Source, Sync, WriteBit
+from qrt.types import (
+    Calibration,
+    Classical,
+    Computed,
+    If,
+    Lab,
+    Op,
+    OutputKind,
+    Play,
+    Pulses,
+    ShiftPhase,
+    Source,
+    Sync,
+    WriteBit,
+)
 from qrt.types import Emit as EmitOp
 
 Blocks = Mapping[str, list[Op]]
@@ -83,6 +97,7 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
         outputs=tuple(output.name for output in program.outputs),
+        output_kinds=tuple(cast("OutputKind", output.kind) for output in program.outputs),
         stretch_max=lab.timing.stretch_max,
     )
 
