@@ -1,19 +1,19 @@
 """Programs that were compiled, kept by all that they are made of: with other values of its inputs, a program is not compiled again.
 
 The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
-depends. Inputs that are plain numbers or angles are left open while compiling (compile.template), if nothing but amplitudes and phases
-depends on them; other programs are kept for the values that they had. What is kept is bounded: the least recently used goes first.
+depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, the
+program is compiled, and kept for these values. What is kept is bounded: the least recently used goes first.
 """
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from openqasm3 import ast
 
 from qrt.compile import Template, compile_pulses, compile_template
 from qrt.errors import ProgramError
@@ -23,6 +23,10 @@ from qrt.qasm import Program
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
+COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+OTHER_TURNS: Final = re.compile(r"\b(gate\s+r[xyz]|defcal|cal)\b")  # a program's own
+TURN: Final = re.compile(r"\s*r[xyz]\s*\(")
+DECLARED: Final = re.compile(r"\s*input\s+(float\s*(\[[^\]]*\])?|angle)\s*")
 
 
 class Asked(NamedTuple):
@@ -48,14 +52,18 @@ class Templates:
     def __init__(self) -> None:
         self.hits = self.misses = 0
         self._kept: OrderedDict[Any, Template | None] = OrderedDict()  # None: it cannot be left open
+        self._open: OrderedDict[Any, tuple[str, ...]] = OrderedDict()  # of each program
         self._sequences: OrderedDict[Any, Sequence] = OrderedDict()  # of those
 
     def compiled(self, asked: Asked) -> Compiled:
         """Return the sequence of a program. Raises ProgramError as lowering and compiling do."""
         values = input_values(asked.program, asked.inputs)
-        free = open_inputs(asked.program)
+        named = _program_key(asked.program)
+        if named not in self._open:
+            _keep(self._open, named, open_inputs(asked.program))
+        free = self._open[named]
         fixed = {name: asked.inputs[name] for name in values if name not in free}
-        key = (*_program_key(asked.program), *map(_bytes, (asked.lab, asked.calibration)), asked.limits, *fixed.items())
+        key = (named, *map(_bytes, (asked.lab, asked.calibration)), asked.limits, *fixed.items())
         known = key in self._kept
         template = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
         _keep(self._kept, key, template)
@@ -86,14 +94,26 @@ def _opened(asked: Asked, free: tuple[str, ...]) -> Template | None:
 
 
 def open_inputs(program: Program) -> tuple[str, ...]:
-    """Return the inputs that may be left open: real numbers, and angles that the program does not round to some bits."""
-    exact = {
-        node.identifier.name
-        for node in program.tree.statements
-        if isinstance(node, ast.IODeclaration)
-        and (isinstance(node.type, ast.FloatType) or (isinstance(node.type, ast.AngleType) and node.type.size is None))
-    }
-    return tuple(one.name for one in program.inputs if one.name in exact)
+    """Return the inputs that may be left open: real numbers and angles, not rounded to some bits, of which rx, ry and rz turn.
+
+    Wherever else one stands, what is compiled may be another thing at some of its values: U(0, 0, 0) has no pulse. This is seen in the
+    text, which is quick, and at worst leaves closed what could be open.
+    """
+    text = COMMENT.sub(" ", program.text)
+    if not text or OTHER_TURNS.search(text):
+        return ()
+    names = [one.name for one in program.inputs if one.kind in {"float", "angle"}]
+    return tuple(name for name in names if _only_turns(text, name))
+
+
+def _only_turns(text: str, name: str) -> bool:
+    """Say whether all that is said of a name, but for its declaration, are angles of turns."""
+    for found in re.finditer(rf"\b{re.escape(name)}\b", text):
+        begun = max(text.rfind(mark, 0, found.start()) for mark in ";{}") + 1
+        before = text[begun : found.start()]
+        if not TURN.match(before) and not DECLARED.fullmatch(before):
+            return False
+    return True
 
 
 def _program_key(program: Program) -> tuple[Any, ...]:

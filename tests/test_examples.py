@@ -104,7 +104,7 @@ def away(found, expected):
 
 
 def test_t1(played):
-    found = played("t1", shots=1500, sweep={"t": "linspace(0, 120us, 13)"}).mitigated["Z(c)"]
+    found = played("t1", shots=1500, sweep={"t": "linspace(0, 120us, 7)"}).mitigated["Z(c)"]
     t = found.coords["t"].values
     (t1_s, swing, rest), spread = curve_fit(
         lambda t, t1, a, b: a * np.exp(-t / t1) + b,
@@ -122,8 +122,8 @@ def test_t1(played):
 
 @pytest.mark.parametrize("detuning_hz", [100e3, -60e3])
 def test_ramsey(played, detuning_hz):
-    sweep = {"t": "linspace(0, 40us, 81)"}
-    found = played("ramsey", shots=300, sweep=sweep, inputs={"detuning_hz": detuning_hz}).mitigated["Z(c)"]
+    sweep = {"t": "linspace(0, 40us, 41)"}
+    found = played("ramsey", shots=250, sweep=sweep, inputs={"detuning_hz": detuning_hz}).mitigated["Z(c)"]
     t = found.coords["t"].values
 
     def fringe(t, hz, t2, a, b):
@@ -139,7 +139,7 @@ def test_ramsey(played, detuning_hz):
 
 
 def test_an_echo_does_not_see_the_frame(played):
-    sweep = {"half": "linspace(0, 30us, 7)"}
+    sweep = {"half": "linspace(0, 30us, 4)"}
     for detuning_hz in (0.0, 100e3):
         found = played("echo", shots=1000, sweep=sweep, inputs={"detuning_hz": detuning_hz}).mitigated["Z(c)"]
         half = found.coords["half"].values
