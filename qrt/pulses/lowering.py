@@ -11,18 +11,16 @@ one's photons have left, though the outcome may be ready before.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 from qrt.classical import bits_of
-from qrt.errors import ProgramError
 from qrt.pulses import frames as pulse_frames
-from qrt.pulses.facts import PS_PER_S, LabFacts, lab_qubits
+from qrt.pulses.facts import LabFacts, lab_qubits
 from qrt.pulses.gates import GateSet
 from qrt.pulses.inputs import input_values
 from qrt.pulses.needs import Needs
+from qrt.pulses.ticks import ticks_of
 from qrt.qasm.elaborate import deep, elaborate
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
 from qrt.qasm.formula import Formula, turns
@@ -95,7 +93,7 @@ def lower(
     facts = LabFacts(lab, gates, program.path)
     elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
     if rounded is not None:
-        rounded += elaborated.rounded
+        rounded += elaborated.events
     return lowered(elaborated, lab, gates, rounded)
 
 
@@ -245,25 +243,7 @@ class _Lowering:
 
     def _ticks(self, expression: Expression, source: Source, what: str) -> int | Formula:
         """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
-        timing = self._lab.timing
-        if type(expression) is not Literal:
-            return Formula(fold(expression, {}), Fraction(PS_PER_S, timing.tick_ps), Fraction(timing.sample_ticks))
-        duration = expression.value
-        assert isinstance(duration, Duration)
-        ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
-        tick_ns = timing.tick_ps / 1000
-        if ticks < 0:
-            raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
-        if ticks.denominator != 1:
-            below, shown = math.floor(ticks), f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns"
-            if self._rounded is None:
-                raise ProgramError(
-                    f"{shown} is no whole number of ticks of {tick_ns:g} ns; nearest: {below * tick_ns:.12g} ns and "
-                    f"{(below + 1) * tick_ns:.12g} ns"
-                )
-            event = f"{shown} was rounded to {round(ticks) * tick_ns:.12g} ns"
-            self._rounded += [] if event in self._rounded else [event]
-        return round(ticks)
+        return ticks_of(expression, self._lab, source, what, self._rounded)
 
     # ---- Pulses --------------------------------------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class Needs:
         listed = [one for one in statements if type(one) in CLASSICAL]
         self._home: dict[int, int] = {}
         self._kept: dict[int, set[int]] = {}
+        self._origins: dict[int, int] = {}
         self._groups: dict[int, tuple[int, ...]] = {}
         self._homes(statements)
         while listed:
@@ -99,11 +100,12 @@ class Needs:
                     if isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
                         self._keep(one.phase_rad, found)  # type: ignore[arg-type]
                 case Assign(variable=variable, value=value):
+                    self._origins.setdefault(variable, self._origin(value, nearest))
                     keepers = self._kept.get(variable, set())
                     self._keep(value, keepers)
                     acting |= keepers
                 case Emit(value=value):
-                    who = self._emitter(value, acting, nearest)
+                    who = self._origin(value, nearest)
                     self._groups[id(one)] = (who,)
                     self._keep(value, {who})
                     acting.add(who)
@@ -116,9 +118,7 @@ class Needs:
         return acting
 
     def _branch(self, one: Branch, nearest: int) -> set[int]:
-        bits = bits_of(one.condition)
-        if bits:
-            nearest = self.home(bits[0])
+        nearest = self._origin(one.condition, nearest)
         group = self._acting(one.then, nearest) | self._acting(one.otherwise, nearest)
         self._groups[id(one)] = tuple(sorted(group))
         self._keep(one.condition, group)
@@ -129,15 +129,12 @@ class Needs:
         for variable in variables_of(value):
             self._kept.setdefault(variable, set()).update(who)
 
-    def _emitter(self, value: Classical, acting: set[int], nearest: int) -> int:
-        """Return who fills a column: one who has what it needs already."""
+    def _origin(self, value: Classical, nearest: int) -> int:
+        """Return where a value comes from: who measures the first bit that it needs."""
         bits = bits_of(value)
         if bits:
             return self.home(bits[0])
-        kept = [self._kept[variable] for variable in variables_of(value) if self._kept.get(variable)]
-        if kept:
-            return min(kept[0])
-        return nearest if nearest in acting or not acting else min(acting)
+        return next((self._origins[one] for one in variables_of(value) if one in self._origins), nearest)
 
 
 CLASSICAL = frozenset({Gate, Assign, Emit, Branch, Box, SetBit, FramePhase})

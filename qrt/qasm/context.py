@@ -66,6 +66,7 @@ class Split(NamedTuple):
     condition: Classical
     sides: tuple[Side, Side]
     source: Source
+    leaves: bool = False  # whether it ever stayed open
 
 
 Completion = Signal | Split | None
@@ -95,7 +96,7 @@ class Run:
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
         self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
         self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
-        self.rounded: list[str] = []  # what was rounded, and to what
+        self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
         self.frames: list[Any] = []  # where the results of these go
@@ -105,6 +106,7 @@ class Run:
         self._sources: dict[int, Source] = {}
         self._free: list[int] = []
         self._free_bits: list[int] = []
+        self.stretch_names: list[str] = []
         self.target: BitRegister | None = None  # bits that a call may measure into
 
     # ---- Places --------------------------------------------------------------------------------------------------------
@@ -134,8 +136,8 @@ class Run:
     def round(self, node: ast.QASMNode, what_: str) -> None:
         """Note that a duration is rounded, once for each place."""
         event = f"{self.source(node).where}{what_}"
-        if event not in self.rounded:
-            self.rounded.append(event)
+        if event not in self.events:
+            self.events.append(event)
 
     # ---- Names ---------------------------------------------------------------------------------------------------------
 
@@ -325,12 +327,14 @@ class Run:
         """Return an open branch, closed if both of its sides go on in one way."""
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
-            return split
+            return split._replace(leaves=True)
         for cell in dict.fromkeys((*then.held, *otherwise.held)):
             if not cell.life.is_over:
                 self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
         if then.out or otherwise.out:
-            self.out.append(Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source))
+            self.out.append(
+                Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source, leaves=split.leaves)
+            )
         return then.completion
 
     def _meet(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:

@@ -17,8 +17,9 @@ from typing import Any, Final
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, values
+from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
 from qrt.qasm.context import Handler, Run, Signal
+from qrt.qasm.ending import finished
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
 from qrt.qasm.kinds import FLOAT, Typed
@@ -58,7 +59,7 @@ def elaborate(
 ) -> Elaborated:
     """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`.
 
-    rounds: whether a duration off the samples' grid is rounded, and told in `rounded`, instead of refused.
+    rounds: whether a duration off the samples' grid is rounded, and told in `events`, instead of refused.
     """
     run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
     run.input_values = {name: value for name, value in values_.items() if name not in varied}
@@ -78,9 +79,9 @@ def elaborate(
         bits=tuple(run.bit_names),
         variables=tuple(run.variable_names),
         outputs=tuple(output for output, _, _ in run.outputs),
-        statements=tuple(run.out),
+        statements=tuple(finished(stretches.solved_regions(run, run.out))),
+        events=tuple(run.events),
         pulses=pulses,
-        rounded=tuple(run.rounded),
     )
 
 

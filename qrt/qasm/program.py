@@ -106,6 +106,9 @@ class Branch(NamedTuple):
     otherwise: tuple[Statement, ...] = ()
     pad: bool = True
     source: Source = NOWHERE
+    leaves: bool = (
+        False  # a side left a loop, a subroutine or the program: the branch holds what the other went on with
+    )
 
 
 class Assign(NamedTuple):
@@ -144,5 +147,5 @@ class Elaborated(msgspec.Struct, frozen=True):
     variables: tuple[str, ...]
     outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
+    events: tuple[str, ...] = ()  # what is done other than written, one line each with its place
     pulses: Tables = Tables()
-    rounded: tuple[str, ...] = ()  # which durations were, and to what

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from openqasm3 import ast
@@ -12,7 +12,7 @@ from qrt.qasm.context import Completion, Run, a
 from qrt.qasm.expressions import Expression, Literal
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import KNOWN, VARIED
-from qrt.qasm.program import Barrier, Box, Delay, Reset
+from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Measurement, Reset, Statement
 from qrt.qasm.scope import Qubits
 
 
@@ -95,12 +95,8 @@ def barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
 
 
 def box(run: Run, node: ast.Box) -> Completion:
-    """Give statements a duration for all of them."""
-    if node.duration is None:
-        raise run.refuse(
-            node, "a box without a duration is not supported; say how long it may take: box[500ns] { ... }"
-        )
-    length, source = duration(run, node.duration), run.source(node)
+    """Give statements a duration for all of them; without one they begin and end together."""
+    length, source = None if node.duration is None else duration(run, node.duration), run.source(node)
     around, run.out = run.out, []
     completion = run.block(node.body)
     inside, run.out = run.out, around
@@ -110,8 +106,30 @@ def box(run: Run, node: ast.Box) -> Completion:
         raise run.refuse(
             node, "an empty box acts on no qubit; put what may take so long into it, or delay[...] the qubit"
         )
-    run.add(Box(length, tuple(stretches.solved_box(run, node, length, inside)), source))
+    if length is not None:
+        run.add(Box(length, tuple(stretches.solved_box(run, node, length, inside)), source))
+        return None
+    held = tuple(sorted(acting(inside)))
+    run.add(Barrier(held, source))
+    run.out += stretches.solved_lines(run, inside)
+    run.add(Barrier(held, source))
     return None
+
+
+def acting(statements: Iterable[Statement]) -> set[int]:
+    """Return the qubits that statements and those inside them act on."""
+    found: set[int] = set()
+    for one in statements:
+        match one:
+            case Gate(qubit=qubit) | Measurement(qubit=qubit) | Reset(qubit=qubit):
+                found.add(qubit)
+            case Delay(qubits=several) | Barrier(qubits=several):
+                found.update(several)
+            case Branch(then=then, otherwise=otherwise):
+                found |= acting(then) | acting(otherwise)
+            case Box(inside=inside):
+                found |= acting(inside)
+    return found
 
 
 HANDLERS: dict[type, Callable[[Run, Any], Completion]] = {
