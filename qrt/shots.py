@@ -16,12 +16,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt import units
 from qrt.arrays import Columns, NamedArray
 from qrt.axes import Grid
 from qrt.layout import Layout
 
 MISSING: Final = 255  # a bit or an outcome of a shot that was not played, or a capture that was not executed
 CHUNK_SHOTS: Final = 1 << 20  # looked at together for a mean
+UNITS: Final = {"angle": "rad", "duration": "s"}
 IQ: Final = np.array(["I", "Q"])
 
 
@@ -150,6 +152,21 @@ class Shots:
             stderr = np.where(count > 1, np.sqrt(spread / (count - 1)), np.nan)
         shape = () if self._grid is None else self._grid.shape
         return value.T.reshape(*shape, -1), stderr.T.reshape(*shape, -1)
+
+
+def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any]:
+    """Return what an output of the program came to, [rows]: int64 or uint64, of a bool bool, of an angle rad, of a duration s, float64."""
+    column: NDArray[np.int64] = np.ascontiguousarray(rows["emitted"][:, index])
+    match layout.output_kinds[index]:
+        case "uint":
+            return column.view(np.uint64)
+        case "bool":
+            return np.asarray(column != 0)
+        case "angle":
+            return np.asarray(column.view(np.uint64) * (2 * np.pi / units.TURN))
+        case "duration":
+            return np.asarray(column * (layout.tick_ps * 1e-12))
+    return column
 
 
 def bit_column(rows: NDArray[Any], index: int) -> NDArray[np.uint8]:

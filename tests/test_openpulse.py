@@ -239,6 +239,14 @@ def test_a_defcal_measures_into_the_callers_bit(measure):
     assert isinstance(capture_block[0], Sync)
 
 
+def test_the_duration_of_a_defcal_is_that_of_what_it_plays():
+    text = "defcal x $0 { play(q0_drive, constant(0.1, 44ns)); delay[6ns] q0_drive; } delay[durationof({ x $0; x $0; })] $0;"
+    assert [op.ticks for op in block(text)] == [100]
+    text = "defcal go $0 { play(q0_readout, q0_tone); barrier q0_readout, q0_drive; delay[6ns] q0_drive; } "
+    (wait,) = [op for op in block(text + "delay[durationof({ go $0; })] $0;") if isinstance(op, Wait)]
+    assert wait.ticks == 1006
+
+
 def test_a_defcal_resets():
     text = "defcal reset $0 { bit b = capture_v2(q0_acquire, 1us, 0); if (b) { play(q0_drive, q0_sx); } } reset $0; reset $0;"
     branches = [op for op in block(text) if isinstance(op, If)]

@@ -97,7 +97,7 @@ def lower(
     facts = LabFacts(lab, gates, program.path)
     elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
     if rounded is not None:
-        rounded += elaborated.rounded
+        rounded += elaborated.events
     return lowered(elaborated, lab, gates, rounded)
 
 

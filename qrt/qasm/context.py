@@ -94,10 +94,9 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
-        self.events: list[str] = []
         self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
         self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
-        self.rounded: list[str] = []  # what was rounded, and to what
+        self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
         self.frames: list[Any] = []  # where the results of these go
@@ -136,8 +135,8 @@ class Run:
     def round(self, node: ast.QASMNode, what_: str) -> None:
         """Note that a duration is rounded, once for each place."""
         event = f"{self.source(node).where}{what_}"
-        if event not in self.rounded:
-            self.rounded.append(event)
+        if event not in self.events:
+            self.events.append(event)
 
     # ---- Names ---------------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def elaborate(
 ) -> Elaborated:
     """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`.
 
-    rounds: whether a duration off the samples' grid is rounded, and told in `rounded`, instead of refused.
+    rounds: whether a duration off the samples' grid is rounded, and told in `events`, instead of refused.
     """
     run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
     run.input_values = {name: value for name, value in values_.items() if name not in varied}
@@ -82,7 +82,6 @@ def elaborate(
         statements=tuple(finished(stretches.solved_regions(run, run.out))),
         events=tuple(run.events),
         pulses=pulses,
-        rounded=tuple(run.rounded),
     )
 
 

@@ -101,10 +101,11 @@ def play(run: Run, node: Any, frame: Frame, envelope: str, one: Wave) -> None:
         extra_rad = calculated("+", held(run, node, frame.carrier), extra_rad)
     if extra_rad != ZERO:
         run.add(FramePhase(frame.sequencer, frame.nco, extra_rad, source))
-    run.add(FramePlay(frame.sequencer, frame.nco, envelope, one.amplitude, not frame.is_free, source))
+    count = len(one.shape)
+    run.add(FramePlay(frame.sequencer, frame.nco, envelope, one.amplitude, not frame.is_free, count, source))
     if extra_rad != ZERO:
         run.add(FramePhase(frame.sequencer, frame.nco, calculated("*", extra_rad, MINUS), source))
-    advance(run, node, frame, Duration(Fraction(0), Fraction(len(one.shape))))
+    advance(run, node, frame, Duration(Fraction(0), Fraction(count)))
 
 
 def delay(run: Run, node: Any, frame: Frame, duration: Any) -> None:

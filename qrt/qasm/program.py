@@ -149,4 +149,3 @@ class Elaborated(msgspec.Struct, frozen=True):
     statements: tuple[Statement, ...]
     events: tuple[str, ...] = ()  # what is done other than written, one line each with its place
     pulses: Tables = Tables()
-    rounded: tuple[str, ...] = ()  # which durations were, and to what

@@ -28,6 +28,7 @@ class FramePlay(NamedTuple):
     envelope: str  # in Tables.envelopes
     amplitude: Amount  # of full scale
     restart: bool  # the carrier counts from this play
+    sample_count: int
     source: Source = NOWHERE
 
 
