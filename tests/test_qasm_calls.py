@@ -171,3 +171,15 @@ def test_calls_that_mean_nothing(text: str, wanted: str) -> None:
         with_lab(f"qubit q;\n{text}", f=fails, g=lambda _: 9, wide=lambda _: 1, words=lambda _: "no")
     assert wanted in str(caught.value)
     assert str(caught.value).startswith("p.qasm:2:")
+
+
+def test_known_bits_of_blocks_cost_nothing_and_sides_that_differ_write_them() -> None:
+    text = "qubit q; bit c; for int i in [0:3] { bit[32] s = bit[32](i); if (s[0] == 1) { x q; } s[1] = 1; } c = measure q;"
+    program = elaborated(text)
+    assert len(program.bits) == 1
+    assert len(program.statements) == 3
+    text = "qubit q; bit c = measure q; output uint[2] o; { bit[2] s; if (c) { s[0] = 1; } else { s[1] = measure q; } o = s; }"
+    for outcomes, wanted in (((1,), 1), ((0, 0), 0), ((0, 1), 2)):
+        assert shot(text, outcomes).outputs["o"] == wanted
+    again = "qubit q; bit c; output uint[4] o; uint[4] n = 0; for int i in [0:3] { bit s; n = n << 1; n[0] = s; s = measure q; n[0] = s; } o = n;"
+    assert shot(again, (1, 0, 1, 1)).outputs["o"] == 0b1011

@@ -39,9 +39,9 @@ def measure(run: Run, node: ast.QASMNode, measure_: ast.QuantumMeasurement, regi
         raise run.refuse(node, f"{len(indices)} qubits are measured into {len(register.cells)} bits")
     source = run.source(node)
     for index, cell in zip(indices, register.cells, strict=True):
-        assert cell.bit is not None
-        run.add(Measurement(index, cell.bit, source))
-        run.hold(cell, Bits((cell.bit,)))
+        bit = run.bit_index(cell)
+        run.add(Measurement(index, bit, source))
+        run.hold(cell, Bits((bit,)))
 
 
 def measured(run: Run, node: ast.QuantumMeasurement) -> Typed:
