@@ -220,10 +220,10 @@ def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | No
     _check_unchanged(run, node, index)
     run.pulsing.with_companions(run, node, (index,))
     cell = None if register is None else register.cells[0]
-    run.add(Measurement(index, None if cell is None else cell.bit, run.source(node)))
-    if cell is not None:
-        assert cell.bit is not None
-        run.hold(cell, Bits((cell.bit,)))
+    bit = None if cell is None else run.bit_index(cell)
+    run.add(Measurement(index, bit, run.source(node)))
+    if cell is not None and bit is not None:
+        run.hold(cell, Bits((bit,)))
     run.pulsing.with_companions(run, node, (index,))
 
 

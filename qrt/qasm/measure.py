@@ -38,7 +38,6 @@ def measure(run: Run, node: ast.QASMNode, measure_: ast.QuantumMeasurement, regi
     if len(register.cells) != len(indices):
         raise run.refuse(node, f"{len(indices)} qubits are measured into {len(register.cells)} bits")
     for index, cell in zip(indices, register.cells, strict=True):
-        assert cell.bit is not None
         _one(run, node, index, cell)
 
 
@@ -47,10 +46,10 @@ def _one(run: Run, node: ast.QASMNode, index: int, cell: Cell | None) -> None:
     if run.pulsing is not None:
         run.pulsing.measure(run, node, index, None if cell is None else BitRegister((cell,), sized=False))
         return
-    run.add(Measurement(index, None if cell is None else cell.bit, run.source(node)))
-    if cell is not None:
-        assert cell.bit is not None
-        run.hold(cell, Bits((cell.bit,)))
+    bit = None if cell is None else run.bit_index(cell)
+    run.add(Measurement(index, bit, run.source(node)))
+    if cell is not None and bit is not None:
+        run.hold(cell, Bits((bit,)))
 
 
 def measured(run: Run, node: ast.QuantumMeasurement) -> Typed:
