@@ -11,18 +11,21 @@ import qrt.loop
 from qrt.against import compare
 from qrt.client import open_run
 from qrt.commands.screen import summary_line, sweep_rows
+from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import settings_of
 from qrt.errors import InstrumentError, ProgramError, RecordError, RunError
 from qrt.events import Progress
 from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.twin import open_twin, plant_from_bytes
 from qrt.journal import Kind, scan
 from qrt.layout import decode_image
 from qrt.legs import recorded_legs
-from qrt.loop import Loop, StoppedError
+from qrt.loop import IDLE_S, Loop, StoppedError
+from qrt.playback import playback_of
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash
-from qrt.types import Controller, Mailbox
+from qrt.types import Controller, Mailbox, Segment
 from tests.reference_readout import Readout
 
 WATCHED = """OPENQASM 3;
@@ -187,6 +190,11 @@ def test_each_leg_is_told_with_what_it_took(runs):
     assert [body["dead_s"] > 0 for body in bodies] == [False] + [True] * 5
     assert result.summary.dead_s == pytest.approx(sum(body["dead_s"] for body in bodies))
     assert "; 6 legs, " in summary_line(result.summary)
+    for one, body in zip(playback_of(result.record)[0].images, bodies, strict=True):
+        image = plant_from_bytes(one.plant).image  # what the plant was told, by SCPI alone
+        assert image.idle_s == pytest.approx(IDLE_S + 2e-3)
+        assert image.config.lines[2].source_hz == body["values"][FREQUENCY]
+        assert image.config.adc.volts_per_count == body["values"][RANGE] / 2**13
     _, head, rows = sweep_rows(result.sweep)
     assert head[:3] == ("dig.range_v [V]", "lo_readout.frequency_hz [Hz]", "theta")
     assert rows[0][:3] == ("0.5", "6.999e+09", "0")
@@ -317,6 +325,29 @@ def test_every_declared_setting_is_taken_by_its_instrument(demo_lab):
             for value in (one.low, one.high):
                 assert loop.dials.set({name: value})[0] == {name: value}
         loop.dials.put_back()
+
+
+def test_what_an_earlier_session_left_in_memory_is_read_back_and_not_sent(demo_lab, rng):
+    memory = {
+        line: tuple(Segment(*rng.integers(-999, 999, (2, 40)).astype(np.int16)) for _ in range(2))
+        for line in ("drive_q0", "readout")
+    }
+    changed = memory | {"drive_q0": (memory["drive_q0"][1], memory["drive_q0"][1])}
+    with open_twin(demo_lab) as twin:
+        found = []
+        for wanted in (memory, memory, changed):
+            with OpenLab(demo_lab, twin) as opened:
+                opened.upload(wanted)
+                names = [
+                    f"{one}.segment_{what}_count" for what in ("sent", "found") for one in ("awg_q0", "awg_readout")
+                ]
+                found.append([opened.counters[name] for name in names])
+                opened.upload_changed(wanted)
+                assert opened.line_kept_count == 2
+            for line, segments in wanted.items():
+                held = twin.instruments[demo_lab.lines[line].awg].memory.segments
+                assert [held[1][0], held[2][1]] == [segments[0].i.tobytes(), segments[1].q.tobytes()]
+    assert found == [[4, 4, 0, 0], [0, 0, 4, 4], [2, 0, 2, 4]]
 
 
 def faulty(lab, calibration, name, **faults):
