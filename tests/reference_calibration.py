@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import tau
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from qrt.firmware_sim.plant import AdcConfig
 from qrt.types import Calibration
 from tests.reference_lab import ADC_BITS, ADC_VOLTS, SX_SAMPLES, VOLT, Paper, lab_of, qubit_of
-from tests.reference_readout import Readout, cosine, flip, tone_volts
+from tests.reference_readout import SAMPLE_S, Readout, cosine, flip, tone_volts
 
 
 class Found(NamedTuple):
@@ -36,7 +37,9 @@ def neighbours_tone(one: Found, name: str) -> tuple[float, float]:
 def numbers(one: Found, name: str) -> dict[str, tuple[float, float, float]]:
     """Return (found, standard error, truth) of everything that a calibration says with an error bar."""
     qubit, paper = one.calibration.qubits[name], Paper(name, one.device)
-    volts = tone_volts(VOLT * paper.sx_amplitude, np.tile(cosine(SX_SAMPLES), 2), paper.offset_hz)
+    slope = np.pi / SX_SAMPLES * np.sin(tau * (np.arange(SX_SAMPLES) + 0.5) / SX_SAMPLES)
+    envelope = cosine(SX_SAMPLES) + 1j * qubit.drag_s.value / SAMPLE_S * slope
+    volts = tone_volts(VOLT * paper.sx_amplitude, np.tile(envelope, 2), paper.offset_hz)
     flipped = flip(paper.qubit, paper.source_hz, volts)
     truths = {
         "frequency_hz": paper.qubit.frequency_hz,

@@ -27,7 +27,7 @@ qubit[QUBITS] q;
 bit[QUBITS] c = measure q;
 """
 OFFSETS_HZ: Final = np.linspace(-8e6, 8e6, 17)
-SHOTS: Final = 50_000
+SHOTS: Final = 100_000
 WEAK: Final = 0.025  # of the readout's amplitude: 1 / 1600 of its photons
 KAPPAS: Final = tau * np.array([0.5e6, 1e6, 2e6, 4e6, 8e6])  # to start from, 1/s
 
