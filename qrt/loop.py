@@ -252,8 +252,11 @@ class Loop:
             if report.status is not kernel.Status.OK:
                 self.check_asked()
             raise_for(report, sequence)
-            captures = {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence)
-            return Measured(_drained(rows, dtype), captures)
+            measured = _drained(rows, dtype)
+            captures = (
+                {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence, measured)
+            )
+            return Measured(measured, captures)
 
     @property
     def measure_swept(self) -> MeasureSwept | None:
@@ -456,8 +459,9 @@ def _drained(ring: kernel.Ring, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
-def _by_capture(records: NDArray[Any], sequence: Sequence) -> dict[int, NDArray[np.int16]]:
-    """Return the samples [shots, samples] of each raw capture."""
+def _by_capture(records: NDArray[Any], sequence: Sequence, rows: NDArray[Any]) -> dict[int, NDArray[np.int16]]:
+    """Return the samples [shots, samples] of each raw capture, without those of shots that were erased after it."""
+    records = records[rows["flags"][records["shot"]] == 0]
     lengths = sequence.captures["sample_count"]
     return {
         int(index): records["samples"][records["capture"] == index][:, : lengths[index]]

@@ -16,12 +16,13 @@ from qrt.commands.screen import erased_line
 from qrt.config import checked
 from qrt.errors import ConfigError, RunError
 from qrt.kernel import ERASED_MAX, OUTCOME_NONE, ROW_ERASED, ROW_SKIPPED
+from qrt.loop import Loop
 from qrt.playback import erasures_of
 from qrt.replay import replay
 from qrt.report.collect import misses as miss_rows
 from qrt.run import run
 from qrt.store import bound_hash
-from qrt.types import Mailbox
+from qrt.types import Capture, Frame, Mailbox, Pulses, Wait, Weights
 from tests.conftest import FEEDBACK
 from tests.test_mailbox_run import LATENCY_NS, QUIET
 from tests.test_plant_adc import philox
@@ -200,6 +201,21 @@ def test_too_many_in_a_row_end_the_run_whatever_the_policy(on):
         match=rf"in shot {ERASED_MAX - 1}.*: {ERASED_MAX} shots in a row were erased.*\nshots 0 to {ERASED_MAX - 1} are kept",
     ):
         on(ONE, late(1.0))
+
+
+def test_measuring_leaves_erased_shots_out_and_counts_them(demo_lab):
+    """Raw captures of the shots that count, and no others, in their order: calibrations hold them beside the rows."""
+    weights = {name: Weights(np.full((2, 50), 100, np.int16), 0, "q0") for name in ("first", "second")}
+    ops = (Capture("first", raw=True), Wait(100), Capture("second", raw=True), Wait(100))
+    pulses = Pulses({"q0": ops}, {"q0.drive": Frame("drive_q0", 0.0)}, {}, weights, (), period_ticks=7000)
+    with Loop(with_port(demo_lab, late(0.1)), 5) as loop:
+        found = loop.measure(pulses, 200)
+        counters = loop.counters
+    counts = found.rows["flags"] == 0
+    assert 10 < counters["measured.shots_erased"] == 200 - counts.sum() < 90
+    for index in (0, 1):
+        sums = found.raw[index].astype(np.int64).sum(axis=1) * 100
+        assert np.array_equal(sums, found.rows["iq"][counts, index, 0])
 
 
 # ---- A mailbox that is late ------------------------------------------------------------------------------------------

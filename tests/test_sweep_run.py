@@ -176,11 +176,11 @@ def test_points_are_what_plain_loops_give(order, missing, rng, demo_calibration)
                 continue
             assert row[f"{name}.value"] == pytest.approx(np.mean(weights), abs=1e-12)
             assert row[f"{name}.raw"] == pytest.approx(np.mean(signs), abs=1e-12)
-            independent = np.std(weights) / (len(mine) - 1) ** 0.5
-            if independent:
-                assert independent * (1 - 1e-9) <= row[f"{name}.shot"] <= 3 * independent
-            else:  # equal shots are no proof that no other would come
-                assert 0 < row[f"{name}.shot"] < 10 / len(mine)
+            n = len(mine)
+            span = np.ptp([np.prod(one) for one in itertools.product(*(factors[bit] for bit in bits))])
+            agreeing = span * ((n + 1) / ((n + 2) ** 2 * (n + 3))) ** 0.5  # Beta(n + 1, 1): what equal shots leave open
+            independent = max(np.std(weights) / (n - 1) ** 0.5, agreeing)
+            assert independent * (1 - 1e-9) <= row[f"{name}.shot"] <= 3 * independent
             terms = [row[f"{name}.{term}"] for term in ("shot", "calibration", "drift", "preparation")]
             assert row[f"{name}.stderr"] == pytest.approx(np.linalg.norm(terms))
             assert terms[1] > 0
