@@ -36,7 +36,8 @@ sweep_option = click.option(
     "sweeps",
     multiple=True,
     metavar="NAME=FORM",
-    help="Let an `input` go through linspace(first, last, points), logspace(first exponent, last exponent, points) or values(a, b, ...).",
+    help="Let an `input`, or a setting of an instrument (INSTRUMENT.SETTING), go through linspace(first, last, points), "
+    "logspace(first exponent, last exponent, points) or values(a, b, ...); NAME,NAME=zip(FORM, FORM) lets several go along together.",
 )
 
 
@@ -148,6 +149,28 @@ def run(
     from qrt.commands.screen import Screen
 
     given = command.Request(program=program, lab=lab_path, inputs=_values(inputs), publish=not no_publish, **options)
+    _finish(command.execute(given, Screen(silent=as_json)), as_json=as_json)
+
+
+@cli.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@lab_option
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
+@click.option("--runs", type=click.Path(), help="Folder whose `calibrations` hold the result (the lab's).")
+@click.option(
+    "--calibration", metavar="HASH|FILE|latest", help="Start from this one (the lab's newest; for all: the lab file)."
+)
+@as_json
+def calibrate(*, names: tuple[str, ...], lab_path: str, as_json: bool, **options: Any) -> None:
+    """Calibrate the lab: the calibrations NAME... in this order, or `all`.
+
+    resonator_spectroscopy, qubit_spectroscopy, rabi, tone, detuning, readout, weights, t1, train, ramsey, echo, drag, flips, assignment,
+    allxy, rb.
+    """
+    from qrt.commands import calibrate as command
+    from qrt.commands.screen import Screen
+
+    given = command.Request(names=names, lab=lab_path, **options)
     _finish(command.execute(given, Screen(silent=as_json)), as_json=as_json)
 
 

@@ -20,37 +20,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt import documents, units, wire
+from qrt import documents, wire
+from qrt.arrays import Columns
+from qrt.axes import from_document
 from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
 from qrt.image import Played, from_image, sweep_points
 from qrt.journal import FORMAT_VERSION, Kind, Record, Scan, scan
 from qrt.layout import Image, Layout, decode_image, decode_layout
+from qrt.legs import PlayedLeg, recorded_legs, values_of
+from qrt.shots import output_column
 from qrt.types import Estimate
 
 CHECK_BYTES: Final = 1 << 24  # read at a time when ranges are checked
 PAGE_ROWS: Final = 4096
-
-
-class Columns(Mapping[str, NDArray[Any]]):
-    """Arrays by name; an unknown name says which there are."""
-
-    def __init__(self, names: Sequence[str], take: Any, what: str) -> None:
-        self._indices = {name: index for index, name in enumerate(names)}
-        self._take = take
-        self._what = what
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._indices:
-            raise KeyError(f"no {self._what} {name!r}; there are: {', '.join(self._indices) or 'none'}")
-        array: NDArray[Any] = self._take(self._indices[name])
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -95,7 +78,7 @@ class Run:
         self.uid = uid
         self.layout = layout
         self.damage = journal.damage
-        self._documents, self._commits, self._files = _sorted_records(journal.records)
+        self._documents, self._commits, self._files, self._parts = _sorted_records(journal.records)
         self.file_rows: NDArray[Any] = _mapped(path / "shots.bin", layout.dtype)
         lateness = _mapped(path / "lateness.bin", np.dtype("<i8"))
         self.ranges, notes = check_ranges(self.file_rows, self._commits)
@@ -118,23 +101,16 @@ class Run:
         self.bits = Columns(
             layout.bits, lambda index: ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8), "bit"
         )
-        self.values = Columns(layout.outputs, self._value, "output")
-
-    def _value(self, index: int) -> NDArray[Any]:
-        column: NDArray[np.int64] = np.ascontiguousarray(self.rows["emitted"][:, index])
-        match self.layout.output_kinds[index]:
-            case "uint":
-                return column.view(np.uint64)
-            case "bool":
-                return np.asarray(column != 0)
-            case "angle":
-                return np.asarray(column.view(np.uint64) * (2 * np.pi / units.TURN))
-            case "duration":
-                return np.asarray(column * (self.layout.tick_ps * 1e-12))
-        return column
+        self.values = Columns(layout.outputs, lambda index: output_column(rows, layout, index), "output")
 
     def __repr__(self) -> str:
         return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """[shots]: whether a shot counts, which is to say that it was neither skipped nor erased."""
+        valid: NDArray[np.bool_] = self.rows["flags"] == 0
+        return valid
 
     @property
     def complete(self) -> bool:
@@ -171,13 +147,32 @@ class Run:
         return epochs_of((document.body for document in self.documents("epoch")), str(self.path))
 
     @cached_property
-    def axes(self) -> dict[str, NDArray[np.float64]]:
-        """The values of each swept input, in the order of the grid, the last one fastest; none without a sweep."""
-        return dict(self._played.axes)
+    def legs(self) -> tuple[PlayedLeg, ...]:
+        """The legs of a sweep, between which settings were changed: one where none was, and none without a sweep."""
+        bodies = (document.body for document in self.documents("leg"))
+        return recorded_legs((self.start or {}).get("sweep"), bodies, str(self.path))
 
     @cached_property
-    def swept(self) -> Columns:
-        """Per swept input: float64 [shots], its value in each shot."""
+    def axes(self) -> dict[str, NDArray[np.float64]]:
+        """The values of each axis of a sweep, in the order of the grid, the last one fastest; none without a sweep.
+
+        As asked for: what settings were is in `swept`. The points of an adaptive sweep are numbered.
+        """
+        sweep = (self.start or {}).get("sweep")
+        if not sweep:
+            return dict(self._played.axes)
+        if "adaptive" in sweep:
+            return {"point": np.arange(len(self.legs), dtype=np.float64)}
+        grid = from_document(sweep)
+        assert grid is not None
+        return {axis.name: axis.floats() for axis in grid.axes}
+
+    @cached_property
+    def swept(self) -> Columns[NDArray[np.float64]]:
+        """Per name that a sweep varies: float64 [shots], its value in each shot, of a setting as it was read back."""
+        if self.legs:
+            values = values_of(self.legs, self.rows["shot"])
+            return Columns(tuple(values), lambda index: list(values.values())[index], "swept input or setting")
         sweep, axes = self._played.sweep, self.axes
         points = sweep_points(sweep, self.rows["shot"])
         return Columns(tuple(axes), lambda index: list(axes.values())[index][points[index]], "swept input")
@@ -219,8 +214,13 @@ class Run:
         return dict(self._files)
 
     def image(self) -> Image:
-        """Return what the kernel was armed with."""
+        """Return what the kernel was armed with, in the first leg."""
         return decode_image(self.file("image"))
+
+    @property
+    def image_parts(self) -> tuple[bytes, ...]:
+        """What the armed image of each leg has otherwise, in their order; none where nothing was set during the run."""
+        return tuple(self._parts[leg] for leg in sorted(self._parts))
 
     def messages(self) -> Iterator[wire.Message]:
         """Yield what a listener who lost nothing would have got, pages from the rows, in the journal's order.
@@ -327,8 +327,11 @@ def check_ranges(rows: NDArray[Any], commits: Sequence[Commit]) -> tuple[tuple[t
     return tuple(ranges), notes
 
 
-def _sorted_records(records: Sequence[Record]) -> tuple[list[Document], list[Commit], dict[str, str]]:
-    """Return documents, commits and files (name -> SHA-256) of a journal."""
+def _sorted_records(
+    records: Sequence[Record],
+) -> tuple[list[Document], list[Commit], dict[str, str], dict[int, bytes]]:
+    """Return documents, commits, files (name -> SHA-256) and parts of images (leg -> bytes) of a journal."""
+    parts: dict[int, bytes] = {}
     found: list[Document] = []
     commits: list[Commit] = []
     files: dict[str, str] = {}
@@ -343,9 +346,11 @@ def _sorted_records(records: Sequence[Record]) -> tuple[list[Document], list[Com
                 commits.append(msgspec.convert({**body, "rec": record.seq}, Commit))
             elif record.kind is Kind.FILE:
                 files[str(body["name"])] = str(body["sha256"])
-        except (KeyError, TypeError, msgspec.ValidationError) as error:
+            elif record.kind is Kind.IMAGE:
+                parts[int(body["leg"])] = body["image"].tobytes()
+        except (KeyError, TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
             raise RecordError(f"{where}: a {record.kind.name.lower()} of another version: {error}") from error
-    return found, commits, files
+    return found, commits, files, parts
 
 
 def _surplus_notes(path: Path, layout: Layout, count: int, commits: Sequence[Commit]) -> list[str]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qrt import kernel
 from qrt.errors import RecordError
-from qrt.layout import Image
+from qrt.layout import Image, decode_image, encode_image
 from qrt.types import CaptureSlot, OutputKind, Segment, Sequence
 
 VERSION: Final = 2
@@ -54,6 +54,7 @@ class Played(msgspec.Struct, frozen=True):
     axes: Mapping[str, NDArray[np.float64]] = {}  # what the sweep's axes are called, and their values; or nothing
     epochs: ArmedEpochs | None = None
     stretched_first: int = 0  # periods by which what came before the first shot was stretched or paused
+    shot_first: int = 0  # of a leg
 
 
 def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -89,6 +90,7 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "tick_ps": played.tick_ps,
         "seed": played.seed,
         "stretched_first": played.stretched_first,
+        "shot_first": played.shot_first,
         "sweep": {
             "points": list(played.sweep.points),
             "order": played.sweep.order.name.lower(),
@@ -98,6 +100,35 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "epochs": _epoch_fields(played.epochs),
     }
     return arrays, fields
+
+
+def to_part(base: tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]], played: Played) -> bytes:
+    """Return what a leg's image has otherwise than that of the run's first leg, `base` as `to_image` gave it.
+
+    Of a plant of the same size only those bytes stand there that differ: its segments, the most of it, seldom do.
+    """
+    arrays, fields = to_image(played)
+    other = {name: one for name, one in arrays.items() if name not in base[0] or not np.array_equal(one, base[0][name])}
+    plant, first = other.get("plant"), base[0]["plant"]
+    if plant is not None and len(plant) == len(first):
+        places = np.flatnonzero(plant != first).astype(np.uint32)
+        del other["plant"]
+        other |= {"plant.places": places, "plant.bytes": plant[places]}
+    return encode_image(other, {name: one for name, one in fields.items() if base[1].get(name) != one})
+
+
+def with_part(base: Image, data: bytes) -> Image:
+    """Return the image of a leg. RecordError where the part does not belong to this base."""
+    part = decode_image(data)
+    arrays = {**base.arrays, **part.arrays}
+    try:
+        if "plant.places" in part.arrays:
+            plant = base.arrays["plant"].copy()
+            plant[part.arrays["plant.places"]] = part.arrays["plant.bytes"]
+            arrays["plant"] = plant
+    except (KeyError, IndexError, ValueError) as error:
+        raise RecordError(f"armed image of a leg: not whole: {error!r}") from error
+    return Image(arrays, {**base.fields, **part.fields})
 
 
 def _epoch_fields(epochs: ArmedEpochs | None) -> dict[str, int] | None:
@@ -135,6 +166,7 @@ def from_image(image: Image) -> Played:
         if not len(sequence.outputs) == len(sequence.output_kinds) in {0, sequence.emit_count}:
             raise ValueError(f"outputs are not as many as {sequence.emit_count} emitted columns")
         numbers = {name: int(fields[name]) for name in ("shot_count", "tick_ps", "seed", "stretched_first")}
+        numbers["shot_first"] = int(fields.get("shot_first", 0))
         sweep = _sweep(arrays, fields["sweep"])
         axes, epochs = _axes(arrays, fields["axes"], sweep), _epochs(arrays, fields["epochs"])
         plant = arrays["plant"].tobytes()

@@ -30,6 +30,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     driver: str
     address: str  # a VISA resource name, or `serial:<device>` for a serial line
     timeout_s: Positive = 2.0
+    settle_s: NonNegative | None = None  # after one of its settings was changed; None: what its driver says
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +88,8 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+    late_port_policy: Literal["erase", "abort"] = "erase"  # a late decision or answer, of a port with its own clock
+    stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
 class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +156,18 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     twin: Twin | None = None
     controllers: dict[str, Controller] = {}
     control: Control = Control()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A number of an instrument that a sweep can set, as its driver declares it: how, within what, and when it holds."""
+
+    name: str  # its end is its unit: `frequency_hz`
+    unit: str
+    header: str  # SCPI: `<header> <value>` sets it, `<header>?` reads it back
+    low: float  # what the instrument takes
+    high: float
+    resolution: float  # what it rounds to: what is read back may differ by as much from what was asked for, and no more
+    settle_s: float = 0.0  # from the command until the signal holds
 
 
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
@@ -383,6 +398,7 @@ class Pulses(msgspec.Struct, frozen=True):
     variables: tuple[str, ...] = ()  # names of what Assign sets
     outputs: tuple[str, ...] = ()  # names of the columns that Emit fills
     output_kinds: tuple[OutputKind, ...] = ()  # what they mean, in the same order; none given: whole numbers
+    stretch_max: int = 0  # periods that the shot may take beyond its own
 
 
 # ---- The armed image ---------------------------------------------------------------------------------------------------
@@ -467,6 +483,7 @@ class QubitCalibration(msgspec.Struct, frozen=True):
     reference_count: int  # reference shots per prepared level
     t1_s: Estimated
     t2_s: Estimated
+    drag_s: Estimated = Estimated(0.0, 0.0)  # of sx: its quadrature is so many seconds times the slope of its envelope
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -554,3 +571,5 @@ class Summary(msgspec.Struct, frozen=True):
     digest: str  # SHA-256 of shots.bin, in hex
     estimates: tuple[Estimate, ...]
     controllers: tuple[Controlled, ...] = ()
+    legs: int = 1  # between which instruments were set
+    dead_s: float = 0.0  # wall time in which that was done, and nothing played

@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import chi2
 
 from qrt.calibrate import calibrate
-from qrt.calibrate.steps import spaced
+from qrt.calibrate.tone import spaced
 from qrt.firmware_sim.plant import AdcConfig
 from qrt.loop import Loop
 from qrt.pulses import lower

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt import config
+from qrt.axes import TABLE_MAX, Line, from_document, to_document
 from qrt.compile import compile_pulses
+from qrt.encode import Encode, words
 from qrt.errors import ProgramError
-from qrt.grids import TABLE_MAX, Line, from_document, grid_of, to_document
+from qrt.grids import grid_of
 from qrt.kernel import Rule, sweep_slots
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.expressions import Exact, Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import Encode, Reach, bind, words
+from qrt.sweeps import Reach, bind
 from qrt.types import NOWHERE, Parameter, PortLimits
 
 HEAD = "input float a; input float b; input angle p; input duration t; input int n; input uint k; qubit q; "
@@ -121,7 +123,8 @@ def test_texts_are_exact_numbers_of_the_language():
     assert from_document(document) == found
     assert from_document({}) is None
     assert document["axes"][1] | {"exact": 0} == {
-        "name": "t", "unit": "s", "points": 5, "form": "linspace", "exact": 0, "values": [0, 5e-6, 1e-5, 1.5e-5, 2e-5],
+        "name": "t", "kind": "duration", "unit": "s", "beside": [], "points": 5, "form": "linspace", "exact": 0,
+        "values": [0, 5e-6, 1e-5, 1.5e-5, 2e-5],
     }  # fmt: skip
 
 

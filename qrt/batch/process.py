@@ -34,8 +34,8 @@ from qrt.batch.messages import (
     send,
 )
 from qrt.batch.stepping import CompiledError, Stepping
+from qrt.encode import Encode, encoder
 from qrt.kernel import Ring, epoch_dtype, row_dtype
-from qrt.sweeps import Encode, encoder
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 LOOK_S: Final = 0.05

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil, gcd
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -60,6 +60,11 @@ def nominal(lab: Lab) -> dict[str, QubitCalibration]:
     }
 
 
+def replaced(found: QubitCalibration, **changes: object) -> QubitCalibration:
+    """Return the same with some fields replaced."""
+    return msgspec.structs.replace(found, **changes)
+
+
 def sample_s(lab: Lab) -> float:
     """Return the sample period."""
     return lab.timing.tick_ps * lab.timing.sample_ticks * 1e-12
@@ -89,6 +94,12 @@ def boxcar(lab: Lab, name: str, found: QubitCalibration) -> QubitCalibration:
     """Return the same with boxcar weights at the readout tone."""
     weights = boxcar_weights(tone_hz(lab, name, found), sample_s(lab), found.weights.shape[1])
     return msgspec.structs.replace(found, weights=weights, threshold=0)
+
+
+def tone_changes(lab: Lab, name: str, found: QubitCalibration, tone_hz: float) -> dict[str, Any]:
+    """Return what a new tone changes: boxcar weights belong to it, no threshold is known, and reference shots count no more."""
+    changed = boxcar(lab, name, replaced(found, readout_hz=tone_hz))
+    return {"readout_hz": tone_hz, "weights": changed.weights, "threshold": changed.threshold, "reference_count": 0}
 
 
 def gate_set(lab: Lab, qubits: Qubits) -> GateSet:

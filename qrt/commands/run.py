@@ -20,6 +20,7 @@ from qrt.commands.screen import (
     Screen,
     calibration_rows,
     controller_rows,
+    erased_line,
     estimate_rows,
     found_rows,
     misses_line,
@@ -35,7 +36,8 @@ from qrt.errors import RunError
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.latencies import published
 from qrt.report import write
-from qrt.run import Result, run
+from qrt.results import Result
+from qrt.run import run
 from qrt.types import Lab, Summary
 
 
@@ -70,6 +72,8 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
     screen.line(f"   {summary_line(result.summary)}")
     if missed := misses_line(result.summary.misses, request.pacing or lab.timing.pacing):
         screen.line(f"   {missed}")
+    if erased := erased_line(result.record):
+        screen.line(f"   {erased}")
     screen.step(
         "Estimates",
         "Raw: as read. Mitigated: what a perfect readout would have averaged. Truth: what the simulation knows.",

@@ -19,6 +19,7 @@ from qrt.types import Lab, Line, Qubit
 NS_PER_S = 10**9
 PS_PER_NS = 1000
 PS_PER_S = 10**12
+SHOT_TICKS_MAX = 1 << 48  # qrt_core.h: of a period, stretched too
 
 
 def cross_problems(lab: Lab) -> Iterator[Problem]:
@@ -33,6 +34,7 @@ def cross_problems(lab: Lab) -> Iterator[Problem]:
     yield from _spacing(lab)
     yield from _stream(lab)
     yield from _mailbox(lab)
+    yield from _stretch(lab)
     yield from controller_problems(lab)
 
 
@@ -194,8 +196,21 @@ def _stream(lab: Lab) -> Iterator[Problem]:
         yield Problem(("stream", "address"), str(error))
 
 
+def _stretch(lab: Lab) -> Iterator[Problem]:
+    """Yield a stretch that the kernel does not count to, or that a mailbox cannot play."""
+    path, timing = ("timing", "stretch_max"), lab.timing
+    ticks = exact(timing.shot_period_ns) * PS_PER_NS / timing.tick_ps * (1 + timing.stretch_max)
+    if ticks > SHOT_TICKS_MAX:
+        yield Problem(path, f"{timing.stretch_max} more periods are {float(ticks):.4g} ticks; a shot has at most 2^48")
+    if timing.stretch_max and lab.mailbox is not None:
+        yield Problem(
+            path,
+            f"{timing.stretch_max}, but a mailbox plays its shots one period apart; allowed: 0, or leave [mailbox] out",
+        )
+
+
 def _mailbox(lab: Lab) -> Iterator[Problem]:
-    """Yield a feedback latency off the grid, and arms of several shots where the PC's clock releases each of them."""
+    """Yield a feedback latency off the grid, and pacings that a rack which the PC triggers cannot keep."""
     mailbox = lab.mailbox
     if mailbox is None:
         return
@@ -209,6 +224,13 @@ def _mailbox(lab: Lab) -> Iterator[Problem]:
     if mailbox.shots_per_arm > 1 and lab.timing.pacing == "real":
         yield Problem(
             ("mailbox", "shots_per_arm"),
-            f"{mailbox.shots_per_arm} shots of an arm are played by the rack's own trigger, not released by the PC's clock; allowed with "
+            f"{mailbox.shots_per_arm} shots of an arm are played by the rack's own trigger, not released by the PC's clock: the first of "
+            "them is read when all are played, so that the others would be late by whole periods; allowed with "
             'timing.pacing = "real": 1; or choose timing.pacing = "virtual"',
+        )
+    if lab.timing.pacing == "external":
+        yield Problem(
+            ("timing", "pacing"),
+            "'external' needs a trigger of the hardware's own that starts the shots, and a rack on a mailbox is triggered by the PC, over "
+            "SCPI, once its tables are written; choose virtual or real, or a port with a fast path: leave [mailbox] out",
         )

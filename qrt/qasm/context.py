@@ -102,6 +102,7 @@ class Run:
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
+        self.literals: dict[Any, Any] = {}  # angles that are written more than once
         self._free: list[int] = []
         self._free_bits: list[int] = []
         self.stretch_names: list[str] = []
@@ -111,20 +112,18 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        found = self._sources.get(id(node))
-        if found is None:
-            span = node.span
-            if span is None:
-                found = Source(1, 1, "", self.path)
-            else:
-                line = span.start_line
-                found = Source(line, span.start_column + 1, self.line(line), self.path)
-            self._sources[id(node)] = found
+        key = id(node)
+        if key in self._sources:
+            return self._sources[key]
+        span = node.span
+        if span is None:
+            found = Source(1, 1, "", self.path)
+        else:
+            line = span.start_line
+            text = self.lines[line - 1] if line <= len(self.lines) else ""
+            found = Source(line, span.start_column + 1, text, self.path)
+        self._sources[key] = found
         return found
-
-    def line(self, number: int) -> str:
-        """Return a line of the text, without the space around it; nothing for a tree that was never text."""
-        return self.lines[number - 1] if number <= len(self.lines) else ""
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""

@@ -12,6 +12,7 @@ from math import hypot
 
 from qrt.latencies import PUBLISHED
 from qrt.report import clouds, curve, shot, trace, updates
+from qrt.report.axes import drawing_style
 from qrt.report.data import MissRow, QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
 from qrt.types import Estimate, Estimated
@@ -21,17 +22,22 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(data: ReportData) -> str:
     """Return the page as text, to be written as UTF-8."""
-    style = Markup(files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
+    return document(f"{data.program} · {data.run}", *_sections(data))
+
+
+def document(title: str, *sections: Markup) -> str:
+    """Return a whole page of these sections."""
+    style = Markup(drawing_style() + files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
     head = element(
         "head",
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"Q-RT · {data.program} · {data.run}"),
+        element("title", f"Q-RT · {title}"),
         style,
     )
-    body = element("body", element("main", *_sections(data)))
+    body = element("body", element("main", *sections))
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 
