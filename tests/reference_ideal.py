@@ -25,10 +25,10 @@ ADC = AdcConfig(0.5 / 2**13, 2e-6, 14)
 SX_SAMPLES, TONE_SAMPLES, TONE_AMPLITUDE = 30, 1000, 0.25
 PERIOD_NS, DEPLETION_NS = 400e3, 3000.0
 FEED_HZ = 7.0e9
-TONES_HZ = {"q0": 100e6, "q1": 400e6}
-DRIVES_HZ = {"q0": 4.85e9, "q1": 5.15e9}  # sources
+TONES_HZ = {"q0": 100e6, "q1": 400e6, "q2": 200e6, "q3": 300e6}
+DRIVES_HZ = {"q0": 4.85e9, "q1": 5.15e9, "q2": 4.65e9, "q3": 5.45e9}  # sources
 # Held samples turn a qubit's phase by 4e-3 per sx at 100 MHz above the source, in proportion: at 10 MHz it is nobody's business.
-OFFSETS_HZ = {"q0": 10e6, "q1": 0.0}
+OFFSETS_HZ = {"q0": 10e6, "q1": 0.0, "q2": 0.0, "q3": 10e6}
 QUBIT = {
     "t1_s": 3600.0,
     "t2_s": 3600.0,
@@ -45,24 +45,34 @@ def numbers(name: str) -> dict[str, float]:
     return QUBIT | {"frequency_hz": DRIVES_HZ[name] + OFFSETS_HZ[name], "resonator_hz": FEED_HZ + TONES_HZ[name]}
 
 
-def ideal_lab() -> Lab:
-    """Return the lab."""
+def ideal_lab(count: int = 2) -> Lab:
+    """Return the lab with so many qubits, up to four: those of the tests' lab, and others made like its second."""
     plain = tomllib.loads((HERE / "lab.toml").read_text())
     plain["timing"]["shot_period_ns"] = PERIOD_NS
     plain["stream"]["address"] = "tcp://127.0.0.1:5597"
-    for name, qubit in plain["qubits"].items():
-        qubit["readout"] |= {"frequency_hz": FEED_HZ + TONES_HZ[name], "depletion_ns": DEPLETION_NS}
+    names = list(TONES_HZ)[:count]
+    for name in names[2:]:
+        plain["instruments"] |= {
+            f"awg_{name}": {"driver": "qrt_awg2", "address": f"TCPIP0::awg-{name}::INSTR"},
+            f"lo_{name}": {"driver": "qrt_source1", "address": f"serial:lo-{name}"},
+        }
+        line = {"awg": f"awg_{name}", "source": f"lo_{name}", "source_hz": DRIVES_HZ[name]}
+        plain["lines"][f"drive_{name}"] = plain["lines"]["drive_q1"] | line
+        plain["qubits"][name] = plain["qubits"]["q1"] | {"drive_line": f"drive_{name}"}
+    for name in names:
+        readout = {"frequency_hz": FEED_HZ + TONES_HZ[name], "depletion_ns": DEPLETION_NS}
+        plain["qubits"][name] |= {"readout": plain["qubits"][name]["readout"] | readout}
     plain["twin"]["parameters"] = {
-        "qubits": {name: numbers(name) for name in TONES_HZ},
-        "lines": {"drive_q0": {"drives": "q0"}, "drive_q1": {"drives": "q1"}, "readout": {"drives": "feedline"}},
+        "qubits": {name: numbers(name) for name in names},
+        "lines": {f"drive_{name}": {"drives": name} for name in names} | {"readout": {"drives": "feedline"}},
         "adc": {"volts_per_root_photon_rate": ADC.volts_per_sqrt_hz_root, "bits": ADC.bits},
     }
     return msgspec.convert(plain, Lab)
 
 
-def ideal_calibration() -> Calibration:
+def ideal_calibration(count: int = 2) -> Calibration:
     """Return its calibration, on paper."""
-    return Calibration("", 0, 0, {name: _calibrated(name) for name in TONES_HZ})
+    return Calibration("", 0, 0, {name: _calibrated(name) for name in list(TONES_HZ)[:count]})
 
 
 def readout_of(name: str) -> Readout:

@@ -102,6 +102,8 @@ class Writer:
             simple += [(4, self.assign), (1, self.declare), (2, self.set_bit), (2, self.feed)]
             if self.rng.random() < 0.1:
                 simple += [(1, self.end)]
+        if self.level > 1:
+            simple += [(1, self.set_slice)]
         if self.loops:
             simple += [(2, self.leave)]
         nested: list[tuple[int, Callable[[], None]]] = [(4, self.branch)]
@@ -390,9 +392,39 @@ class Writer:
             forms += [f"({type_}({left}) {sign} {self.rng.randint(1, 3)})" for sign in ("<<", ">>")]
             forms += [f"({type_}({left}) {sign} {self.rng.choice((2, 4, 8))})" for sign in "/%"]
         forms += [f"({self.leaf(type_)} + {type_}(bool({self.rng.choice(self.bits)})))"]
+        if self.level > 1:
+            forms += self.rare_numbers(type_)
         if self.adds and type_ == "int[8]":
             forms += [f"added({left}, {self.rng.choice(self.bits)})"]
         return self.rng.choice(forms)
+
+    def rare_numbers(self, type_: str) -> list[str]:
+        """Return what a sequencer has no operator for."""
+        leaf, bits = self.leaf(type_), len(self.bits)
+        forms = [f"{type_}(popcount({self.rng.choice(('c', 'd', f'{leaf}' if type_.startswith('u') else 'd'))}))"]
+        forms += [f"{type_}(uint[{bits}](rot{self.rng.choice('lr')}(c, {self.rng.randrange(4)})))"]
+        if type_.startswith("u"):
+            forms += [f"({leaf} << uint[2](d[0:1]))", f"({leaf} >> {self.rng.randrange(9)})"]
+        if "16" not in type_:
+            forms += [f"({leaf} {sign} {self.rng.choice((3, 5, 7))})" for sign in "/%"]
+            forms += [f"({leaf} ** {self.rng.randrange(4)})"]
+        forms += [f"({leaf} {sign} {self.rng.choice((2, 4, 8))})" for sign in "/%"]
+        forms += [f"{type_}(uint[2]({name}[{at}:{at + 1}]))" for name in self.wide() for at in (1,)]
+        return forms
+
+    def wide(self) -> list[str]:
+        """Return the integers in scope."""
+        return [one.name for type_ in INTEGERS for one in self.visible(type_)]
+
+    def set_slice(self) -> None:
+        """Write some bits of an integer."""
+        names = [one.name for type_ in INTEGERS for one in self.visible(type_, writable=True)]
+        if names:
+            at, name = self.rng.randrange(2), self.rng.choice(names)
+            self.line(
+                f"{name}[{at}:{at + 1}] = {self.rng.choice(('d[0:1]', 'd[{2, 0}]', 'bit[2](uint[2](d[1:2]) + 1)'))};"
+            )
+            self.line(f"{name}[{self.rng.randrange(4)}] = {self.rng.choice(self.bits)};")
 
     def _ending(self) -> None:
         """Say what the variables came to; they say it at the beginning, too, since the program may end on its way."""
