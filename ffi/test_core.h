@@ -184,4 +184,21 @@ static inline qrt_ring *lend_ring(uint32_t slot_size, uint32_t slot_count)
     return ring;
 }
 
+/* Of a config, what no test chooses otherwise. */
+#define CONFIG_HEAD \
+    .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE, .tick_ps = 1000
+
+static inline void start_kernel(qrt_kernel *kernel, const qrt_kernel_config *config, qrt_kernel_report *report)
+{
+    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), config, report) == QRT_OK);
+    CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
+}
+
+static inline int32_t end_kernel(qrt_kernel *kernel, qrt_kernel_report *report)
+{
+    CHECK(qrt_kernel_join(kernel, report) == QRT_OK);
+    CHECK(report->safe_status == QRT_OK);
+    return report->status;
+}
+
 #endif

@@ -40,21 +40,19 @@ static void set_up(bench *b)
     b->port.late_count = 1;
     b->row_size = qrt_row_size(CAPTURES, 1);
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE,
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = sizeof code / sizeof code[0], .sequencer_count = 2, .frame_count = 1,
                      .capture_count = CAPTURES, .weights_count = 40, .emit_count = 1, .budget = 100, .period_ticks = PERIOD},
         .port = &b->port.port, .rows = lend_ring(b->row_size, 64), .misses = lend_ring(sizeof(qrt_miss), 64),
-        .late_tolerance_ns = 60000000000, .shot_count = SHOTS, .tick_ps = 1000};
+        .late_tolerance_ns = 60000000000, .shot_count = SHOTS};
 }
 
 static qrt_status run(bench *b)
 {
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
-    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
-    CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
-    CHECK(qrt_kernel_join(kernel, &b->report) == QRT_OK);
-    return (qrt_status)b->report.status;
+    start_kernel(kernel, &b->config, &b->report);
+    return (qrt_status)end_kernel(kernel, &b->report);
 }
 
 static uint32_t rows_of(bench *b, uint8_t rows_out[SHOTS * 256])
@@ -269,6 +267,27 @@ static void test_paced(bench *b, const uint8_t *wanted)
     check_replay(rows, SHOTS, misses, count);
 }
 
+/* A shot that is given up in its second period: the next one starts behind what it did, and the one after that as ever. */
+static void test_stretched(bench *b)
+{
+    static const qrt_instruction longer[] = {
+        {QRT_OP_WAIT, 0, 0, 0, PERIOD + 100}, {QRT_OP_PLAY, 0, 0, 1, 0}, {QRT_OP_WAIT, 0, 0, 0, 200}, {QRT_OP_END, 0, 0, 0, 0}};
+    static uint8_t rows[SHOTS * 256];
+    qrt_miss misses[64];
+    set_up(b);
+    b->config.sequence.instructions = longer;
+    b->config.sequence.instruction_count = 4;
+    b->config.sequence.sequencer_count = 1;
+    b->config.sequence.stretch_max = 1;
+    b->port.late_shot = 5;
+    b->port.late_kind = 'p';
+    CHECK(run(b) == QRT_OK && rows_of(b, rows) == SHOTS && misses_of(b, misses) == 1);
+    CHECK(misses[0].tick == 10 * PERIOD + PERIOD + 100 && b->report.stretched_periods == SHOTS);
+    for (int64_t shot = 0; shot < SHOTS; shot++) {
+        CHECK(row_at(b, rows, shot)->tick == 2 * shot * PERIOD && row_at(b, rows, shot)->flags == (shot == 5 ? QRT_ROW_ERASED : 0));
+    }
+}
+
 static void check_refused(bench *b)
 {
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
@@ -317,6 +336,7 @@ int main(void)
     test_abort(&b);
     test_never(&b);
     test_paced(&b, wanted);
+    test_stretched(&b);
     test_what_is_refused(&b);
     take_back();
     return 0;

@@ -133,7 +133,7 @@ class Grid(msgspec.Struct, frozen=True):
         kept = [[one for one in axis.together if one.setting is None] for axis in self.axes]
         alone = [[msgspec.structs.replace(one, beside=()) for one in axis] for axis in kept if axis]
         axes = tuple(msgspec.structs.replace(one[0], beside=tuple(one[1:])) for one in alone)
-        return Grid(axes, self.order, self.shots_per_point)
+        return Grid(axes, self.order, self.shots_per_point, self.averages)
 
     def with_held(self, held: list[Axis], inner: tuple[Axis, ...]) -> Grid:
         """Return the kernel's grid where these have one value."""

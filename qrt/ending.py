@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from qrt import kernel
 from qrt.axes import Grid
@@ -78,6 +80,13 @@ def put_points(
     if not record.durable_shot:
         return
     rows = np.memmap(record.path / "shots.bin", record.layout.dtype, "r", shape=(record.durable_shot,))
+    record.put(FILE, encode_points(table_of(rows, legs, grid, observables, calibration)))
+
+
+def table_of(
+    rows: NDArray[Any], legs: Sequence[PlayedLeg], grid: Grid | None, observables: Observables, calibration: Calibration
+) -> NDArray[Any]:
+    """Return the table of a sweep's points as far as these rows go; legs: that have begun."""
     more = () if grid is None else islice(legs_of(grid), len(legs), None)  # that were not played
     all_legs = [*legs, *(PlayedLeg(one.shot_first, one.asked, one.grid) for one in more if one.grid is not None)]
-    record.put(FILE, encode_points(leg_estimates(rows, all_legs, observables, calibration.qubits)))
+    return leg_estimates(rows, all_legs, observables, calibration.qubits)

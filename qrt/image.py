@@ -57,6 +57,10 @@ class Played(msgspec.Struct, frozen=True):
     shot_first: int = 0  # of a leg
 
 
+Parts = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]  # arrays and fields
+NOTHING: Final = np.zeros(0)
+
+
 def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Return the arrays and the fields of an image."""
     sequence = played.sequence
@@ -102,33 +106,32 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return arrays, fields
 
 
-def to_part(base: tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]], played: Played) -> bytes:
-    """Return what a leg's image has otherwise than that of the run's first leg, `base` as `to_image` gave it.
+def to_part(before: Parts, own: Parts) -> bytes:
+    """Return what a leg's image has otherwise than that of the leg before it, both as `to_image` gives them.
 
     Of a plant of the same size only those bytes stand there that differ: its segments, the most of it, seldom do.
     """
-    arrays, fields = to_image(played)
-    other = {name: one for name, one in arrays.items() if name not in base[0] or not np.array_equal(one, base[0][name])}
-    plant, first = other.get("plant"), base[0]["plant"]
+    arrays = {name: one for name, one in own[0].items() if not np.array_equal(one, before[0].get(name, NOTHING))}
+    plant, first = arrays.get("plant"), before[0]["plant"]
     if plant is not None and len(plant) == len(first):
         places = np.flatnonzero(plant != first).astype(np.uint32)
-        del other["plant"]
-        other |= {"plant.places": places, "plant.bytes": plant[places]}
-    return encode_image(other, {name: one for name, one in fields.items() if base[1].get(name) != one})
+        del arrays["plant"]
+        arrays |= {"plant.places": places, "plant.bytes": plant[places]}
+    return encode_image(arrays, {name: one for name, one in own[1].items() if before[1].get(name) != one})
 
 
-def with_part(base: Image, data: bytes) -> Image:
-    """Return the image of a leg. RecordError where the part does not belong to this base."""
+def with_part(before: Image, data: bytes) -> Image:
+    """Return the image of a leg, from that of the leg before it. RecordError where the part does not belong to this one."""
     part = decode_image(data)
-    arrays = {**base.arrays, **part.arrays}
+    arrays = {**before.arrays, **part.arrays}
     try:
         if "plant.places" in part.arrays:
-            plant = base.arrays["plant"].copy()
-            plant[part.arrays["plant.places"]] = part.arrays["plant.bytes"]
+            plant = before.arrays["plant"].copy()
+            plant[arrays.pop("plant.places")] = arrays.pop("plant.bytes")
             arrays["plant"] = plant
     except (KeyError, IndexError, ValueError) as error:
         raise RecordError(f"armed image of a leg: not whole: {error!r}") from error
-    return Image(arrays, {**base.fields, **part.fields})
+    return Image(arrays, {**before.fields, **part.fields})
 
 
 def _epoch_fields(epochs: ArmedEpochs | None) -> dict[str, int] | None:

@@ -35,6 +35,11 @@ class Leg(msgspec.Struct, frozen=True):
         return {name: as_float(axis.exact(0)) for name, axis in self.held.items()}
 
     @property
+    def text(self) -> str:
+        """Say what is asked for."""
+        return f"leg {self.index}, {', '.join(f'{name} = {value:.12g}' for name, value in self.asked.items())}"
+
+    @property
     def settings(self) -> dict[str, float]:
         """Those of instruments."""
         return {name: value for name, value in self.asked.items() if self.held[name].setting is not None}

@@ -20,18 +20,22 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt.arrays import Columns, NamedArray
+from qrt.axes import from_document
 from qrt.client import Run, open_run
+from qrt.ending import table_of
 from qrt.errors import ProgramError, RunError
 from qrt.events import Playing, Progress, RunEvent
 from qrt.interrupt import Flag, Interrupt, is_ours_to_take
+from qrt.legs import values_of
 from qrt.loop import StoppedError
-from qrt.points import Swept, point_estimates, sums_of, swept_of
+from qrt.points import Swept, sums_of, swept_of
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums, tables
 from qrt.report import cells, collect
-from qrt.results import Result, at_points, clouds_of
+from qrt.results import Result, at_points, axes_of, clouds_of
 from qrt.run import Options, Prepared
 from qrt.session import Session
-from qrt.shots import Shots, coords_of_shots
+from qrt.shots import Shots
 from qrt.types import Estimate
 
 
@@ -49,8 +53,8 @@ def stream(program: Any, *, batch_shots: int | None = None, **options: Unpack[Op
 class Batch:
     """The shots [first, end) of a run that goes on.
 
-    bits, outcomes, iq: as in a Result, but of these shots alone and along `shot`, whose coordinates are the number of the shot in the
-    run and the value of every swept name in it. mean, mean_iq: over these shots
+    bits, outcomes, iq, values: as in a Result, but of these shots alone and along `shot`, whose coordinates are the number of the shot in
+    the run and the value of every swept name in it. mean, mean_iq: over these shots
     estimates: of all shots up to `end`, by name; mitigated, raw: the same as arrays, at every point of a sweep
     """
 
@@ -61,28 +65,38 @@ class Batch:
         self.rows = rows[first:]
         self.estimates = {one.name: one for one in estimates}
         self._so_far, self._of = rows, of
-        shots = Shots(self.rows, of.record.layout, coords=coords_of_shots(of.session.grid, self.rows["shot"]))
+        shots = Shots(self.rows, of.record.layout, coords=of.coords(self.rows["shot"]))
         self.bits, self.outcomes, self.iq = shots.bits, shots.outcomes, shots.iq
-        self.mean, self.mean_iq = shots.mean, shots.mean_iq
+        self.values, self.mean, self.mean_iq = shots.values, shots.mean, shots.mean_iq
 
     @cached_property
     def sweep(self) -> Swept | None:
         """The estimates at each point from all shots up to `end`; None without a sweep. Goes through all of them."""
         session = self._of.session
-        if session.grid is None:
+        if session.grid is None and session.adaptive is None:
             return None
-        qubits = session.calibration.qubits
-        return swept_of(point_estimates(self._so_far, session.grid, session.observables, qubits), session.grid)
+        legs = [leg for leg in session.legs if leg.shot_first < self.end]
+        table = table_of(self._so_far, legs, session.grid, session.observables, session.calibration)
+        document = (self._of.record.start or {})["sweep"]
+        grid = from_document(document)
+        assert grid is not None
+        return swept_of(table, grid, document.get("adaptive"))
 
     @property
-    def mitigated(self) -> Any:
-        """NamedArrays by observable, over all shots up to `end`: what a perfect readout would have averaged."""
-        return at_points(self.sweep.curves if self.sweep else self.estimates, self._of.session.grid)[0]
+    def mitigated(self) -> Columns[NamedArray]:
+        """By observable, over all shots up to `end`, at each point of a sweep: what a perfect readout would have averaged."""
+        return self._at_points[0]
 
     @property
-    def raw(self) -> Any:
-        """NamedArrays by observable, over all shots up to `end`: as read."""
-        return at_points(self.sweep.curves if self.sweep else self.estimates, self._of.session.grid)[1]
+    def raw(self) -> Columns[NamedArray]:
+        """By observable, over all shots up to `end`, at each point of a sweep: as read."""
+        return self._at_points[1]
+
+    @cached_property
+    def _at_points(self) -> tuple[Columns[NamedArray], Columns[NamedArray]]:
+        if self.sweep is None:
+            return at_points(self.estimates, (), {})
+        return at_points(self.sweep.curves, *axes_of(self.sweep))
 
     def __repr__(self) -> str:
         return f"<batch {self.index}: shots {self.first} to {self.end - 1} of {self._of.session.shots}>"
@@ -189,6 +203,15 @@ class _Live:
             qubits = self.session.calibration.qubits
             estimates = combine(self._total, wanted.terms, wanted.bit_names, wanted.bit_qubits, qubits)
         return Batch(index, first, rows, estimates, self)
+
+    def coords(self, shots: NDArray[np.int64]) -> dict[str, NamedArray]:
+        """Return along `shot` the number of each of these shots, and what every swept name is in it, settings as they were read back."""
+        document = (self.record.start or {}).get("sweep") or {}
+        entries = [one for axis in document.get("axes", ()) for one in (axis, *axis["beside"])]
+        units = {one["name"]: one["unit"] for one in (*entries, *document.get("adaptive", ()))}
+        values = values_of(tuple(self.session.legs), shots) if units else {}
+        found = {name: NamedArray(name, along, ("shot",), unit=units[name]) for name, along in values.items()}
+        return {"shot": NamedArray("shot", shots, ("shot",))} | found
 
 
 class _Asked:

@@ -74,7 +74,8 @@ def _legs(base: Image, parts: Sequence[bytes]) -> tuple[tuple[Played, ...], int]
     legs: list[Played] = []
     end = 0
     for part in parts:
-        one = from_image(with_part(base, part))
+        base = with_part(base, part)
+        one = from_image(base)
         if one.shot_first != end:
             break
         legs.append(one)
@@ -117,7 +118,6 @@ def armed(playback: Playback, count: int, played: Played | None = None) -> Itera
     """
     played = playback.played if played is None else played
     first, count = played.shot_first, count - played.shot_first
-    erased = playback.erasures["shot"]
     port = named_entry("qrt.ports", played.twin, "image: twin")(played.plant)  # lives as long as the kernel
     dtype = kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count)
     with ExitStack() as stack:
@@ -136,12 +136,17 @@ def armed(playback: Playback, count: int, played: Played | None = None) -> Itera
                 tick_ps=played.tick_ps,
                 seed=played.seed,
                 skips=skips_of(playback.rows[first : first + count], first),
-                erasures=playback.erasures[(first <= erased) & (erased < first + count)],
+                erasures=_within(playback.erasures, first, first + count),
             )
             loop = stack.enter_context(kernel.Kernel(config))
         except (BugError, OverflowError) as error:  # from a compiler it would be a bug, from a file it is damage
             raise RecordError(f"armed image: not whole: {error}") from error
         yield loop, ring
+
+
+def _within(erasures: NDArray[Any], first: int, end: int) -> NDArray[Any]:
+    """Return those of the shots from `first` to before `end`."""
+    return erasures[(erasures["shot"] >= first) & (erasures["shot"] < end)]
 
 
 def _epochs(playback: Playback, count: int, stack: ExitStack) -> kernel.Epochs | None:

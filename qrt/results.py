@@ -7,6 +7,7 @@ views of the record on disk; eight million shots take no memory before they are 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -14,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt.arrays import Columns, NamedArray, xarray_module
-from qrt.axes import Grid, from_document
+from qrt.axes import Axis, Grid, from_document
 from qrt.client import Run
 from qrt.image import from_image
-from qrt.points import FILE, Curve, Swept, read_points
+from qrt.points import FILE, POINT, Curve, Swept, read_points
+from qrt.qasm.expressions import Exact
 from qrt.report import cells, collect
 from qrt.report.data import Cloud
-from qrt.shots import Shots, coords_of
+from qrt.shots import Shots
 from qrt.types import Calibration, Estimate, Found, Summary
 
 
@@ -30,7 +32,8 @@ class Result:
     Of every shot (shots.Shots says more):
       bits[name]: uint8 [axes.., shot], the program's bits: 0, 1, 255 where the shot does not count
       outcomes[capture]: uint8 [axes.., shot]; iq[capture]: int64 [axes.., shot, quadrature], in counts
-      values[output]: [axes.., shot], what an output of the program came to, in rad or s where it has a unit
+      captures[name]: int16 [shots that executed it, samples], the raw records of capture_v3, in the order of time
+      values[output]: [axes.., shot], of the program's outputs, an angle in rad, a duration in s
     At every point, each float64 [axes..] with `stderr`, one standard error; without a sweep a single value:
       mitigated["Z(c)"]: what a perfect readout would have averaged; its error holds shots, calibration, drift and preparation
       raw["Z(c)"]: the average of the signs as read, +1 for outcome 0; its error knows that neighbouring shots hang together
@@ -60,20 +63,21 @@ class Result:
         self.folder = record.path
         self.estimates = {estimate.name: estimate for estimate in summary.estimates}
         self.sweep = swept(record)
-        grid = from_document((record.start or {}).get("sweep"))
-        shots = Shots(record.rows, record.layout, grid)
-        self.bits, self.outcomes, self.iq, self.values = shots.bits, shots.outcomes, shots.iq, shots.values
-        self.mean, self.mean_iq = shots.mean, shots.mean_iq
-        self.mitigated, self.raw = at_points(self.sweep.curves if self.sweep else self.estimates, grid)
+        dims, coords = ((), {}) if self.sweep is None else axes_of(self.sweep)
+        shots = Shots(record.rows, record.layout, grid_of_record(record), coords)
+        self.bits, self.outcomes, self.iq = shots.bits, shots.outcomes, shots.iq
+        self.captures = record.captures
+        self.values, self.mean, self.mean_iq = shots.values, shots.mean, shots.mean_iq
+        self.mitigated, self.raw = at_points(self.sweep.curves if self.sweep else self.estimates, dims, coords)
 
     def to_xarray(self) -> Any:
         """Return everything as an `xarray.Dataset` of the same memory, except bits: those are made for it. MachineError without xarray.
 
-        Names: `Z(c)`, `Z(c).raw`, and for a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; those with an
-        error have it as, for instance, `Z(c).stderr`.
+        Names: `Z(c)` and `Z(c).raw` of an observable; of a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; of
+        an output `n` its `n.value`. Those with an error have it as, for instance, `Z(c).stderr`.
         """
         families = {"": self.mitigated, ".raw": self.raw, ".mean": self.mean, ".mean_iq": self.mean_iq}
-        families |= {".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq, ".value": self.values}
+        families |= {".value": self.values, ".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq}
         found = {}
         for suffix, arrays in families.items():
             for name, array in arrays.items():
@@ -117,16 +121,34 @@ def stderr_of(estimate: Estimate) -> float:
     return float(np.hypot.reduce(msgspec.structs.astuple(estimate.stderr)))
 
 
+def grid_of_record(record: Run) -> Grid | None:
+    """Return the grid that the arrays of a run have axes of; of an adaptive sweep the points as they came, None without a sweep."""
+    document = (record.start or {}).get("sweep")
+    grid = from_document(document)
+    if grid is None or document is None or "adaptive" not in document:
+        return grid
+    points = Axis(POINT, tuple(Exact(Fraction(index)) for index in range(len(record.legs))))
+    return msgspec.structs.replace(grid, axes=(points,))
+
+
+def axes_of(sweep: Swept) -> tuple[tuple[str, ...], dict[str, NamedArray]]:
+    """Return the names of a sweep's axes, and the values along them of all that goes along: settings as they were read back."""
+    coords = {}
+    for axis, values in sweep.axes.items():
+        for name, along in ({axis: values} | sweep.beside[axis]).items():
+            coords[name] = NamedArray(name, along, (axis,), unit=sweep.units[name])
+    return tuple(sweep.axes), coords
+
+
 def at_points(
-    curves: Mapping[str, Curve | Estimate], grid: Grid | None
+    curves: Mapping[str, Curve | Estimate], dims: tuple[str, ...], coords: Mapping[str, NamedArray]
 ) -> tuple[Columns[NamedArray], Columns[NamedArray]]:
     """Return what observables came to at each point of a sweep, or as single values: mitigated, and as read."""
     names = list(curves)
     listed: list[Any] = list(curves.values())
-    axes = () if grid is None else tuple(axis.name for axis in grid.axes)
 
     def named(index: int, value: Any, stderr: Any) -> NamedArray:
-        return NamedArray(names[index], value, axes, coords=coords_of(grid), stderr=stderr)
+        return NamedArray(names[index], value, dims, coords=coords, stderr=stderr)
 
     def mitigated(index: int) -> NamedArray:
         one = listed[index]

@@ -32,6 +32,7 @@ from qrt.adaptive import Points
 from qrt.axes import Grid, to_document
 from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
+from qrt.captured import Captured, check_captures
 from qrt.compile import compile_pulses
 from qrt.controlling import EpochsBy, asked_for, begin_with, law_sources, points_of, reach_of
 from qrt.ending import Finished, early_end, kernel_counters, lateness_counters, put_points
@@ -125,7 +126,9 @@ class Session:
         for leg in () if self.grid is None else legs_of(self.grid):
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
                 compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
-        check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
+        longest = nominal.period_ticks * (1 + nominal.stretch_max)
+        check_counts(self.shots, self.seed, longest, self.lab.timing.tick_ps)
+        check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
@@ -188,6 +191,7 @@ class Session:
             self.pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
             if self.pacing is not kernel.Pacing.VIRTUAL:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
+            stack.enter_context(Captured(self.record, rings.raw, layout.captures))
             epochs = EpochsBy.create(stack, self.lab, values, ready.bound) if self.asked else None
             armed = self._kernel(ready, rings, epochs)
             started_ns = time.time_ns()
@@ -292,11 +296,16 @@ class Session:
                 return StoppedError(f"stopped as asked after {played} shots, between two legs")
             try:
                 leg = next(following, None)
-                if leg is None:
-                    return None
+            except RunError as error:
+                return error
+            if leg is None:
+                return None
+            try:
                 ready = self.arming.ready(leg, played, self.walk.stretched)
             except WorldError as error:
-                return error
+                ended = RunError(f"{leg.text}: {error}")
+                ended.__cause__ = error
+                return ended
             armed = self._kernel(ready, rings, None)
 
     def _leg(self, ready: Ready, armed: kernel.Kernel, recorder: Recorder) -> None:
@@ -310,6 +319,8 @@ class Session:
                 self.telling.leg(ready, self.leg_shots, dead_s)
             report = self.loop.play(armed, lambda: self.events(Progress(self.record.durable_shot, end)))
         self.walk.add(report, armed.histogram[0], self.loop.truth if self.lab.twin is not None else None)
+        if ready.leg.held:
+            self.events(Progress(self.record.durable_shot, end))
 
     def _following(self, recorder: Recorder) -> Iterator[Leg]:
         """Yield the legs after the first."""

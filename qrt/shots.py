@@ -46,13 +46,13 @@ class Shots:
         grid: Grid | None = None,
         coords: Mapping[str, NamedArray] | None = None,
     ) -> None:
-        """Take all rows of a run, from its first shot on, or as many as there are, and the grid of its sweep.
+        """Take all rows of a run, from its first shot on, or as many as there are, and the grid of its sweep; or any rows, without one.
 
-        Or any rows in the order of time, without a grid, and coords of theirs along `shot`.
+        coords: of the rows along `shot`, or in place of the grid's: what was read back is truer than what was asked for.
         """
         self.rows = rows
         self._grid = grid
-        self._along = dict(coords or {})
+        self._coords = coords_of(grid) | dict(coords or {})
         self._taken = _names(grid)
         bits, captures = layout.bits, layout.captures
         self.bits = Columns(bits, lambda k: self._placed(bits[k], bit_column(rows, k), MISSING), "bit")
@@ -75,9 +75,9 @@ class Shots:
         """Return a column [rows, ...] with the axes of the sweep before that of the shots."""
         quadratures = column.ndim > 1
         last = {self._free("quadrature"): IQ} if quadratures else {}
-        coords = coords_of(self._grid) | {dim: NamedArray(dim, values, (dim,)) for dim, values in last.items()}
+        coords = self._coords | {dim: NamedArray(dim, values, (dim,)) for dim, values in last.items()}
         if self._grid is None:
-            return NamedArray(name, column, (self._free("shot"), *last), coords=coords | self._along, unit=unit)
+            return NamedArray(name, column, (self._free("shot"), *last), coords=coords, unit=unit)
         total = self._grid.shots
         if len(column) < total:
             filled = np.full((total, *column.shape[1:]), missing, column.dtype)
@@ -113,7 +113,7 @@ class Shots:
             return (column != MISSING) & (rows["flags"] == 0), column[:, None]
 
         value, stderr = self._mean(1, taken)
-        return NamedArray(name, value[..., 0], self._axes, coords=coords_of(self._grid), stderr=stderr[..., 0])
+        return NamedArray(name, value[..., 0], self._axes, coords=self._means, stderr=stderr[..., 0])
 
     def _mean_iq(self, name: str, index: int) -> NamedArray:
         def taken(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -121,8 +121,13 @@ class Shots:
 
         value, stderr = self._mean(2, taken)
         last = self._free("quadrature")
-        coords = coords_of(self._grid) | {last: NamedArray(last, IQ, (last,))}
+        coords = self._means | {last: NamedArray(last, IQ, (last,))}
         return NamedArray(name, value, (*self._axes, last), coords=coords, unit="counts", stderr=stderr)
+
+    @property
+    def _means(self) -> dict[str, NamedArray]:
+        """What belongs to an array without its shots."""
+        return {name: one for name, one in self._coords.items() if set(one.dims) <= set(self._axes)}
 
     @property
     def _axes(self) -> tuple[str, ...]:
@@ -179,17 +184,6 @@ def points_of(grid: Grid | None, shots: NDArray[np.int64]) -> NDArray[np.int64]:
     leg, inside = np.divmod(shots, grid.shots // grid.legs)
     count = grid.points // grid.legs
     return np.asarray(leg * count + inside // each % count)
-
-
-def coords_of_shots(grid: Grid | None, shots: NDArray[np.int64]) -> dict[str, NamedArray]:
-    """Return along `shot`: the number of each of these shots in its run, and what every swept name is in it."""
-    found = {"shot": NamedArray("shot", shots, ("shot",))}
-    if grid is not None:
-        places = np.unravel_index(points_of(grid, shots), grid.shape)
-        for axis, place in zip(grid.axes, places, strict=True):
-            for one in axis.together:
-                found[one.name] = NamedArray(one.name, one.floats()[place], ("shot",), unit=one.unit)
-    return found
 
 
 def _names(grid: Grid | None) -> set[str]:

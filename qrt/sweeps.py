@@ -231,7 +231,7 @@ class Reach:
             column, place = self._along(name, k)
             told.append(f"{name} = {as_float(column.exact(place)):.12g}")
             count = max(count, column.count)
-        return f"at {', '.join(told)} (point {k} of {count})"
+        return f"at {', '.join(told)}" + (f" (point {k} of {count})" if count > 1 else "")
 
     def _whole(self, parameter: Parameter, k: int, value: Fraction) -> int:
         """Return what must be whole: a duration's ticks, an integer."""

@@ -41,6 +41,7 @@ SLICE_S: Final = 0.02  # of settling, between two looks whether the run was told
 SUMMED: Final = (
     "shots_executed",
     "shots_skipped",
+    "shots_erased",
     "instructions",
     "stretched_periods",
     "miss_count",
@@ -253,11 +254,12 @@ class Telling:
 
     def __init__(self, recorder: Recorder, lab: Lab, first: Played) -> None:
         """First: of the run's first leg, which the folder's image is."""
-        self._recorder, self._lab, self._base = recorder, lab, to_image(first)
+        self._recorder, self._lab, self._last = recorder, lab, to_image(first)
 
     def leg(self, ready: Ready, shots: int, dead_s: float) -> None:
         """Record and publish that a leg begins."""
-        part = to_part(self._base, played_of(ready, self._lab, shots))
+        before, self._last = self._last, to_image(played_of(ready, self._lab, shots))
+        part = to_part(before, self._last)
         body = documents.leg(
             ready.leg.index,
             ready.shot_first,

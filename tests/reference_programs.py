@@ -49,17 +49,22 @@ class Writer:
 
     def text(self) -> str:
         """Return the whole program."""
-        declarations = [f"input float theta;\nqubit[{len(self.qubits)}] q;\nbit[{len(self.bits)}] c;"]
+        declarations = [
+            f"input float theta;\nqubit[{len(self.qubits)}] q;\nbit[{len(self.bits)}] c;\nbit[{len(self.qubits)}] e;"
+        ]
         if self.level:
+            declarations.append(
+                f'bit[3] d = "{self.rng.randrange(8):03b}";\narray[int[8], 3] w = {{1, {self.rng.randint(-9, 9)}, 5}};'
+            )
             self._classical()
         self.line("reset q;")
         for qubit in self.qubits:
             self.line(f"ry({self.rng.uniform(0.5, 2.6):.4f}) {qubit};")
         for _ in range(self.statements):
             self.statement()
-        for bit in self.bits:  # what is left in the qubits is seen, too
-            if self.room > 0 and self.rng.random() < 0.5:
-                self.measure(bit)
+        for place, qubit in enumerate(self.qubits):  # what is left in the qubits is seen, too
+            self.line(f"ry(0.7) {qubit};")
+            self.line(f"e[{place}] = measure {qubit};")
         self._ending()
         return HEAD + "\n".join([*self.head, *declarations, *self.lines]) + "\n"
 
@@ -94,7 +99,9 @@ class Writer:
             (1, self.pause),
         ]
         if self.level:
-            simple += [(4, self.assign), (1, self.declare), (1, self.set_bit)]
+            simple += [(4, self.assign), (1, self.declare), (2, self.set_bit), (2, self.feed)]
+            if self.rng.random() < 0.1:
+                simple += [(1, self.end)]
         if self.loops:
             simple += [(2, self.leave)]
         nested: list[tuple[int, Callable[[], None]]] = [(4, self.branch)]
@@ -118,7 +125,7 @@ class Writer:
         if loops and self.rng.random() < 0.5:
             return f"{self.rng.choice(loops)} * pi / {self.rng.choice((4, 5, 7))}"
         angles = [one.name for one in self.visible("angle[16]")]
-        if angles and self.rng.random() < 0.3:
+        if angles and self.rng.random() < 0.4:
             return self.rng.choice(angles)
         return self.rng.choice(forms)()
 
@@ -131,10 +138,13 @@ class Writer:
             name = self.rng.choice(PLAIN_GATES if self.level < 2 or self.rng.random() < 0.5 else MORE_GATES)
             count = ANGLE_COUNT.get(name, 0)
         modifier = ""
-        if self.level > 1 and self.rng.random() < 0.2:
-            modifier = self.rng.choice(
-                ("inv @ ", "pow(2) @ ", "pow(3) @ ", "pow(0.5) @ ", "inv @ pow(2) @ ", "pow(-1) @ ")
-            )
+        if self.level > 1 and self.rng.random() < (0.7 if name.startswith("g") else 0.2):
+            forms = ["inv @ ", "inv @ ", "pow(2) @ ", "inv @ pow(2) @ ", "pow(-1) @ "]
+            if name not in {"rx", "ry"}:  # one pulse makes a turn and a half
+                forms += ["pow(3) @ "]
+            if not count:  # of others, a power that is no whole number may be refused
+                forms += ["pow(0.5) @ ", "pow(-1.3) @ "]
+            modifier = self.rng.choice(forms)
         angles = f"({', '.join(self.angle() for _ in range(count))})" if count else ""
         self.line(f"{modifier}{name}{angles} {qubit};")
 
@@ -162,6 +172,18 @@ class Writer:
         self.line(self.rng.choice((f"delay[{self.rng.randint(1, 400)}ns] {qubit};", f"barrier {qubit};")))
 
     # ---- Control -----------------------------------------------------------------------------------------------------
+
+    def feed(self) -> None:
+        """Turn a qubit by an angle that an outcome decides, so that its sign is seen."""
+        angle, qubit = self.rng.choice(self.visible("angle[16]")).name, self.rng.choice(self.qubits)
+        self.line(f"if ({self.rng.choice(self.bits)}) {{ {angle} = {self.expression('angle[16]')}; }}")
+        sum_ = f"{angle} {self.rng.choice('+-')} pi / {self.rng.choice((4, 8))}"
+        turn = self.rng.choice(
+            (f"rz({angle})", f"rz(-{angle})", f"rz({angle} * 3)", f"rz({sum_})", f"rx({angle})", f"ry({sum_})")
+        )
+        self.line(f"sx {qubit};")
+        self.line(f"{turn} {qubit};")
+        self.line(f"ry(0.7) {qubit};")
 
     def branch(self) -> None:
         """Write if, half of the time with else."""
@@ -193,8 +215,9 @@ class Writer:
                     f"{self.leaf(number)} {self.rng.choice(('<', '<=', '==', '!=', '>', '>='))} {self.literal(number)}"
                 )
             ] * 3
-            flags = [one.name for one in self.visible("bool")]
-            forms += [lambda: self.rng.choice(flags)] * bool(flags)
+            flags = [one.name for one in self.visible("bool")] + [f"d[{self.rng.randrange(3)}]"]
+            flags += [f"{one.name}[{self.rng.randrange(4)}]" for type_ in INTEGERS for one in self.visible(type_)]
+            forms += [lambda: self.rng.choice(flags)] * 2
             if depth:
                 forms += [
                     lambda: f"({self.condition(0)}) {self.rng.choice(('&&', '||'))} ({self.condition(0)})",
@@ -226,9 +249,9 @@ class Writer:
         self.line(f"int[8] {name} = 0;")
         self.scopes[-1].append(Variable(name, "int[8]", writable=False))
         with self.block(f"while ({bit} == {self.rng.randint(0, 1)} && {name} < {turns})", turns):
+            self.line(f"{name} += 1;")  # first: a continue must not leave it out
             self.body(2)
             self.measure(bit)
-            self.line(f"{name} += 1;")
 
     def leave(self) -> None:
         """Leave a loop, or one turn of it."""
@@ -253,12 +276,16 @@ class Writer:
         """Declare variables, and define what the body may use."""
         if self.level > 1:
             self._definitions()
-        for _ in range(self.rng.randint(2, 4)):
-            self.declare()
+        self.line(f"w[{self.rng.randrange(3)}] = {self.literal('int[8]')};")
+        for type_ in (
+            "angle[16]",
+            *[self.rng.choice((*INTEGERS, *INTEGERS, "bool")) for _ in range(self.rng.randint(2, 3))],
+        ):
+            self.declare(type_)
 
     def _definitions(self) -> None:
         """Define gates and subroutines."""
-        for name in self.rng.sample(("g0", "g1"), self.rng.randint(0, 2)):
+        for name in self.rng.sample(("g0", "g1"), self.rng.randint(1, 2)):
             self.head.append(
                 f"gate {name}(a, b) r {{ rx(a) r; {self.rng.choice(('h r; ', 'sx r; ', ''))}rz(b / 2) r; ry(a - b) r; }}"
             )
@@ -285,9 +312,9 @@ class Writer:
         self.made += 1
         return f"{stem}{self.made}"
 
-    def declare(self) -> None:
+    def declare(self, type_: str = "") -> None:
         """Declare a variable with its first value."""
-        type_ = self.rng.choice((*INTEGERS, *INTEGERS, "bool", "angle[16]"))
+        type_ = type_ or self.rng.choice((*INTEGERS, "bool", "angle[16]"))
         name = self.fresh("v")
         self.line(f"{type_} {name} = {self.expression(type_)};")
         self.scopes[-1].append(Variable(name, type_))
@@ -298,7 +325,8 @@ class Writer:
         if not found:
             self.gate()
             return
-        target = self.rng.choice(list(found.values()))
+        targets = list(found.values())
+        target = self.rng.choice([*targets, *self.visible("angle[16]") * 2])
         if target.type.startswith(("int", "uint")) and self.rng.random() < 0.4:
             self.line(
                 f"{target.name} {self.rng.choice(('+=', '-=', '^=', '&=', '|='))} {self.expression(target.type)};"
@@ -315,8 +343,14 @@ class Writer:
                 f"{self.rng.choice(self.bits)} = {self.rng.randint(0, 1)};",
                 f"{self.rng.choice(self.bits)} = {self.rng.choice(self.bits)} {self.rng.choice('&|^')} {self.rng.choice(self.bits)};",
                 f"c = {others};",
+                f"d = bit[3](uint[3]({self.leaf(self.rng.choice(INTEGERS))}));",
+                f"d[{self.rng.randrange(3)}] = bit({self.condition()});",
             ))
         )  # fmt: skip
+
+    def end(self) -> None:
+        """End the program early, perhaps."""
+        self.line(f"if ({self.condition()}) {{ end; }}")
 
     def expression(self, type_: str) -> str:
         """Return an expression for a variable of a type."""
@@ -326,14 +360,15 @@ class Writer:
             others = [one.name for one in self.visible(type_)]
             if others and self.rng.random() < 0.5:
                 return f"{self.rng.choice(others)} {self.rng.choice(('+', '-'))} {self.rng.choice((*others, 'pi / 4', 'pi / 8'))}"
-            return f"{self.rng.randint(0, 15)} * pi / 8"
+            return f"{self.rng.randint(1, 15)} * pi / 8"
         return self.number(type_, 2)
 
     def leaf(self, type_: str) -> str:
         """Return a number of a type: a variable, bits as a number, or another variable cast."""
         forms = [one.name for one in self.visible(type_)] * 2
         forms += [f"{type_}({one.name})" for other in INTEGERS for one in self.visible(other) if other != type_]
-        forms += [f"{type_}(uint[{len(self.bits)}](c))"]
+        forms += [f"{type_}(uint[{len(self.bits)}](c))", f"{type_}(uint[3](d))"]
+        forms += [f"w[{self.rng.randrange(3)}]"] * (type_ == "int[8]")
         return self.rng.choice(forms)
 
     def literal(self, type_: str) -> str:
@@ -360,13 +395,15 @@ class Writer:
         return self.rng.choice(forms)
 
     def _ending(self) -> None:
-        """Say what the variables came to."""
-        for one in [one for scope in self.scopes for one in scope][:3] if self.level else []:
+        """Say what the variables came to; they say it at the beginning, too, since the program may end on its way."""
+        for one in self.scopes[0][1:4] if self.level else []:
             if self.rng.random() < 0.7 and one.type != "angle[16]":
                 self.head.append(f"output {one.type} out_{one.name};")
                 self.line(f"out_{one.name} = {one.name};")
+                place = next(k for k, line in enumerate(self.lines) if line == "reset q;")
+                self.lines.insert(place, f"out_{one.name} = {'false' if one.type == 'bool' else 1};")
 
 
-def random_program(seed: int, level: int, measurements: int = 6, statements: int = 8) -> str:
+def random_program(seed: int, level: int, measurements: int = 4, statements: int = 8) -> str:
     """Return the program of a seed."""
     return Writer(seed, level, measurements, statements).text()

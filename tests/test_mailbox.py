@@ -60,7 +60,7 @@ def test_shots_that_are_proved_alike_ask_for_the_same_whatever_they_see(sequence
 
 
 @pytest.mark.prove
-@settings(max_examples=5000)
+@settings(max_examples=400)
 @given(reference.sequences())
 def test_many_shots_that_are_proved_alike(sequence):
     alike_or_not(sequence)

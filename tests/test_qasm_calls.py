@@ -6,15 +6,19 @@ import itertools
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from qrt.errors import ProgramError
+from qrt import config
+from qrt.errors import ConfigError, ProgramError
+from qrt.pulses import lower
 from qrt.qasm import Elaborated, elaborate, parse_program
 from qrt.qasm.facts import NoLab
 from qrt.qasm.program import Assign, Branch, Measurement
-from qrt.types import Lookup
+from qrt.types import If, Lookup
 from tests.statement_machine import Machine, elaborated, shot
 
 
@@ -171,3 +175,49 @@ def test_calls_that_mean_nothing(text: str, wanted: str) -> None:
         with_lab(f"qubit q;\n{text}", f=fails, g=lambda _: 9, wide=lambda _: 1, words=lambda _: "no")
     assert wanted in str(caught.value)
     assert str(caught.value).startswith("p.qasm:2:")
+
+
+def test_known_bits_of_blocks_cost_nothing_and_sides_that_differ_write_them() -> None:
+    text = "qubit q; bit c; for int i in [0:3] { bit[32] s = bit[32](i); if (s[0] == 1) { x q; } s[1] = 1; } c = measure q;"
+    program = elaborated(text)
+    assert len(program.bits) == 1
+    assert len(program.statements) == 3
+    text = "qubit q; bit c = measure q; output uint[2] o; { bit[2] s; if (c) { s[0] = 1; } else { s[1] = measure q; } o = s; }"
+    for outcomes, wanted in (((1,), 1), ((0, 0), 0), ((0, 1), 2)):
+        assert shot(text, outcomes).outputs["o"] == wanted
+    again = "qubit q; bit c; output uint[4] o; uint[4] n = 0;"
+    again += " for int i in [0:3] { bit s; n = n << 1; n[0] = s; s = measure q; n[0] = s; } o = n;"
+    assert shot(again, (1, 0, 1, 1)).outputs["o"] == 0b1011
+
+
+LAB = config.load(Path(__file__).with_name("lab.toml"))
+VOTES = "extern vote(bit[3]) -> bit; qubit q; bit[3] c; c[0] = measure q; c[1] = measure q; c[2] = measure q; if (vote(c)) { x q; }"
+
+
+def test_a_lab_s_functions_come_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def vote(c):\n    return int(c.bit_count() > 1)\n")
+    lab = msgspec.structs.replace(LAB, externs={"vote": f"{file}:vote"})
+    branch = lower(parse_program(VOTES, "p.qasm"), lab, None, {}).blocks["q0"][-1]
+    assert isinstance(branch, If)
+    assert isinstance(branch.condition, Lookup)
+    assert branch.condition.values == (0, 0, 0, 1, 0, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("mine.py", "externs.vote = 'mine.py': needed is \"path/file.py:function\""),
+        ("{folder}/min.py:vote", "no such file; did you mean"),
+        ("{folder}/none/x.py:vote", "no such file; the path counts from where the command is called"),
+        ("{folder}/mine.py:vot", "has no function 'vot'; did you mean vote?"),
+        ("{folder}/broken.py:vote", "cannot be loaded: ValueError: not today"),
+    ],
+)
+def test_functions_of_a_lab_that_cannot_be_loaded(tmp_path: Path, written: str, wanted: str) -> None:
+    (tmp_path / "mine.py").write_text("def vote(c):\n    return 1\n")
+    (tmp_path / "broken.py").write_text("raise ValueError('not today')\n")
+    lab = msgspec.structs.replace(LAB, externs={"vote": written.format(folder=tmp_path)})
+    with pytest.raises(ConfigError) as caught:
+        lower(parse_program(VOTES, "p.qasm"), lab, None, {})
+    assert wanted in str(caught.value)

@@ -33,6 +33,7 @@ IMPOSSIBLE = 1e-6  # probabilities below are none
 STRAY = 1 / 500
 PROGRAM_TAIL, TOGETHER_TAIL = 1e-5, 0.0027
 CALIBRATION = ideal_calibration()
+LEVELS = (0, 1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +100,12 @@ def compare(loop: Loop, seeds: range, level: int) -> None:
     assert chi2.sf(total, freedom) > TOGETHER_TAIL
 
 
-def test_random_programs_of_gates_and_branches(loop):
-    compare(loop, range(14), 0)
+@pytest.mark.parametrize("level", LEVELS)
+def test_random_programs(loop, level):
+    compare(loop, range(12), level)
 
 
 @pytest.mark.prove
-def test_many_random_programs_of_gates_and_branches(loop):
-    compare(loop, range(1000, 1400), 0)
+@pytest.mark.parametrize("level", LEVELS)
+def test_many_random_programs(loop, level):
+    compare(loop, range(1000, 1400), level)

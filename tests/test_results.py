@@ -14,9 +14,9 @@ from qrt.kernel import row_dtype
 from qrt.layout import Layout
 from qrt.points import point_estimates, swept_of
 from qrt.qasm.expressions import Exact
-from qrt.results import at_points
+from qrt.results import at_points, axes_of
 from qrt.run import run
-from qrt.shots import Shots, coords_of_shots, points_of
+from qrt.shots import Shots, points_of
 
 LAYOUT = Layout(row_dtype(2), ("c", "d"), ("c", "d"))
 
@@ -153,18 +153,6 @@ def test_shots_without_a_sweep_and_without_any(rng):
         shots.bits["e"]
 
 
-def test_the_shots_of_a_batch_know_their_number_and_what_was_swept(rng):
-    grid = GRIDS["legs"]
-    rows = rows_of(grid, rng)[7:20]
-    coords = coords_of_shots(grid, rows["shot"])
-    bits = Shots(rows, LAYOUT, coords=coords).bits["c"]
-    assert bits.dims == ("shot",)
-    assert bits.coords["shot"].values.tolist() == list(range(7, 20))
-    for number, (point, _, _) in list(enumerate(played(grid)))[7:20]:
-        assert bits.coords["lo.f"].values[number - 7] == [1, 2][point[0]]
-        assert bits.coords["x"].values[number - 7] == [1, 2, 5][point[1]]
-
-
 @pytest.mark.parametrize("name", GRIDS)
 def test_points_have_the_estimates_of_their_own_shots(name, rng, demo_calibration):
     """What a run keeps of its points, over passes and legs: the mean of the signs of those shots, however the run went through them."""
@@ -173,7 +161,7 @@ def test_points_have_the_estimates_of_their_own_shots(name, rng, demo_calibratio
     grid = GRIDS[name]
     rows = rows_of(grid, rng)[:-2]
     found = swept_of(point_estimates(rows, grid, WATCHED, demo_calibration.qubits), grid)
-    raw = at_points(found.curves, grid)[1]["Z(a)"]
+    raw = at_points(found.curves, *axes_of(found))[1]["Z(a)"]
     assert raw.dims == tuple(axis.name for axis in grid.axes)
     for point in itertools.product(*(range(axis.count) for axis in grid.axes)):
         mine = [number for number, (at, _, _) in enumerate(played(grid)) if at == point and number < len(rows)]

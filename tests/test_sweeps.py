@@ -20,9 +20,9 @@ from qrt.grids import grid_of
 from qrt.kernel import Rule, sweep_slots
 from qrt.pulses import lower
 from qrt.qasm import parse_program
-from qrt.qasm.expressions import Exact, Name
+from qrt.qasm.expressions import Binary, Exact, Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import Reach, bind
+from qrt.sweeps import Reach, Straight, Tabled, bind
 from qrt.types import NOWHERE, Parameter, PortLimits
 
 HEAD = "input float a; input float b; input angle p; input duration t; input int n; input uint k; qubit q; "
@@ -86,6 +86,59 @@ def test_a_list_is_a_table(ticks):
         loaded(operand("ticks", "t", 10**9, duration=True), f"t=values({', '.join(f'{one}ns' for one in ticks)})")
         == ticks
     )
+
+
+A, B, N = (Name(one, NOWHERE) for one in "abn")
+
+
+def both(unit, expression, *sweeps):
+    """Return an operand of a and b, in units of a hundredth, and the words that the kernel loads of it."""
+    found = grid(*sweeps)
+    parameter = Parameter(unit, Formula(expression, Fraction(100), plain=True), "operand")
+    reach = Reach(PROGRAM, found)
+    return reach.found(parameter), sweep_slots(bind([parameter], reach).sweep, np.arange(found.points))[:, 0].tolist()
+
+
+def of(left, operator, right):
+    return Binary(operator, left, right, NOWHERE)
+
+
+def test_an_operand_of_inputs_that_go_along_together_is_the_sum_point_by_point():
+    found, words = both(
+        "amplitude", of(of(A, "+", B), "+", B), "n=values(0, 1)", "a,b=zip(linspace(0, 1, 5), linspace(-2, 0, 5))"
+    )
+    assert isinstance(found, Straight)
+    assert words == [-400, -275, -150, -25, 100] * 2
+    found, words = both("amplitude", of(A, "*", B), "a,b=zip(linspace(0, 4, 5), values(1, 0, 2, -1, 5))", "n=values(7)")
+    assert isinstance(found, Tabled)
+    assert words == [0, 0, 400, -300, 2000]
+    assert both("amplitude", of(of(A, "+", B), "+", N), "a=values(3)", "b=linspace(0, 1, 3)", "n=values(2)")[1] == [
+        500,
+        550,
+        600,
+    ]
+    with pytest.raises(ProgramError, match=r"depends on a and b together; .* --sweep 'a,b=zip\(...\)'"):
+        both("amplitude", of(A, "+", B), "a=linspace(0, 1, 2)", "b=linspace(0, 1, 3)")
+    assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))") == grid_of(
+        {("a", "b"): ([1, 2], "linspace(0, 1, 2)")}, PROGRAM, {}, "shot", 1
+    )
+    assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))").names == ("a", "b")
+
+
+def test_an_integer_is_never_rounded():
+    assert both("integer", N, "n=linspace(-3, 3, 7)")[1] == [100 * one for one in range(-3, 4)]
+    assert both("integer", A, "a=values(0.01, 0.07)")[1] == [1, 7]
+    for sweep, said in (
+        ("a=values(0, 0.005)", r"at a = 0.005 \(point 1 of 2\) this integer is 0.5; it must be whole"),
+        ("a=linspace(0, 0.03, 3)", r"at a = 0.015 \(point 1 of 3\) this integer is 1.5"),
+        ("a=values(1e30)", r"at a = 1e\+30 the integer is 1\d+; possible are those of 64 bits"),
+    ):
+        with pytest.raises(ProgramError, match=said):
+            both("integer", A, sweep)
+    program = parse_program("input int n; qubit q; x q;", "p")
+    parameter = Parameter("integer", Formula(Name("n", NOWHERE), plain=True), "n")
+    with pytest.raises(ProgramError, match="n are set by a controller, whose values are no whole numbers"):
+        Reach(program, None, {"n": (0, 3)}).slot(parameter)
 
 
 def test_an_array_of_floats_means_the_ticks_that_it_was_made_from():

@@ -58,14 +58,14 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
 def analyse(of: Scan, hz: Array, seen: Signal, length_s: float) -> Result:
     """Return the frequency; hz: of the drive, length_s: of the pulse. How strong it is, W, is found on a grid: f0 hardly depends on it."""
     require_change(of, seen)
-    trials = []
+    tries = []
     for omega in (pi / length_s * STRENGTHS).tolist():
         points = np.stack([hz, np.full(len(hz), length_s), np.full(len(hz), omega)])
         columns = partial(_columns, points)
-        at, linear = scan(columns, *seen, np.linspace(hz[0], hz[-1], 4 * len(hz) - 3))
+        at, linear = scan(columns, *seen, np.linspace(hz[0], hz[-1], 2 * len(hz) - 1))
         rest = (seen.values - columns(at) @ linear) / seen.sigma
-        trials.append((float(rest @ rest), omega, (linear[0], linear[1], at), points))
-    _, _, start, points = min(trials, key=lambda trial: trial[0])
+        tries.append((float(rest @ rest), omega, (linear[0], linear[1], at), points))
+    _, _, start, points = min(tries, key=lambda one: one[0])
     fit = require_fit(of, driven, points, seen, start)
     middle = fit.estimated(2)
     text = f"{middle.value / 1e9:.6f} +- {middle.stderr / 1e9:.6f} GHz"

@@ -24,10 +24,8 @@ from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fi
 from qrt.types import Estimated
 
 PROGRAM: Final = """OPENQASM 3.0; include "stdgates.inc";
-input angle phi; input duration t;
-qubit[QUBITS] q; bit[QUBITS] c;
-sx q; delay[t] q; rz(-phi) q; sx q;
-barrier q; c = measure q;
+input angle phi; input duration t; qubit[QUBITS] q; bit[QUBITS] c;
+sx q; delay[t] q; rz(-phi) q; sx q; barrier q; c = measure q;
 """
 QUADRATURES: Final = (0.0, pi / 2.0, pi, 1.5 * pi)
 COARSE_DELAYS, COARSE_SHOTS, DELAYS, SHOTS = 10, 250, 14, 400
@@ -35,9 +33,9 @@ COARSE_DELAYS, COARSE_SHOTS, DELAYS, SHOTS = 10, 250, 14, 400
 
 def coarse(bench: Bench, qubits: Qubits) -> Findings:
     """Find the frequency to about 10 kHz."""
-    grid = whole_ticks(bench.lab, DELAY_GRID_NS)
-    ticks = sorted({grid * k for k in range(COARSE_DELAYS)} | {short_delay_ticks(bench.lab)})
-    return _fringes(bench, qubits, seconds(bench.lab, ticks), COARSE_SHOTS, "Ramsey")
+    even = {whole_ticks(bench.lab, DELAY_GRID_NS) * k for k in range(COARSE_DELAYS)}
+    delays = seconds(bench.lab, sorted(even | {short_delay_ticks(bench.lab)}))
+    return _fringes(bench, qubits, delays, COARSE_SHOTS, "Ramsey")
 
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
@@ -68,7 +66,7 @@ def analyse(of: Scan, points: Array, seen: Signal, frame_hz: float) -> Result:
     step_s, longest_s = points[0][1], float(points[0].max())  # the first step is the shortest
     grid = np.linspace(-0.48, 0.48, 1 + 2 * round(8 * longest_s / step_s)) / step_s
     detuning, linear = scan(partial(precessing, points), seen.values, seen.sigma, grid)
-    contrast, phase = float(np.hypot(linear[1], linear[2])), float(np.arctan2(-linear[2], linear[1]))
+    contrast, phase = np.hypot(linear[1], linear[2]), np.arctan2(-linear[2], linear[1])
     start = (linear[0], contrast, 0.5 / longest_s, tau * detuning or 0.1 / longest_s, phase)
     fit = require_fit(of, ramsey, points, seen, start)
     rate, omega = fit.estimated(2), fit.estimated(3)
@@ -76,6 +74,6 @@ def analyse(of: Scan, points: Array, seen: Signal, frame_hz: float) -> Result:
     require_near(of, hz.value, frame_hz)
     numbers, text = {"frequency_hz": hz}, f"{hz.value / 1e9:.7f} GHz +- {hz.stderr:.0f} Hz"
     if rate.value > 3.0 * rate.stderr:
-        numbers["t2_s"] = inverse(rate)
-        text += f", T2 {numbers['t2_s'].value * 1e6:.1f} +- {numbers['t2_s'].stderr * 1e6:.1f} us"
+        numbers["t2_s"] = t2 = inverse(rate)
+        text += f", T2 {t2.value * 1e6:.1f} +- {t2.stderr * 1e6:.1f} us"
     return Result(text, numbers, ramsey(fit.values, points), numbers)

@@ -1,9 +1,9 @@
 """Randomised benchmarking: the error of a gate, from random Cliffords and the one that undoes them all.
 
-The population comes back as a p^m after m Cliffords, whatever preparation and readout do; every sequence ends once as level 0 and once as
-level 1, and in their difference no offset is left. A Clifford errs by r = (1 - p) / 2 (Magesan, Gambetta, Emerson, Phys. Rev. Lett. 106,
-180504, 2011). Turns about Z take no time and have no error, and a Clifford has one sx on average: m counts those that a sequence has, so
-that r is the error of sx, and no chance of how many they are is left.
+A Bloch vector comes back p^m as long after m Cliffords, whatever preparation and readout do. Every sequence is played from level 0 and
+from level 1: in the difference there is no offset, nor what relaxation adds on the way, which would differ from sequence to sequence by
+more than the shots do. A Clifford errs by r = (1 - p) / 2 (Magesan, Gambetta, Emerson, Phys. Rev. Lett. 106, 180504, 2011). Turns about Z
+take no time and have no error, and a Clifford has one sx on average: m counts those that a sequence has, so that r is the error of sx.
 
 What relaxation alone costs a gate of duration t: the map diag(e^(-t/T2), e^(-t/T2), e^(-t/T1)) of the Bloch vector has the average
 fidelity 1/2 + its trace / 6 (Nielsen, Phys. Lett. A 303, 249, 2002), so the limit is 1/2 - e^(-t/T1) / 6 - e^(-t/T2) / 3, about t / 6 T1 +
@@ -28,8 +28,9 @@ from qrt.errors import CalibrationError
 from qrt.types import Estimated
 
 PROGRAM: Final = """OPENQASM 3.0; include "stdgates.inc"; input angle flip; qubit[QUBITS] q; bit[QUBITS] c;
+rx(flip) q;
 {gates}
-rx(flip) q; barrier q; c = measure q;
+barrier q; c = measure q;
 """
 PARTS: Final = (0.002, 0.1, 0.3, 0.6, 1.0)  # of the longest sequence, in which p^m has come down to 1 / e
 LENGTH_MAX: Final = 1200
@@ -41,9 +42,7 @@ SEED: Final = 24  # the sequences are the same in every calibration: what differ
 def find(bench: Bench, qubits: Qubits) -> Findings:
     """Play random sequences, all qubits the same ones."""
     if unknown := [name for name, q in qubits.items() if not (q.t1_s.value and q.t2_s.value)]:
-        raise CalibrationError(
-            f"{', '.join(unknown)}: T1 or T2 is not known, nothing to compare with: calibrate t1, ramsey before"
-        )
+        raise CalibrationError(f"{', '.join(unknown)}: T1 or T2 is not known: calibrate t1, ramsey before")
     limits = {name: limit(bench.lab.qubits[name].pulse_ns * 1e-9, q.t1_s, q.t2_s) for name, q in qubits.items()}
     longest = min(LENGTH_MAX, *(round(0.5 / max(one.value, 1e-6)) for one in limits.values()))
     lengths = np.repeat([max(1, round(part * longest)) for part in PARTS], SEQUENCES)

@@ -36,12 +36,10 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
 
 
 def amplitude(bench: Bench, qubits: Qubits) -> Findings:
-    """Scan the amplitude of all tones from half of what it is to as far as full scale goes."""
+    """Scan the amplitude of all tones from what it is to as far as full scale goes."""
     lines = [bench.lab.qubits[name].readout_line for name in qubits]
     most = {name: FULL / lines.count(bench.lab.qubits[name].readout_line) for name in qubits}
-    tried = {
-        name: np.linspace(0.5 * min(q.readout_amplitude, most[name]), most[name], POINTS) for name, q in qubits.items()
-    }
+    tried = {name: np.linspace(min(q.readout_amplitude, most[name]), most[name], POINTS) for name, q in qubits.items()}
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in qubits}
     for k in range(POINTS):
         at = {name: replaced(qubit, readout_amplitude=float(tried[name][k])) for name, qubit in qubits.items()}

@@ -119,13 +119,22 @@ def weights_and_threshold(bench: Bench, qubits: Qubits) -> Findings:
 
 
 def _clouds(title: str, classes: Sequence[NDArray[np.int64]], threshold: int) -> Picture:
-    """Return the shares of both preparations along I, over the threshold."""
+    """Return the shares of both preparations along I, over the threshold, in distances of the clouds."""
     edges = np.histogram_bin_edges(np.concatenate(classes), BINS)
     shares = [np.histogram(one, edges)[0] / max(len(one), 1) for one in classes]
-    middles = np.tile((edges[:-1] + edges[1:]) / 2.0 - threshold, len(classes))
+    distance = float(np.ptp([np.median(one) for one in classes])) or 1.0
+    middles = np.tile(((edges[:-1] + edges[1:]) / 2.0 - threshold) / distance, len(classes))
     bars = [np.sqrt(share / max(len(one), 1)) for share, one in zip(shares, classes, strict=True)]
     joined = (np.concatenate(shares), np.concatenate(bars))
-    return Picture(title, "I, over the threshold", "share of the shots", middles, *joined, np.zeros(0), len(classes))
+    return Picture(
+        title,
+        "I over the threshold, in distances of the clouds",
+        "share of the shots",
+        middles,
+        *joined,
+        np.zeros(0),
+        len(classes),
+    )
 
 
 def _share_feedline(bench: Bench, name: str, other: str) -> bool:

@@ -27,7 +27,7 @@ qubit[QUBITS] q;
 bit[QUBITS] c = measure q;
 """
 OFFSETS_HZ: Final = np.linspace(-8e6, 8e6, 17)
-SHOTS: Final = 50_000
+SHOTS: Final = 100_000
 WEAK: Final = 0.025  # of the readout's amplitude: 1 / 1600 of its photons
 KAPPAS: Final = tau * np.array([0.5e6, 1e6, 2e6, 4e6, 8e6])  # to start from, 1/s
 
@@ -66,8 +66,8 @@ def magnitude(points: Points) -> Signal:
 def analyse(of: Scan, points: Array, seen: Signal) -> Result:
     """Return resonance and linewidth; points [2, points]: frequency of the tone, its length."""
     require_change(of, seen)
-    trials = [scan(partial(_column, points, kappa), *seen, points[0]) for kappa in KAPPAS]
-    starts = [(linear[0], at, kappa) for (at, linear), kappa in zip(trials, KAPPAS.tolist(), strict=True)]
+    tries = [scan(partial(_column, points, kappa), *seen, points[0]) for kappa in KAPPAS]
+    starts = [(linear[0], at, kappa) for (at, linear), kappa in zip(tries, KAPPAS.tolist(), strict=True)]
     start = min(starts, key=lambda one: float(np.sum(((seen.values - rung(np.array(one), points)) / seen.sigma) ** 2)))
     fit = require_fit(of, rung, points, seen, start)
     middle, kappa = fit.estimated(1), times(fit.estimated(2), 1.0 / tau)

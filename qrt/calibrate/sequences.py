@@ -110,7 +110,7 @@ def gate_set(lab: Lab, qubits: Qubits) -> GateSet:
 def duration_ticks(ops: Sequence[Op], gates: GateSet, lab: Lab) -> int:
     """Return the static duration of gates, waits and readouts."""
     total = 0
-    envelopes = gates.envelopes()
+    envelopes = gates.envelopes({op.frame.partition(".")[0] for op in ops if isinstance(op, Play)})
     for op in ops:
         if isinstance(op, Play):
             total += len(envelopes[op.envelope]) * lab.timing.sample_ticks

@@ -106,7 +106,8 @@ def _picture(name: str, points: Separations, was_hz: float) -> Picture:
     steps = sorted(points)
     hz = np.array([was_hz + step * STEP_HZ for step in steps])
     value, noise = np.array([points[step] for step in steps]).T
-    return Picture(f"{name}: readout tone", "tone (GHz)", "distance of the levels", hz / 1e9, value, noise, np.zeros(0))
+    shown = (hz / 1e9, value / value.max(), noise / value.max(), np.zeros(0))
+    return Picture(f"{name}: readout tone", "tone (GHz)", "distance of the levels, of the largest", *shown)
 
 
 def spaced(lab: Lab, tones_hz: dict[str, float]) -> dict[str, float]:

@@ -47,7 +47,7 @@ def execute(request: Request, screen: Screen) -> dict[str, Any]:
     """Run the calibrations, store what they found, write the page, and return all of it."""
     names, lab = step_names(request.names), config.load(request.lab)
     runs, seed = Path(request.runs or lab.runs), secrets.randbits(32) if request.seed is None else request.seed
-    check_writable(runs)
+    check_writable(runs / FOLDER)
     start = beginning(request, lab, runs)
     page = runs / FOLDER / f"{new_uid(time.time_ns())}.html"
     told = f"{lab.name} · {time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())} · seed {seed}"

@@ -47,12 +47,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     program: str
     lab: str
     shots: int
+    averages: int = 1
     seed: int | None = None
     inputs: Mapping[str, float] = {}
     sweeps: tuple[str, ...] = ()
     order: str = "point"
     pacing: str | None = None
     period_ns: float | None = None
+    stretch: int | None = None
     on: str | None = None
     runs: str | None = None
     calibration: str | None = None
@@ -120,6 +122,7 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 request.program,
                 lab=lab,
                 shots=request.shots,
+                averages=request.averages,
                 inputs=request.inputs,
                 sweep=request.sweeps,
                 order=request.order,
@@ -128,6 +131,7 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 controllers=parse_controllers(request.controllers),
                 pacing=request.pacing,
                 period_ns=request.period_ns,
+                stretch=request.stretch,
                 on=request.on,
                 runs=Path(request.runs) if request.runs is not None else None,
                 publish=request.publish,

@@ -22,10 +22,10 @@ from openqasm3 import ast
 
 from qrt.errors import ProgramError
 from qrt.qasm.facts import Facts
-from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, Type, Typed
+from qrt.qasm.kinds import KNOWN, RUNTIME, Type, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.runtime import word_of
-from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits, Scope
+from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits, Scope, bit_cell
 from qrt.types import Bits, Classical, Computed, Source, Variable
 
 SEQUENCED = frozenset({"bool", "bit", "int", "uint", "angle"})  # kinds that a sequencer can hold
@@ -94,6 +94,8 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
+        self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
+        self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
@@ -130,6 +132,12 @@ class Run:
         source = self.source(node)
         return ProgramError(f"{source.where}{message}" + (f"\n    {source.text}" if source.text else ""))
 
+    def round(self, node: ast.QASMNode, what_: str) -> None:
+        """Note that a duration is rounded, once for each place."""
+        event = f"{self.source(node).where}{what_}"
+        if event not in self.events:
+            self.events.append(event)
+
     # ---- Names ---------------------------------------------------------------------------------------------------------
 
     def find(self, node: ast.QASMNode, name: str, kind: str, classes: tuple[type, ...]) -> Any:
@@ -158,15 +166,22 @@ class Run:
         cells = []
         for position in range(size or 1):
             written = name if size is None else f"{name}[{position}]"
-            if self.depth and self._free_bits:  # of a block that is over
-                index = self._free_bits.pop()
-            else:
-                index = len(self.bit_names)
+            index = None if self.depth else len(self.bit_names)
+            if index is not None:
                 self.bit_names.append(written)
-            if self.depth:
-                self.scope.life.bits.append(index)
-            cells.append(Cell(written, BIT, Bits((index,)), self.scope, index))
+            cells.append(bit_cell(written, self.scope, index))
         return BitRegister(tuple(cells), size is not None)
+
+    def bit_index(self, cell: Cell) -> int:
+        """Return the program's bit that holds a cell; of a block's bits, one that is free again when the block ends."""
+        if cell.bit is None:
+            if self._free_bits:
+                cell.bit = self._free_bits.pop()
+            else:
+                cell.bit = len(self.bit_names)
+                self.bit_names.append(cell.name)
+            cell.life.bits.append(cell.bit)
+        return cell.bit
 
     # ---- Statements and cells ------------------------------------------------------------------------------------------
 
@@ -194,7 +209,9 @@ class Run:
         if cell.variable is None:
             if self._free:
                 cell.variable = self._free.pop()
-                self.variable_names[cell.variable] += f", {cell.name}"
+                names = self.variable_names[cell.variable]
+                if cell.name not in names.split(", "):
+                    self.variable_names[cell.variable] = f"{names}, {cell.name}"
             else:
                 cell.variable = len(self.variable_names)
                 self.variable_names.append(cell.name)
@@ -203,7 +220,7 @@ class Run:
 
     def store(self, cell: Cell, value: Any, source: Source) -> None:
         """Let a cell hold a value of its type, with the statements that this takes."""
-        if cell.bit is not None:
+        if cell.is_bit:
             self._store_bit(cell, value, source)
         elif type(value) in RUNTIME:
             index = self.variable(cell)
@@ -214,13 +231,12 @@ class Run:
             self.hold(cell, value)
 
     def _store_bit(self, cell: Cell, value: Any, source: Source) -> None:
-        index = cell.bit
-        assert index is not None
         if type(value) is int:
-            if cell.value != value:
-                self.add(SetBit(index, value, source))
+            if not cell.is_local and cell.value != value:
+                self.add(SetBit(self.bit_index(cell), value, source))
             self.hold(cell, value)
             return
+        index = self.bit_index(cell)
         if value != Bits((index,)):
             self.add(Branch(value, (SetBit(index, 1, source),), (SetBit(index, 0, source),), source=source))
         self.hold(cell, Bits((index,)))
@@ -333,8 +349,13 @@ class Run:
         (_, one), (_, other) = sides
         if type(one) is type(other) and one == other:
             self.hold(cell, one)
-        elif cell.bit is not None:
-            self.hold(cell, Bits((cell.bit,)))
+        elif cell.is_bit:
+            index = self.bit_index(cell)
+            if cell.is_local:  # one that is known was not written
+                for out, value in sides:
+                    if type(value) is int:
+                        out.append(SetBit(index, value, source))
+            self.hold(cell, Bits((index,)))
         elif cell.type.kind in SEQUENCED and not isinstance(one, Lost) and not isinstance(other, Lost):
             index = self.variable(cell)
             for out, value in sides:

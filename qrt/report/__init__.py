@@ -34,7 +34,6 @@ def _write(path: Path, text: str) -> Path:
     """Write a page so that it is there as a whole or not at all."""
     partial = path.with_suffix(".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
