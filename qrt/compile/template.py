@@ -23,16 +23,13 @@ from qrt.types import Sequence as ShotSequence
 class Given:
     """The reach of operands that are filled in later: qrt.timeline.Reach."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[tuple[str, Any], int] = {}
-
     def slot(self, parameter: Parameter) -> int:
-        """Return the number of an operand. Raises ProgramError for one that changes more than a word."""
+        """Return 0: nobody asks which is which. Raises ProgramError for one that changes more than a word."""
         if parameter.unit not in {"amplitude", "phase"}:
             raise ProgramError(
                 f"{parameter.source.where}{parameter.text} makes {parameter.unit}, which is no word to fill in"
             )
-        return self._numbers.setdefault((parameter.unit, parameter.word), len(self._numbers))
+        return 0
 
     def span(self, counts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
         """Return the bounds of an amplitude: all of full scale, which is what is proved."""
@@ -66,13 +63,11 @@ class Template(NamedTuple):
     @classmethod
     def of(cls, sequence: ShotSequence, given: Sequence[tuple[int, Parameter]]) -> Template:
         """Return the template; `given`: each open instruction with its operand. Equal operands are filled in together."""
-        rows: dict[tuple[str, Any], list[int]] = {}
-        operands: dict[tuple[str, Any], Parameter] = {}
+        found: dict[tuple[str, Any], tuple[Parameter, list[int]]] = {}
         for index, parameter in given:
-            key = (parameter.unit, parameter.word)
-            operands.setdefault(key, parameter)
-            rows.setdefault(key, []).append(index)
-        return cls(sequence, tuple(Fill(operands[key], np.array(found)) for key, found in rows.items()))
+            _, rows = found.setdefault((parameter.unit, parameter.word), (parameter, []))
+            rows.append(index)
+        return cls(sequence, tuple(Fill(parameter, np.array(rows)) for parameter, rows in found.values()))
 
     def filled(self, values: Mapping[str, Any]) -> ShotSequence | None:
         """Return the sequence at these values of the inputs; None where an operand has no word."""

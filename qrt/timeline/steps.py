@@ -71,7 +71,7 @@ def _operand(found: Found, state: State, name: str, op: Play) -> float:
     if isinstance(op.amplitude, int | float):
         return op.amplitude
     _wait_for(found, state, name, op)
-    low, high = found.span(op.amplitude)
+    low, high = found.ticks.words(op.amplitude) if type(op.amplitude) is Parameter else found.span(op.amplitude)
     if low > AMPLITUDE_ONE or high < -AMPLITUDE_ONE:
         raise ProgramError(
             f"{op.source.where}the amplitude {found.text(op.amplitude)} is {low / AMPLITUDE_ONE:.4g} to {high / AMPLITUDE_ONE:.4g} of full "
@@ -143,6 +143,9 @@ def _frequency(found: Found, state: State, name: str, op: SetFrequency) -> None:
 def _wait_for(found: Found, state: State, name: str, op: Op) -> None:
     """Wait for the outcomes that an operand is computed from."""
     value = dynamic(op)
+    if type(value) is Parameter:
+        found.ticks.reach.slot(value)  # raises for one that cannot be played
+        return
     outcome = 0 if value is None else found.awaited(state, name, op, value)
     if value is not None and outcome:
         _known(found, state, name, op, value=value, kind="read", outcome=outcome)
