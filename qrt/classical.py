@@ -79,7 +79,7 @@ def text(value: Classical, bits: Sequence[str] = (), variables: Sequence[str] = 
 
 
 def _text(value: Classical, bits: Sequence[str], variables: Sequence[str], depth: int) -> str:
-    if depth > DEPTH_MAX:
+    if depth > DEPTH_MAX and parts(value):
         return "..."
     match value:
         case Bits(bits=indices):
@@ -93,7 +93,8 @@ def _text(value: Classical, bits: Sequence[str], variables: Sequence[str], depth
         case Computed(operator=operator):
             inner = [_text(part, bits, variables, depth + 1) for part in parts(value)]
             left, right = (
-                f"({one})" if isinstance(part, Computed) else one for part, one in zip(parts(value), inner, strict=True)
+                f"({one})" if isinstance(part, Computed) and one != "..." else one
+                for part, one in zip(parts(value), inner, strict=True)
             )
             return f"{left} {operator} {right}"
         case _:

@@ -30,6 +30,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     driver: str
     address: str  # a VISA resource name, or `serial:<device>` for a serial line
     timeout_s: Positive = 2.0
+    settle_s: NonNegative | None = None  # after one of its settings was changed; None: what its driver says
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+    stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
 class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,6 +156,18 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     controllers: dict[str, Controller] = {}
     externs: dict[str, str] = {}  # functions for programs, each `path/file.py:function`
     control: Control = Control()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A number of an instrument that a sweep can set, as its driver declares it: how, within what, and when it holds."""
+
+    name: str  # its end is its unit: `frequency_hz`
+    unit: str
+    header: str  # SCPI: `<header> <value>` sets it, `<header>?` reads it back
+    low: float  # what the instrument takes
+    high: float
+    resolution: float  # what it rounds to: what is read back may differ by as much from what was asked for, and no more
+    settle_s: float = 0.0  # from the command until the signal holds
 
 
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
@@ -357,6 +371,10 @@ class Emit(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
+OutputKind = Literal[
+    "int", "uint", "bool", "angle", "duration"
+]  # of an emitted column: an angle is 2^-64 turns, a duration ticks
+
 Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit | Assign | Emit
 
 
@@ -365,7 +383,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     samples: NDArray[np.int16]  # [2, samples], within +-32767; calibration scales to +-4095
     threshold: int
-    qubit: str
+    qubit: str  # whose level the outcome is; "" for a capture of the program's own, of which nobody knows that
+    name: str = ""  # what the program calls the capture
 
 
 class Pulses(msgspec.Struct, frozen=True):
@@ -379,6 +398,8 @@ class Pulses(msgspec.Struct, frozen=True):
     period_ticks: int = 0
     variables: tuple[str, ...] = ()  # names of what Assign sets
     outputs: tuple[str, ...] = ()  # names of the columns that Emit fills
+    output_kinds: tuple[OutputKind, ...] = ()  # what they mean, in the same order; none given: whole numbers
+    stretch_max: int = 0  # periods that the shot may take beyond its own
 
 
 # ---- The armed image ---------------------------------------------------------------------------------------------------
@@ -394,10 +415,11 @@ class Segment(msgspec.Struct, frozen=True):
 class CaptureSlot(msgspec.Struct, frozen=True):
     """What one capture statement of the sequence is, for whoever reads the rows."""
 
-    qubit: str
+    qubit: str  # "" where no qubit is known, of a capture that the program makes itself
     bit: int | None
     tone_index: int | None  # the k-th readout tone of this qubit in the shot where that is static
     line: int  # source line, 0 for none
+    name: str = ""  # what the program calls it, where that is not its bit
 
 
 class Sequence(msgspec.Struct, frozen=True):
@@ -419,6 +441,8 @@ class Sequence(msgspec.Struct, frozen=True):
     table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
     factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
     emit_count: int = 0  # emitted columns of a row
+    outputs: tuple[str, ...] = ()  # [emit_count] their names; or none
+    output_kinds: tuple[OutputKind, ...] = ()  # [outputs]
     parameters: tuple[Parameter, ...] = ()  # [slots] what each slot of the kernel means
     stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
@@ -548,3 +572,5 @@ class Summary(msgspec.Struct, frozen=True):
     digest: str  # SHA-256 of shots.bin, in hex
     estimates: tuple[Estimate, ...]
     controllers: tuple[Controlled, ...] = ()
+    legs: int = 1  # between which instruments were set
+    dead_s: float = 0.0  # wall time in which that was done, and nothing played

@@ -25,6 +25,7 @@ from qrt.types import (
     If,
     Lab,
     Op,
+    OutputKind,
     Play,
     PortLimits,
     Pulses,
@@ -95,8 +96,16 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | 
         source_lines=tuple(writer.source_lines),
         table=writer.tables.array(),
         emit_count=len(pulses.outputs),
+        outputs=pulses.outputs,
+        output_kinds=pulses.output_kinds or _whole_numbers(len(pulses.outputs)),
         parameters=tuple(writer.parameters),
+        stretch_max=pulses.stretch_max,
     )
+
+
+def _whole_numbers(count: int) -> tuple[OutputKind, ...]:
+    whole: OutputKind = "int"
+    return (whole,) * count
 
 
 def _check_counts(pulses: Pulses) -> None:

@@ -21,9 +21,9 @@ def parse_program(text: str, path: str) -> Program:
     return _program(text, syntax_tree(text, path), path)
 
 
-def program_of(tree: ast.Program, path: str) -> Program:
-    """Return the program of a syntax tree, as a builder makes it."""
-    return _program("", tree, path)
+def program_of(tree: ast.Program, path: str, text: str = "") -> Program:
+    """Return the program of a syntax tree, as a builder makes it. text: what the spans of its nodes point into, if they do."""
+    return _program(text, tree, path)
 
 
 def _program(text: str, tree: ast.Program, path: str) -> Program:

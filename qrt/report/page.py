@@ -12,6 +12,7 @@ from math import hypot
 
 from qrt.latencies import PUBLISHED
 from qrt.report import clouds, curve, shot, trace, updates
+from qrt.report.axes import drawing_style
 from qrt.report.data import MissRow, QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
 from qrt.types import Estimate, Estimated
@@ -21,7 +22,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(data: ReportData) -> str:
     """Return the page as text, to be written as UTF-8."""
-    style = Markup(files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
+    style = Markup(drawing_style() + files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
     head = element(
         "head",
         element("meta", charset="utf-8"),
