@@ -17,7 +17,8 @@ import openpulse
 from openqasm3 import ast
 
 from qrt.qasm.assignment import store_bits
-from qrt.qasm.context import Completion, Run, Signal
+from qrt.qasm.completion import Completion, Signal
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import held
 from qrt.qasm.kinds import KNOWN, Typed

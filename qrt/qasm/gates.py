@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from openqasm3 import ast
 
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, Expression, Literal
 from qrt.qasm.kinds import ANGLE, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
@@ -23,6 +24,7 @@ from qrt.qasm.quantum import one_qubit, qubits
 from qrt.qasm.scope import Qubits, Scope
 from qrt.qasm.standard import COUPLED, NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
+from qrt.qasm.words import a
 from qrt.types import NOWHERE, Classical
 
 CONTROLS: Final = frozenset({"ctrl", "negctrl"})
