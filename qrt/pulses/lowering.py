@@ -158,7 +158,7 @@ class _Lowering:
             value = angle.value
             if type(value) is float and gate.name == "rz":
                 return self._gates.rz(name, value, gate.source)
-            key = (gate.name, name, value)
+            key = (gate.name, name, id(angle))  # one object for all angles that are written alike
             return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
         if type(angle).__module__ == "qrt.types" or type(angle) is int:
             assert gate.name == "rz"
