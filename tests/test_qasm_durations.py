@@ -10,7 +10,7 @@ from qrt import config
 from qrt.errors import ProgramError
 from qrt.pulses import lower
 from qrt.qasm import parse_program
-from qrt.types import Box, If, Op, Play, Pulses, Wait
+from qrt.types import Box, Emit, If, Op, Play, Pulses, Wait
 
 LAB = config.load(Path(__file__).with_name("lab.toml"))
 SX = int(LAB.qubits["q0"].pulse_ns)
@@ -106,6 +106,15 @@ def test_a_variable_couples_only_those_who_use_it() -> None:
 def test_angles_of_outcomes_are_shifts_of_phase_by_words() -> None:
     pulses = lowered("c = measure q; angle[2] a = c; rz(a) q[0]; rx(a) q[0];")
     assert sum(isinstance(op, Play) for op in pulses.blocks["q0"]) == 3  # the tone and two of sx
+
+
+def test_durations_that_are_put_out_are_ticks() -> None:
+    pulses = lowered(
+        "output duration d; d = 2 * durationof({ x q[0]; }) + 3ns; c[0] = measure q[0]; if (c[0]) { d = d; }"
+    )
+    assert [op.value for op in pulses.blocks["q0"] if isinstance(op, Emit)] == [4 * SX + 3]
+    with pytest.raises(ProgramError, match="'d' of type duration differs on the two sides"):
+        lowered("output duration d; d = 3ns; c[0] = measure q[0]; if (c[0]) { d = 4ns; }")
 
 
 @pytest.mark.parametrize(

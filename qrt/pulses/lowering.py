@@ -160,7 +160,7 @@ class _Lowering:
             value = angle.value
             if type(value) is float and gate.name == "rz":
                 return self._gates.rz(name, value, gate.source)
-            key = (gate.name, name, value)
+            key = (gate.name, name, id(angle))  # one object for all angles that are written alike
             return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
         if type(angle).__module__ == "qrt.types" or type(angle) is int:
             assert gate.name == "rz"
@@ -256,9 +256,12 @@ class _Lowering:
     def emit(self, one: Emit, blocks: Blocks) -> None:
         """Fill a column, on one sequencer."""
         (who,) = self._needs.group(one)
-        name = self._names[who]
-        self._read([name], one.value, blocks, one.source)
-        blocks[name].append(EmitOp(one.column, one.value, one.source))
+        name, value = self._names[who], one.value
+        if type(value) is not int and type(value).__module__ != "qrt.types":
+            found = self._ticks(value, one.source, "an output")  # type: ignore[arg-type]
+            value = found if isinstance(found, int) else self._gates.ticks_varied(found, one.source)
+        self._read([name], value, blocks, one.source)  # type: ignore[arg-type]
+        blocks[name].append(EmitOp(one.column, value, one.source))  # type: ignore[arg-type]
 
     # ---- Time ----------------------------------------------------------------------------------------------------------
 
@@ -375,7 +378,7 @@ def _accesses(statements: Iterable[Statement]) -> Iterator[tuple[int, bool]]:
             case FramePhase(phase_rad=value) if type(value).__module__ == "qrt.types":
                 yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
             case Assign(value=value) | Emit(value=value):
-                yield from ((bit, False) for bit in bits_of(value))
+                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
 
 
 WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {

@@ -11,7 +11,8 @@ from openqasm3 import ast
 from qrt.qasm import functions
 from qrt.qasm.assignment import DELIVERED, store_bits
 from qrt.qasm.casts import cast_known
-from qrt.qasm.context import Completion, Run, Signal, a
+from qrt.qasm.completion import Completion, Signal
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, as_float
 from qrt.qasm.kinds import KNOWN, VOID, WHOLE, Type, Typed, wrapped
 from qrt.qasm.measure import measure, measured
@@ -19,6 +20,7 @@ from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import NO_LAB, TABLE_BITS, compute, word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost, Scope
 from qrt.qasm.values import cast, decimal, located
+from qrt.qasm.words import a
 from qrt.qasm.written import type_of
 from qrt.types import Lookup
 

@@ -87,8 +87,7 @@ def _bit(run: Run, frame: Frame) -> tuple[int, Typed]:
         count = sum(one.startswith(f"{frame.name}.outcome") for one in run.bit_names)
         register = run.new_bits(f"{frame.name}.outcome" + f"#{count + 1}" * bool(count), None)
     (cell,) = register.cells
-    bit = run.bit_index(cell)
-    run.hold(cell, Bits((bit,)))
+    bit = run.outcome_bit(cell)
     return bit, Typed(BIT, Bits((bit,)))
 
 

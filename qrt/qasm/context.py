@@ -13,26 +13,26 @@ the sequencers', assigned at the end of either side.
 from __future__ import annotations
 
 import difflib
-import enum
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
+from qrt.qasm.completion import Completion, Side, Signal, Split, goes_on
 from qrt.qasm.facts import Facts
-from qrt.qasm.kinds import KNOWN, RUNTIME, Type, Typed
+from qrt.qasm.kinds import KNOWN, RUNTIME, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.runtime import word_of
-from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits, Scope, bit_cell
+from qrt.qasm.scope import BitRegister, Cell, Lost, Scope, bit_cell
+from qrt.qasm.words import a, what
 from qrt.types import Bits, Classical, Computed, Source, Variable
 
 SEQUENCED = frozenset({"bool", "bit", "int", "uint", "angle"})  # kinds that a sequencer can hold
 STATEMENTS_MAX = 100_000
 ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
-
 
 # What is refused, as the language calls it.
 CONSTRUCTS: dict[type, str] = {
@@ -43,33 +43,6 @@ CONSTRUCTS: dict[type, str] = {
 }
 
 
-class Signal(enum.Enum):
-    """A way out of what is around a statement."""
-
-    BREAK = "break"
-    CONTINUE = "continue"
-    RETURN = "return"
-    END = "end"
-
-
-class Side(NamedTuple):
-    """One side of an open branch: its statements, what cells hold at its end, and how it goes on."""
-
-    out: list[Statement]
-    held: dict[Cell, Any]
-    completion: Completion
-
-
-class Split(NamedTuple):
-    """A branch on outcomes whose sides do not go on in the same way."""
-
-    condition: Classical
-    sides: tuple[Side, Side]
-    source: Source
-    leaves: bool = False  # whether it ever stayed open
-
-
-Completion = Signal | Split | None
 Handler = Callable[["Run", Any], Completion]
 
 
@@ -182,6 +155,12 @@ class Run:
                 self.bit_names.append(cell.name)
             cell.life.bits.append(cell.bit)
         return cell.bit
+
+    def outcome_bit(self, cell: Cell) -> int:
+        """Return the program's bit of a cell into which an outcome comes now."""
+        index = self.bit_index(cell)
+        self.hold(cell, Bits((index,)))
+        return index
 
     # ---- Statements and cells ------------------------------------------------------------------------------------------
 
@@ -391,34 +370,3 @@ class Run:
             return int(rational)
         reason = "" if type(value) in KNOWN else "; this one is not known before the run"
         raise self.refuse(node, f"a constant whole number is needed here, not {a(type_)}{reason}")
-
-
-def goes_on(completion: Completion) -> bool:
-    """Say whether the program goes on in some side."""
-    if isinstance(completion, Split):
-        return any(goes_on(side.completion) for side in completion.sides)
-    return completion is None
-
-
-def what(found: Any) -> str:
-    """Return what a name stands for, in words."""
-    match found:
-        case Qubits():
-            return "a qubit"
-        case BitRegister():
-            return "a bit"
-        case Cell(type=type_):
-            return f"a variable of type {type_}"
-        case Typed(type=type_):
-            return f"a constant of type {type_}"
-    return f"a {type(found).__name__.lower()}"
-
-
-def a(type_: Type) -> str:
-    """Return a type with its article."""
-    return f"{'an' if str(type_)[0] in 'aeiou' else 'a'} {type_}"
-
-
-def known_names(names: Iterable[str]) -> str:
-    """Return names for an error."""
-    return ", ".join(list(names)[:LISTED_MAX]) or "none"

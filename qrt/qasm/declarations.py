@@ -10,7 +10,8 @@ from openqasm3 import ast
 from qrt.qasm import stretches
 from qrt.qasm.assignment import set_bits
 from qrt.qasm.casts import cast_known
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Name
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import RUNTIME, Type, Typed, wrapped
@@ -19,6 +20,7 @@ from qrt.qasm.program import Output
 from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
 from qrt.qasm.values import CONSTANTS, located, reason
 from qrt.qasm.values import cast as cast_value
+from qrt.qasm.words import a
 from qrt.qasm.written import type_of
 
 QUBITS_MAX: Final = 64  # far beyond any lab; stops `qubit[1000000000] q;`

@@ -17,7 +17,8 @@ import openpulse
 from openqasm3 import ast
 
 from qrt.qasm.assignment import store_bits
-from qrt.qasm.context import Completion, Run, Signal
+from qrt.qasm.completion import Completion, Signal
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import held
 from qrt.qasm.kinds import KNOWN, Typed
@@ -29,7 +30,6 @@ from qrt.qasm.scope import BitRegister, Qubits, Scope
 from qrt.qasm.values import cast
 from qrt.qasm.waves import ZERO
 from qrt.qasm.written import type_of
-from qrt.types import Bits
 
 SAME_RAD = 1e-12  # arguments nearer than this are the same
 
@@ -220,10 +220,7 @@ def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | No
     _check_unchanged(run, node, index)
     run.pulsing.with_companions(run, node, (index,))
     cell = None if register is None else register.cells[0]
-    bit = None if cell is None else run.bit_index(cell)
-    run.add(Measurement(index, bit, run.source(node)))
-    if cell is not None and bit is not None:
-        run.hold(cell, Bits((bit,)))
+    run.add(Measurement(index, None if cell is None else run.outcome_bit(cell), run.source(node)))
     run.pulsing.with_companions(run, node, (index,))
 
 

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from openqasm3 import ast
 
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, Expression, Literal
 from qrt.qasm.kinds import ANGLE, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
@@ -23,6 +24,7 @@ from qrt.qasm.quantum import one_qubit, qubits
 from qrt.qasm.scope import Qubits, Scope
 from qrt.qasm.standard import COUPLED, NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
+from qrt.qasm.words import a
 from qrt.types import NOWHERE, Classical
 
 CONTROLS: Final = frozenset({"ctrl", "negctrl"})
@@ -77,6 +79,14 @@ def _written(run: Run, node: ast.Expression) -> Any:
     kind = type(node)
     if kind is ast.FloatLiteral:
         return Literal(node.value, NOWHERE) if math.isfinite(node.value) else None  # type: ignore[attr-defined]
+    if kind is ast.Identifier:
+        found = run.scope.find(node.name)  # type: ignore[attr-defined]
+        if type(found) is not Typed:
+            return None
+        held = run.literals.get(id(found))
+        if held is None or held[0] is not found:
+            held = run.literals[id(found)] = (found, angle(run, node, found))
+        return held[1]
     if kind is ast.UnaryExpression or kind is ast.BinaryExpression:
         inner: Any = node
         minus = 0
@@ -117,7 +127,8 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
                 run.add(Gate(name, index, turn, source))
             return None
     if plain and not arguments and name in STANDARD and not STANDARD[name].angles:
-        for index in qubits(run, operands[0]).indices:
+        one = one_qubit(run, operands[0])
+        for index in qubits(run, operands[0]).indices if one is None else (one,):
             _fixed(run, node, name, index)
         return None
     if node.duration is not None:

@@ -11,7 +11,6 @@ from qrt.qasm.program import Measurement
 from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import bits_word
 from qrt.qasm.scope import BitRegister, Cell
-from qrt.types import Bits
 
 
 def bits(run: Run, node: ast.QASMNode) -> BitRegister:
@@ -45,11 +44,8 @@ def _one(run: Run, node: ast.QASMNode, index: int, cell: Cell | None) -> None:
     """Measure one qubit; a program with pulses may say how."""
     if run.pulsing is not None:
         run.pulsing.measure(run, node, index, None if cell is None else BitRegister((cell,), sized=False))
-        return
-    bit = None if cell is None else run.bit_index(cell)
-    run.add(Measurement(index, bit, run.source(node)))
-    if cell is not None and bit is not None:
-        run.hold(cell, Bits((bit,)))
+    else:
+        run.add(Measurement(index, None if cell is None else run.outcome_bit(cell), run.source(node)))
 
 
 def measured(run: Run, node: ast.QuantumMeasurement) -> Typed:

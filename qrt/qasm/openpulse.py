@@ -13,7 +13,8 @@ import openpulse.ast
 from openqasm3 import ast
 
 from qrt.qasm import defcals, frames, templates
-from qrt.qasm.context import Completion, Run
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.defcals import Use
 from qrt.qasm.expressions import Duration
 from qrt.qasm.kinds import RUNTIME, Typed

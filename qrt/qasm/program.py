@@ -120,10 +120,10 @@ class Assign(NamedTuple):
 
 
 class Emit(NamedTuple):
-    """Put a value into a column of the shot's row, an index into `Elaborated.outputs`."""
+    """Put a value into a column of the shot's row, an index into `Elaborated.outputs`; a duration is an expression."""
 
     column: int
-    value: Classical
+    value: Classical | Expression
     source: Source = NOWHERE
 
 

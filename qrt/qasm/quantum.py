@@ -8,12 +8,14 @@ from typing import Any
 from openqasm3 import ast
 
 from qrt.qasm import stretches
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Expression, Literal
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import KNOWN, VARIED
 from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Measurement, Reset, Statement
 from qrt.qasm.scope import Qubits
+from qrt.qasm.words import a
 
 
 def one_qubit(run: Run, node: ast.QASMNode) -> int | None:

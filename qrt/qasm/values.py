@@ -15,7 +15,7 @@ from openqasm3 import ast
 
 from qrt.errors import ProgramError
 from qrt.qasm.casts import cast_known
-from qrt.qasm.context import Run, a, what
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import ARITHMETIC, Binary, Duration, Exact, Literal, Negative
 from qrt.qasm.indices import element_of, indexed, positions
 from qrt.qasm.kinds import (
@@ -35,6 +35,7 @@ from qrt.qasm.kinds import (
 from qrt.qasm.operators import LOGICAL, binary, check_bits, truth, unary
 from qrt.qasm.runtime import binary_word, bits_word, cast_word, unary_word
 from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
+from qrt.qasm.words import a, what
 from qrt.qasm.written import type_of
 from qrt.types import Source
 
