@@ -280,6 +280,24 @@ def test_the_duration_of_a_defcal_is_that_of_what_it_plays():
     assert wait.ticks == 1006
 
 
+def test_of_equal_definitions_the_last_is_taken():
+    text = "defcal x $0 { play(q0_drive, constant(0.1, 10ns)); } defcal x $0 { play(q0_drive, constant(0.2, 10ns)); } x $0;"
+    assert [op.amplitude for op in block(text)] == [0.2]
+
+
+@pytest.mark.parametrize("statement", ["bit c = measure q;", "reset q;", "delay[50ns] q;", "barrier q;"])
+def test_what_a_qubit_does_meets_its_own_frames(statement):
+    """So that a tone of the program is over before, and the next one comes after."""
+    meeting = Sync(("q0", "q0_readout"))
+    text = f"qubit q; cal {{ play(q0_readout, q0_tone); }} {statement} cal {{ play(q0_readout, q0_tone); }}"
+    readout = block(text, "q0_readout")
+    count = 1 if "barrier" in statement else 2
+    assert [type(op) for op in readout] == [Play, *[Sync] * count, Play]
+    assert [op for op in block(text) if isinstance(op, Sync)] == [meeting] * count
+    ends = block(text)[0], block(text)[-1]
+    assert ends == (meeting, meeting)
+
+
 def test_a_defcal_resets():
     text = "defcal reset $0 { bit b = capture_v2(q0_acquire, 1us, 0); if (b) { play(q0_drive, q0_sx); } } reset $0; reset $0;"
     branches = [op for op in block(text) if isinstance(op, If)]
