@@ -154,6 +154,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mailbox: Mailbox | None = None  # None: the port is a fast path
     twin: Twin | None = None
     controllers: dict[str, Controller] = {}
+    externs: dict[str, str] = {}  # functions for programs, each `path/file.py:function`
     control: Control = Control()
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from qrt.classical import bits_of
 from qrt.pulses import frames as pulse_frames
 from qrt.pulses.facts import LabFacts, lab_qubits
@@ -60,6 +62,7 @@ from qrt.types import (
     Lab,
     Op,
     Parameter,
+    Play,
     Pulses,
     ShiftPhase,
     Source,
@@ -131,6 +134,8 @@ class _Lowering:
         self._lab, self._gates, self._names, self._rounded = lab, gates, names, rounded
         self._needs = Needs(program.statements, names)
         self._order = Order(names)
+        self._ticks_of: dict[int, int | Formula] = {}
+        self._templates: dict[tuple[Any, ...], tuple[Op, ...]] = {}
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
 
     def statements(self, statements: Iterable[Statement], blocks: Blocks) -> None:
@@ -144,16 +149,38 @@ class _Lowering:
 
     # ---- Gates ---------------------------------------------------------------------------------------------------------
 
-    def _gate(self, gate: Gate, name: str) -> tuple[Op, ...]:
+    def _gate(self, gate: Gate, name: str) -> Iterable[Op]:
         """Return the operations of a gate."""
-        if gate.angle is None:
-            plain: tuple[Op, ...] = getattr(self._gates, gate.name)(name, gate.source)
-            return plain
-        if type(gate.angle).__module__ == "qrt.types" or type(gate.angle) is int:
+        angle = gate.angle
+        if angle is None:
+            return self._placed((gate.name, name), gate.source, lambda: getattr(self._gates, gate.name)(name))
+        if type(angle) is Literal:
+            value = angle.value
+            if type(value) is float and gate.name == "rz":
+                return self._gates.rz(name, value, gate.source)
+            key = (gate.name, name, value)
+            return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
+        if type(angle).__module__ == "qrt.types" or type(angle) is int:
             assert gate.name == "rz"
-            shift = Computed("-", 0, gate.angle)  # type: ignore[arg-type]
+            shift = Computed("-", 0, angle)  # type: ignore[arg-type]
             return (ShiftPhase(f"{name}.drive", shift, gate.source),)
-        return self._turn(gate, name, gate.angle)  # type: ignore[arg-type]
+        return self._turn(gate, name, angle)  # type: ignore[arg-type]
+
+    def _placed(self, key: tuple[Any, ...], source: Source, make: Callable[[], tuple[Op, ...]]) -> list[Op]:
+        """Return operations that are the same wherever they stand, at a place."""
+        ops = self._templates.get(key)
+        if ops is None:
+            ops = self._templates[key] = make()
+        placed: list[Op] = []
+        for op in ops:
+            kind = type(op)
+            if kind is Play:
+                placed.append(Play(op.frame, op.envelope, op.amplitude, op.restart, source))  # type: ignore[union-attr]
+            elif kind is ShiftPhase:
+                placed.append(ShiftPhase(op.frame, op.phase_rad, source, op.turns))  # type: ignore[union-attr]
+            else:
+                placed.append(msgspec.structs.replace(op, source=source))
+        return placed
 
     def _turn(self, gate: Gate, name: str, expression: Expression) -> tuple[Op, ...]:
         """Return the operations of a gate with an angle that outcomes do not change."""
@@ -235,7 +262,10 @@ class _Lowering:
 
     def delay(self, one: Delay, blocks: Blocks) -> None:
         """Wait; several qubits begin together, as the language says."""
-        ticks = self._ticks(one.duration, one.source, "a delay")
+        key = id(one.duration)  # one object for all delays that are written alike
+        if key not in self._ticks_of:
+            self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
+        ticks = self._ticks_of[key]
         names = [self._names[qubit] for qubit in one.qubits]
         self._sync(names, blocks, one.source)
         for name in names:
@@ -268,8 +298,10 @@ class _Lowering:
         """Let qubits go on together."""
         self._sync([self._names[qubit] for qubit in one.qubits], blocks, one.source)
 
-    def _sync(self, names: Iterable[str], blocks: Blocks, source: Source) -> None:
+    def _sync(self, names: Collection[str], blocks: Blocks, source: Source) -> None:
         """Let sequencers go on together; one alone needs nothing."""
+        if len(names) < 2:
+            return
         wanted = set(names)
         group = tuple(name for name in self._names if name in wanted)
         if len(group) < 2:

@@ -203,6 +203,11 @@ def _provided(run: Run, node: ast.FunctionCall, found: Extern) -> Typed:
     unknown = [index for index, one in enumerate(values) if type(one.value) not in KNOWN]
     if not unknown:
         return Typed(found.returns, _called(run, node, found, values))
+    if found.returns == VOID:
+        raise run.refuse(
+            node,
+            f"{found.name} returns nothing and would have to be called in every shot; put the value out: output int n; n = ...;",
+        )
     width = sum(values[index].type.width for index in unknown)
     whole = all(values[index].type.kind in WHOLE and values[index].type.width for index in unknown)
     if not whole or width > TABLE_BITS or found.returns.kind not in {*WHOLE, "angle"}:

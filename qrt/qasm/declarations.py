@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from openqasm3 import ast
 
 from qrt.qasm import stretches
-from qrt.qasm.assignment import set_bits, store_bits
+from qrt.qasm.assignment import set_bits
 from qrt.qasm.casts import cast_known
 from qrt.qasm.context import Completion, Run, a
 from qrt.qasm.expressions import Name
@@ -171,15 +171,10 @@ def _bits(run: Run, node: ast.ClassicalDeclaration, name: str, size: ast.Express
         if initial is not None:
             measure(run, node, initial, register)
         return None
-    if not run.depth:  # what stands in a row is declared in the order of the text, whatever the value needs
-        register = run.new_bits(name, count)
-        for cell in register.cells:
-            run.hold(cell, 0)  # as every bit at the shot's start
-        set_bits(run, node, register, initial)
-    else:
-        value = run.value(initial)
-        register = run.new_bits(name, count)
-        store_bits(run, initial, register, value)
+    register = run.new_bits(name, count)  # before its value, so that what stands in a row is in the order of the text
+    for cell in register.cells:
+        run.hold(cell, 0)  # as every bit at the shot's start
+    set_bits(run, node, register, initial)
     run.declare(node, name, register)
     return None
 

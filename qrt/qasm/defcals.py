@@ -29,7 +29,6 @@ from qrt.qasm.scope import BitRegister, Qubits, Scope
 from qrt.qasm.values import cast
 from qrt.qasm.waves import ZERO
 from qrt.qasm.written import type_of
-from qrt.types import Bits
 
 SAME_RAD = 1e-12  # arguments nearer than this are the same
 
@@ -224,10 +223,7 @@ def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | No
     _check_unchanged(run, node, index)
     run.pulsing.with_companions(run, node, (index,))
     cell = None if register is None else register.cells[0]
-    run.add(Measurement(index, None if cell is None else cell.bit, run.source(node)))
-    if cell is not None:
-        assert cell.bit is not None
-        run.hold(cell, Bits((cell.bit,)))
+    run.add(Measurement(index, None if cell is None else run.outcome_bit(cell), run.source(node)))
     run.pulsing.with_companions(run, node, (index,))
 
 
