@@ -32,6 +32,7 @@ class Result:
     Of every shot (shots.Shots says more):
       bits[name]: uint8 [axes.., shot], the program's bits: 0, 1, 255 where the shot does not count
       outcomes[capture]: uint8 [axes.., shot]; iq[capture]: int64 [axes.., shot, quadrature], in counts
+      captures[name]: int16 [shots that executed it, samples], the raw records of capture_v3, in the order of time
       values[output]: [axes.., shot], what an output of the program came to, in rad or s where it has a unit
     At every point, each float64 [axes..] with `stderr`, one standard error; without a sweep a single value:
       mitigated["Z(c)"]: what a perfect readout would have averaged; its error holds shots, calibration, drift and preparation
@@ -65,6 +66,7 @@ class Result:
         dims, coords = ((), {}) if self.sweep is None else axes_of(self.sweep)
         shots = Shots(record.rows, record.layout, grid_of_record(record), coords)
         self.bits, self.outcomes, self.iq = shots.bits, shots.outcomes, shots.iq
+        self.captures = record.captures
         self.values, self.mean, self.mean_iq = shots.values, shots.mean, shots.mean_iq
         self.mitigated, self.raw = at_points(self.sweep.curves if self.sweep else self.estimates, dims, coords)
 

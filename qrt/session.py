@@ -32,6 +32,7 @@ from qrt.adaptive import Points
 from qrt.axes import Grid, to_document
 from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
+from qrt.captured import Captured, check_captures
 from qrt.compile import compile_pulses
 from qrt.controlling import EpochsBy, asked_for, begin_with, law_sources, points_of, reach_of
 from qrt.ending import Finished, early_end, kernel_counters, lateness_counters, put_points
@@ -126,6 +127,7 @@ class Session:
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
                 compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
         check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
+        check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
@@ -188,6 +190,7 @@ class Session:
             self.pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
             if self.pacing is not kernel.Pacing.VIRTUAL:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
+            stack.enter_context(Captured(self.record, rings.raw, layout.captures))
             epochs = EpochsBy.create(stack, self.lab, values, ready.bound) if self.asked else None
             armed = self._kernel(ready, rings, epochs)
             started_ns = time.time_ns()

@@ -383,7 +383,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     samples: NDArray[np.int16]  # [2, samples], within +-32767; calibration scales to +-4095
     threshold: int
-    qubit: str
+    qubit: str  # whose level the outcome is; "" for a capture of the program's own, of which nobody knows that
+    name: str = ""  # what the program calls the capture
 
 
 class Pulses(msgspec.Struct, frozen=True):
@@ -414,10 +415,11 @@ class Segment(msgspec.Struct, frozen=True):
 class CaptureSlot(msgspec.Struct, frozen=True):
     """What one capture statement of the sequence is, for whoever reads the rows."""
 
-    qubit: str
+    qubit: str  # "" where no qubit is known, of a capture that the program makes itself
     bit: int | None
     tone_index: int | None  # the k-th readout tone of this qubit in the shot where that is static
     line: int  # source line, 0 for none
+    name: str = ""  # what the program calls it, where that is not its bit
 
 
 class Sequence(msgspec.Struct, frozen=True):

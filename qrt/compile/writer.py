@@ -201,9 +201,9 @@ class Writer:
         self.add(CAPTURE, b=len(self.captures), line=op.source.line)
         self.captures.append(op)
         self.capture_sources.append(op.source)
-        qubit = self._pulses.weights[op.weights].qubit
+        weights = self._pulses.weights[op.weights]
         tone = self._timeline.tone_indices[self._step(path, index)]
-        self.slots.append(CaptureSlot(qubit, op.bit, tone, op.source.line))
+        self.slots.append(CaptureSlot(weights.qubit, op.bit, tone, op.source.line, weights.name))
 
     # ---- Values ------------------------------------------------------------------------------------------------------
 

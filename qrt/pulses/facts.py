@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
+from qrt.pulses.ports import ports_of
 from qrt.pulses.ticks import PS_PER_S, lengths
+from qrt.qasm.ports import Ports
 from qrt.qasm.program import Statement
 from qrt.types import Lab
 
@@ -34,6 +37,11 @@ class LabFacts:
 
     def __init__(self, lab: Lab, gates: GateSet, path: str) -> None:
         self._lab, self._gates, self._path = lab, gates, path
+
+    @cached_property
+    def pulses(self) -> Ports:
+        """What OpenPulse sees of it."""
+        return ports_of(self._lab, self._gates)
 
     @property
     def sample_s(self) -> Fraction:

@@ -17,6 +17,7 @@ from typing import Any, cast
 import msgspec
 
 from qrt.classical import bits_of
+from qrt.pulses import frames as pulse_frames
 from qrt.pulses.facts import LabFacts, lab_qubits
 from qrt.pulses.gates import GateSet
 from qrt.pulses.inputs import input_values
@@ -40,6 +41,16 @@ from qrt.qasm.program import (
     SetBit,
     Statement,
 )
+from qrt.qasm.pulses import (
+    FrameBarrier,
+    FrameCapture,
+    FrameDelay,
+    FrameFrequency,
+    FramePhase,
+    FramePlay,
+    PulseStatement,
+    sequencers_of,
+)
 from qrt.timeline.order import Order
 from qrt.types import Assign as AssignOp
 from qrt.types import Box as BoxOp
@@ -51,6 +62,7 @@ from qrt.types import (
     Lab,
     Op,
     OutputKind,
+    Parameter,
     Play,
     Pulses,
     ShiftPhase,
@@ -69,30 +81,42 @@ def lower(
     calibration: Calibration | None,
     inputs: Mapping[str, float],
     varied: Collection[str] = (),
+    *,
+    rounded: list[str] | None = None,
 ) -> Pulses:
     """Return the program as pulses on the lab's qubits.
 
     Declared qubits are the lab's in order, `$k` is the lab's k-th. With calibration None, nominal values stand in. What depends on an
     input that is `varied` is a Parameter, and such an input needs no value. Raises ProgramError for whatever the program asks for that the
-    language or the lab has not, inputs that are missing or wrong, and delays that are no whole number of ticks.
+    language or the lab has not, inputs that are missing or wrong, and durations off the grid of samples or ticks.
+
+    rounded: takes a line for each duration off the grid, which then is rounded to the nearest; None: they are refused.
     """
     gates = GateSet(lab, calibration)
     values = input_values(program, inputs, varied)
-    return lowered(elaborate(program, values, varied, LabFacts(lab, gates, program.path)), lab, gates)
+    facts = LabFacts(lab, gates, program.path)
+    elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
+    if rounded is not None:
+        rounded += elaborated.events
+    return lowered(elaborated, lab, gates, rounded)
 
 
-def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
-    """Return an elaborated program as pulses."""
-    qubits = lab_qubits(program.qubits, lab, program.path)
+def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | None = None) -> Pulses:
+    """Return an elaborated program as pulses; `rounded` as for `lower`."""
+    tables = program.pulses
+    own = lab_qubits(program.qubits, lab, program.path)
+    others = [name for name in tables.sequencers if name not in own]
+    qubits = (*own, *(name for name in others if name in lab.qubits))
+    names = (*own, *others)
     with deep():
-        lowering = _Lowering(program, lab, gates, qubits)
-        blocks: dict[str, list[Op]] = {name: [] for name in qubits}
+        lowering = _Lowering(program, lab, gates, names, rounded)
+        blocks: dict[str, list[Op]] = {name: [] for name in names}
         lowering.statements(program.statements, blocks)
     return Pulses(
         blocks={name: tuple(ops) for name, ops in blocks.items()},
-        frames=gates.frames(qubits),
-        envelopes=gates.envelopes(qubits),
-        weights=gates.weights(qubits),
+        frames=gates.frames(qubits) | pulse_frames.frames(tables),
+        envelopes=gates.envelopes(qubits) | tables.envelopes,
+        weights=gates.weights(qubits) | pulse_frames.weights(tables, lab),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
@@ -105,10 +129,12 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
 class _Lowering:
     """Writes statements into blocks, and keeps the order of accesses to bits."""
 
-    def __init__(self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str]) -> None:
+    def __init__(
+        self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str], rounded: list[str] | None
+    ) -> None:
         self.bits = list(program.bits)
-        self._lab, self._gates, self._names = lab, gates, names
-        self._needs = Needs(program.statements)
+        self._lab, self._gates, self._names, self._rounded = lab, gates, names, rounded
+        self._needs = Needs(program.statements, names)
         self._order = Order(names)
         self._ticks_of: dict[int, int | Formula] = {}
         self._templates: dict[tuple[Any, ...], tuple[Op, ...]] = {}
@@ -249,7 +275,26 @@ class _Lowering:
 
     def _ticks(self, expression: Expression, source: Source, what: str) -> int | Formula:
         """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
-        return ticks_of(expression, self._lab, source, what)
+        return ticks_of(expression, self._lab, source, what, self._rounded)
+
+    # ---- Pulses --------------------------------------------------------------------------------------------------------
+
+    def pulse(self, one: PulseStatement, blocks: Blocks) -> None:
+        """Write a statement of OpenPulse on its sequencer."""
+        (name,) = sequencers_of(one)
+        if isinstance(one, FrameCapture) and one.bit is not None:
+            self._write(name, one.bit, blocks, one.source)
+        elif isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
+            self._read((name,), one.phase_rad, blocks, one.source)  # type: ignore[arg-type]
+        blocks[name].extend(pulse_frames.operations(one, self._lab.timing.tick_ps, self._pulse_ticks))
+
+    def _pulse_ticks(self, duration: Expression, source: Source, what: str) -> int | Parameter:
+        found = self._ticks(duration, source, what)
+        return found if isinstance(found, int) else self._gates.ticks_varied(found, source)
+
+    def frame_barrier(self, one: FrameBarrier, blocks: Blocks) -> None:
+        """Let sequencers of frames and qubits go on together."""
+        self._sync(one.sequencers, blocks, one.source)
 
     def barrier(self, one: Barrier, blocks: Blocks) -> None:
         """Let qubits go on together."""
@@ -325,6 +370,10 @@ def _accesses(statements: Iterable[Statement]) -> Iterator[tuple[int, bool]]:
                 yield from _accesses(one.otherwise)
             case Box():
                 yield from _accesses(one.inside)
+            case FrameCapture(bit=int() as bit):
+                yield bit, True
+            case FramePhase(phase_rad=value) if type(value).__module__ == "qrt.types":
+                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
             case Assign(value=value) | Emit(value=value):
                 yield from ((bit, False) for bit in bits_of(value))
 
@@ -339,4 +388,6 @@ WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {
     Barrier: _Lowering.barrier,
     Branch: _Lowering.branch,
     Box: _Lowering.box,
+    **dict.fromkeys((FramePlay, FramePhase, FrameFrequency, FrameCapture, FrameDelay), _Lowering.pulse),
+    FrameBarrier: _Lowering.frame_barrier,
 }

@@ -5,19 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
 from qrt.qasm.expressions import Duration, Expression, Literal, fold
 from qrt.qasm.formula import Formula
 from qrt.qasm.program import Assign, Barrier, Box, Branch, Delay, Emit, Gate, Measurement, Reset, SetBit, Statement
+from qrt.qasm.pulses import FrameBarrier, FrameCapture, FrameDelay, FrameFrequency, FramePhase, FramePlay
 from qrt.types import Lab, Op, Play, Source, Wait
 
 PS_PER_S = 10**12
 
 
-def ticks_of(expression: Expression, lab: Lab, source: Source, what: str) -> int | Formula:
-    """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
+def ticks_of(
+    expression: Expression, lab: Lab, source: Source, what: str, rounded: list[str] | None = None
+) -> int | Formula:
+    """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them.
+
+    rounded: takes a line if it is no whole number, and then it is rounded.
+    """
     timing = lab.timing
     if type(expression) is not Literal:
         return Formula(fold(expression, {}), Fraction(PS_PER_S, timing.tick_ps), Fraction(timing.sample_ticks))
@@ -28,20 +35,29 @@ def ticks_of(expression: Expression, lab: Lab, source: Source, what: str) -> int
     if ticks < 0:
         raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
     if ticks.denominator != 1:
-        below = math.floor(ticks)
-        raise ProgramError(
-            f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns is no whole number of ticks of {tick_ns:g} ns; nearest: "
-            f"{below * tick_ns:.12g} ns and {(below + 1) * tick_ns:.12g} ns"
-        )
-    return int(ticks)
+        below, shown = math.floor(ticks), f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns"
+        if rounded is None:
+            raise ProgramError(
+                f"{shown} is no whole number of ticks of {tick_ns:g} ns; nearest: {below * tick_ns:.12g} ns and "
+                f"{(below + 1) * tick_ns:.12g} ns"
+            )
+        event = f"{shown} was rounded to {round(ticks) * tick_ns:.12g} ns"
+        rounded += [] if event in rounded else [event]
+    return round(ticks)
 
 
-def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Sequence[str]) -> dict[int, int]:
-    """Return for each qubit the tick at which statements end that begin together. Raises ProgramError where that is not fixed."""
-    ends: dict[int, int] = {}
+def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Sequence[str]) -> dict[Any, int]:
+    """Return the tick at which statements end that begin together: by qubit, and by name for frames that have clocks of their own.
 
-    def meet(qubits: Sequence[int]) -> int:
+    Raises ProgramError where that is not fixed.
+    """
+    ends: dict[Any, int] = {}
+
+    def meet(qubits: Sequence[Any]) -> int:
         return max(ends.get(qubit, 0) for qubit in qubits)
+
+    def own(name: str) -> Any:
+        return names.index(name) if name in names else name
 
     for one in statements:
         match one:
@@ -61,7 +77,14 @@ def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Se
             case Box(duration=duration, inside=inside, source=source):
                 qubits = tuple(lengths(inside, lab, gates, names))
                 ends.update(dict.fromkeys(qubits, meet(qubits) + _fixed(duration, lab, source, "a box")))
-            case SetBit() | Assign() | Emit():
+            case FramePlay(sequencer=name, sample_count=count):
+                ends[own(name)] = ends.get(own(name), 0) + count * lab.timing.sample_ticks
+            case FrameDelay(sequencer=name, duration=duration, source=source):
+                ends[own(name)] = ends.get(own(name), 0) + _fixed(duration, lab, source, "a delay")
+            case FrameBarrier(sequencers=sequencers):
+                met = [own(name) for name in sequencers]
+                ends.update(dict.fromkeys(met, meet(met)))
+            case SetBit() | Assign() | Emit() | FramePhase() | FrameFrequency() | FrameCapture():
                 pass
             case Branch(source=source) | Reset(source=source):
                 raise ProgramError(

@@ -94,6 +94,8 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
+        self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
+        self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
@@ -129,6 +131,12 @@ class Run:
         """Return the error that `message` is about a node."""
         source = self.source(node)
         return ProgramError(f"{source.where}{message}" + (f"\n    {source.text}" if source.text else ""))
+
+    def round(self, node: ast.QASMNode, what_: str) -> None:
+        """Note that a duration is rounded, once for each place."""
+        event = f"{self.source(node).where}{what_}"
+        if event not in self.events:
+            self.events.append(event)
 
     # ---- Names ---------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from qrt.qasm.expressions import Expression
+from qrt.qasm.pulses import PulseStatement, Tables
 from qrt.types import NOWHERE, Classical, Source
 
 Kind = Literal["int", "uint", "float", "angle", "duration", "bool", "bit"]
@@ -134,7 +135,7 @@ class Box(NamedTuple):
     source: Source = NOWHERE
 
 
-Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box
+Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box | PulseStatement
 
 
 class Elaborated(msgspec.Struct, frozen=True):
@@ -147,3 +148,4 @@ class Elaborated(msgspec.Struct, frozen=True):
     outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
     events: tuple[str, ...] = ()  # what is done other than written, one line each with its place
+    pulses: Tables = Tables()

@@ -80,7 +80,10 @@ def reset(run: Run, node: ast.QuantumReset) -> Completion:
     """Reset a qubit, or each of a register."""
     source = run.source(node)
     for index in qubits(run, node.qubits).indices:
-        run.add(Reset(index, source))
+        if run.pulsing is None:
+            run.add(Reset(index, source))
+        else:
+            run.pulsing.reset(run, node, index)
     return None
 
 

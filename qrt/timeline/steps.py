@@ -86,16 +86,19 @@ def _capture(found: Found, state: State, name: str, op: Capture) -> None:
     weights = found.pulses.weights[op.weights]
     samples = weights.samples.shape[1]
     if not 1 <= samples <= found.limits.capture_samples_max:
+        asked = f"change qubits.{weights.qubit}.readout.duration_ns" if weights.qubit else "capture for less time"
         raise ProgramError(
-            f"{op.source.where}a capture of {samples} samples for {weights.qubit}; the port takes 1 to "
-            f"{found.limits.capture_samples_max}: change qubits.{weights.qubit}.readout.duration_ns"
+            f"{op.source.where}a capture of {samples} samples for {weights.qubit or weights.name}; the port takes 1 to "
+            f"{found.limits.capture_samples_max}: {asked}"
         )
     duration = samples * found.limits.sample_ticks
     end = found.ticks.after(tick, duration)
     found.note(state, name, end, "capture", op)
     if not isinstance(tick, int) or tick % found.limits.granularity_ticks:
         event = found.event(found.noted[-1])
-        found.late += off_grid(found.ticks, event, tick, f"the capture for {weights.qubit}", found.limits)
+        found.late += off_grid(
+            found.ticks, event, tick, f"the capture for {weights.qubit or weights.name}", found.limits
+        )
     found.capture_ends.append(Edge(state.cursors[name], duration))
     found.captures.append(found.interval(tick, end, 0.0, op))
     frame = f"{weights.qubit}.readout"
