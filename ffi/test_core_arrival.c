@@ -123,7 +123,7 @@ static int32_t run(stream_port *f, qrt_kernel_report *report, uint8_t **rows_out
     take_back();
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     qrt_kernel_config config = {
-        .abi = QRT_CORE_ABI, .size = sizeof config,
+        .abi = QRT_CORE_ABI, .size = sizeof config, .late_port_policy = QRT_POLICY_ERASE,
         .sequence = {.instructions = code, .entries = &entry, .captures = captures, .weights = weights, .instruction_count = 6,
                      .sequencer_count = 1, .capture_count = CAPTURES, .weights_count = 2 * CAPTURES * LONGEST, .budget = 10,
                      .period_ticks = PERIOD},

@@ -41,7 +41,7 @@ static void set_up(bench *b, int64_t shots, int64_t delay)
     b->port.level = 1; /* iq[0] is 8 */
     b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE,
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = 4, .sequencer_count = 1, .frame_count = 1, .capture_count = 1, .weights_count = 16,
                      .slot_count = 2, .budget = 100, .period_ticks = PERIOD},

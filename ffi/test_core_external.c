@@ -62,7 +62,7 @@ static void set_up(bench *b, int64_t shots)
     b->port.port.triggers = triggers;
     b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE,
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .instruction_count = 2, .sequencer_count = 1,
                      .frame_count = 1, .budget = 100, .period_ticks = PERIOD},
         .port = &b->port.port, .rows = lend_ring(qrt_row_size(0, 0), ROW_SLOTS), .misses = lend_ring(sizeof(qrt_miss), 64),

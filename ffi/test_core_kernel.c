@@ -30,7 +30,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
     fake_open(&b->port);
     b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE,
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = count, .sequencer_count = sequencers, .frame_count = 2, .capture_count = 2,
                      .weights_count = 2 * SAMPLES_MAX, .budget = 100, .period_ticks = PERIOD},

@@ -30,7 +30,7 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, int64_
     memset(b, 0, sizeof *b);
     fake_open(&b->port);
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config), .late_port_policy = QRT_POLICY_ERASE,
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .table = table, .factors = factors,
                      .instruction_count = count, .sequencer_count = 1, .frame_count = 1, .budget = 100, .table_count = 4,
                      .factor_count = 3, .slot_count = 2, .emit_count = 2, .period_ticks = PERIOD},

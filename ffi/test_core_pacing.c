@@ -117,7 +117,7 @@ static void set_up(void)
     memset(&histogram, 0, sizeof histogram);
     kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof config,
+        .abi = QRT_CORE_ABI, .size = sizeof config, .late_port_policy = QRT_POLICY_ERASE,
         .sequence = {.instructions = end, .entries = entries, .instruction_count = 1, .sequencer_count = 1, .budget = 10,
                      .period_ticks = 1000000},
         .port = &port.port, .rows = lend_ring(sizeof(qrt_row), 1024), .lateness = lend_ring(8, 1024),

@@ -113,6 +113,13 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     type=click.IntRange(min=1),
     help="How many shots; of a sweep at each point.",
 )
+@click.option(
+    "--averages",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How often all points of a sweep are gone through.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
 @inputs_option
 @sweep_option
@@ -129,6 +136,7 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     help="As fast as possible, by this machine's clock, or by the hardware's trigger (the lab's).",
 )
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
+@click.option("--stretch", type=click.IntRange(min=0), help="Periods that a shot may take beyond its own (the lab's).")
 @click.option("--on", metavar="NAME", help="Give the twin's port the published latency of a controller.")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
@@ -149,6 +157,28 @@ def run(
     from qrt.commands.screen import Screen
 
     given = command.Request(program=program, lab=lab_path, inputs=_values(inputs), publish=not no_publish, **options)
+    _finish(command.execute(given, Screen(silent=as_json)), as_json=as_json)
+
+
+@cli.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@lab_option
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
+@click.option("--runs", type=click.Path(), help="Folder whose `calibrations` hold the result (the lab's).")
+@click.option(
+    "--calibration", metavar="HASH|FILE|latest", help="Start from this one (the lab's newest; for all: the lab file)."
+)
+@as_json
+def calibrate(*, names: tuple[str, ...], lab_path: str, as_json: bool, **options: Any) -> None:
+    """Calibrate the lab: the calibrations NAME... in this order, or `all`.
+
+    resonator_spectroscopy, qubit_spectroscopy, rabi, tone, detuning, readout, weights, t1, train, ramsey, echo, drag, flips, assignment,
+    allxy, rb.
+    """
+    from qrt.commands import calibrate as command
+    from qrt.commands.screen import Screen
+
+    given = command.Request(names=names, lab=lab_path, **options)
     _finish(command.execute(given, Screen(silent=as_json)), as_json=as_json)
 
 

@@ -27,9 +27,10 @@ from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
-from qrt.mailbox import check_playable, programme_of, rehearse
 from qrt.preflight import Plan
-from qrt.pump import MailboxPort, Rack, check_room, rack_limits
+from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
+from qrt.sweeps import Reach as SweptReach
+from qrt.sweeps import bind
 from qrt.timeline import Reach, schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
@@ -57,6 +58,12 @@ class SimulatedLab(Protocol):
     def known(self) -> Truth: ...
     def plant_bytes(self) -> bytes: ...
     def close(self) -> None: ...
+
+
+class MeasureSwept(Protocol):
+    """Runs pulses over a grid in one arm."""
+
+    def __call__(self, pulses: Pulses, shots: int, reach: SweptReach) -> Measured: ...
 
 
 class Stop(Protocol):
@@ -105,6 +112,7 @@ class Loop:
         self._rack: Rack | None = None
         self._mailbox: MailboxPort | None = None  # of the last arm
         self._counts: Counter[str] = Counter()  # of the mailboxes before it
+        self._erased_count = 0  # shots that `measure` lost
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -130,8 +138,9 @@ class Loop:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Every retry, discarded byte and the like of the control plane."""
-        return self._lab().counters | {f"mailbox.{name}": count for name, count in self._counts.items()}
+        """Every retry, discarded byte and the like of the control plane, and the shots that measuring lost."""
+        mailbox = {f"mailbox.{name}": count for name, count in self._counts.items()}
+        return self._lab().counters | mailbox | {"measured.shots_erased": self._erased_count}
 
     @property
     def limits(self) -> PortLimits:
@@ -197,15 +206,10 @@ class Loop:
 
     def _rehearsed(self, pulses: Pulses, sequence: Sequence, reach: Reach | None) -> NDArray[Any] | None:
         """Return what shots that are alike ask a mailbox for, None where they differ. ProgramError for what it cannot play."""
-        if check_playable(sequence, lambda: schedule(pulses, self.limits, reach), self.lab, self.limits):
-            return None
-        requests, report = rehearse(sequence, self.limits, self.lab.timing.tick_ps)
-        raise_for(report, sequence)
-        digitizer: Any = self._lab().driver(self.lab.digitizer.instrument)
-        check_room(
-            programme_of(requests[: len(requests) // 2], self.lab.timing.sample_ticks), self.lab, digitizer.room()
-        )
-        return requests
+        found = rehearsal(sequence, lambda: schedule(pulses, self.limits, reach), self.lab, self.limits)
+        if found.report is not None:
+            raise_for(found.report, sequence)
+        return found.requests
 
     def asked_to_end(self) -> bool:
         """Return whether the run was told to stop or abort."""
@@ -221,15 +225,16 @@ class Loop:
         self._on = False
         self._lab().safe()
 
-    def measure(self, pulses: Pulses, shots: int) -> Measured:
+    def measure(self, pulses: Pulses, shots: int, reach: SweptReach | None = None) -> Measured:
         """Run pulses for some shots and return their rows, with the captures themselves where they are `raw`: types.Measure.
 
-        On a twin or a mailbox always in virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError
-        if the kernel ended early.
+        With a `reach`, whose grid the shots go through, the kernel's slots change from point to point. On a twin or a mailbox always in
+        virtual time: only the run itself is paced. Raises StoppedError if it was told to end, RunError if the kernel ended early.
         """
         self.check_asked()
-        armed = self.arm(pulses)
+        armed = self.arm(pulses, reach)
         sequence = armed.sequence
+        sweep = kernel.NO_SWEEP if reach is None else bind(sequence.parameters, reach).sweep
         dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
         raw_samples = kernel.raw_samples_max(sequence)
         raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
@@ -241,13 +246,19 @@ class Loop:
             if raw_samples:
                 slot_size = kernel.raw_dtype(raw_samples).itemsize
                 raw = stack.enter_context(kernel.Ring.create(slot_size, power_of_two(raw_count), 1))
-            config = kernel_config(self.lab, armed, kernel.Rings(rows=rows, raw=raw), shots, pacing)
+            config = kernel_config(self.lab, armed, kernel.Rings(rows=rows, raw=raw), shots, pacing, sweep=sweep)
             report = self.play(stack.enter_context(kernel.Kernel(config)))
+            self._erased_count += report.shots_erased
             if report.status is not kernel.Status.OK:
                 self.check_asked()
             raise_for(report, sequence)
             captures = {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence)
             return Measured(_drained(rows, dtype), captures)
+
+    @property
+    def measure_swept(self) -> MeasureSwept | None:
+        """How to run pulses over a grid in one arm; None where the port plays one shot again and again."""
+        return self.measure if self._rack is None else None
 
     def play(self, loop: kernel.Kernel, turn: Callable[[], None] = lambda: None) -> kernel.Report:
         """Start the kernel and wait for its end, passing Ctrl-C on; `turn` is called every `POLL_S`."""
@@ -282,8 +293,9 @@ class Loop:
             finally:
                 self._counts.update(port.counters)
                 self._counts.update(pump.desk.counters)
-        if report.status is kernel.Status.PORT and (why := port.failure()):
-            raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {why}")
+        if report.status in PORT_FAILED and (why := port.failure()):
+            many = SUSTAINED if report.status is kernel.Status.ERASED else ""
+            raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {many}{why}")
 
     def _lab(self) -> OpenLab:
         assert self._open is not None, "entered"
@@ -356,6 +368,7 @@ def kernel_config(
         rings_stay_open=goes_on,
         pacing=pacing,
         late_policy=kernel.Policy[timing.late_policy.upper()],
+        late_port_policy=kernel.Policy[timing.late_port_policy.upper()],
         tick_ps=timing.tick_ps,
         late_tolerance_ns=int(timing.late_tolerance_ns),
         sweep=sweep,
@@ -399,6 +412,8 @@ def qubit_of(report: kernel.Report, sequence: Sequence) -> str:
     return sequence.sequencers[report.error_sequencer] if report.error_sequencer >= 0 else "<name>"
 
 
+PORT_FAILED: Final = frozenset({kernel.Status.PORT, kernel.Status.TOO_LATE, kernel.Status.ERASED})
+SUSTAINED: Final = f"{kernel.ERASED_MAX} shots in a row were erased, so that the hardware cannot be said to work: "
 REASONS: Final = {
     kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
     "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
@@ -411,6 +426,11 @@ REASONS: Final = {
     kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
     kernel.Status.PORT: "the port never gave the samples of a capture, or told what cannot be; look at the hardware behind it",
+    kernel.Status.TOO_LATE: "the port was too late for this shot and `timing.late_port_policy` is abort; the last `miss` of the journal "
+    "says whether a decision or the samples of a capture came late, and by how much: give branches more time, or choose erase",
+    kernel.Status.ERASED: SUSTAINED
+    + "the misses of the journal say what came late, and by how much: give branches more time, or look at "
+    "the hardware behind the port",
     kernel.Status.DEADLOCK: "sequencers wait for each other, or for an outcome that nothing in this shot captures",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",

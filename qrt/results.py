@@ -33,7 +33,7 @@ class Result:
       bits[name]: uint8 [axes.., shot], the program's bits: 0, 1, 255 where the shot does not count
       outcomes[capture]: uint8 [axes.., shot]; iq[capture]: int64 [axes.., shot, quadrature], in counts
       captures[name]: int16 [shots that executed it, samples], the raw records of capture_v3, in the order of time
-      values[output]: [axes.., shot], of the program's outputs, an angle in rad, a duration in s
+      values[output]: [axes.., shot], what an output of the program came to, in rad or s where it has a unit
     At every point, each float64 [axes..] with `stderr`, one standard error; without a sweep a single value:
       mitigated["Z(c)"]: what a perfect readout would have averaged; its error holds shots, calibration, drift and preparation
       raw["Z(c)"]: the average of the signs as read, +1 for outcome 0; its error knows that neighbouring shots hang together
@@ -77,7 +77,7 @@ class Result:
         an output `n` its `n.value`. Those with an error have it as, for instance, `Z(c).stderr`.
         """
         families = {"": self.mitigated, ".raw": self.raw, ".mean": self.mean, ".mean_iq": self.mean_iq}
-        families |= {".value": self.values, ".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq}
+        families |= {".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq, ".value": self.values}
         found = {}
         for suffix, arrays in families.items():
             for name, array in arrays.items():

@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     calibration: str | Calibration | None
     pacing: str | None
     period_ns: float | None
+    stretch: int | None
     on: str | None
     controllers: Mapping[str, Controller] | None
     runs: str | Path | None
@@ -65,6 +66,7 @@ def run(
     calibration: str | Calibration | None = None,
     pacing: str | None = None,
     period_ns: float | None = None,
+    stretch: int | None = None,
     on: str | None = None,
     controllers: Mapping[str, Controller] | None = None,
     runs: str | Path | None = None,
@@ -92,6 +94,7 @@ def run(
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
       pacing: `virtual`, `real` or `external`, instead of the lab's
       period_ns: shot period, instead of the lab's
+      stretch: periods that a shot may take beyond its own, instead of the lab's; the next one starts at the next multiple of the period
       on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
       runs: folder for the record, instead of the lab's
@@ -110,7 +113,7 @@ def run(
     # fmt: off
     options = Options(
         lab=lab, shots=shots, averages=averages, inputs=inputs, sweep=sweep, order=order, seed=seed, calibration=calibration,
-        pacing=pacing, period_ns=period_ns, on=on, controllers=controllers, runs=runs, publish=publish, events=events,
+        pacing=pacing, period_ns=period_ns, stretch=stretch, on=on, controllers=controllers, runs=runs, publish=publish, events=events,
     )
     # fmt: on
     prepared = Prepared(program, options)
@@ -191,7 +194,11 @@ def _counts(shots: int | None, averages: int) -> tuple[int, int]:
 
 def _with_options(lab: Lab, options: Options) -> Lab:
     """Return the lab with what the run has otherwise, checked as a file's is: it may have been made in Python."""
-    wanted = {"pacing": options.get("pacing"), "shot_period_ns": options.get("period_ns")}
+    wanted = {
+        "pacing": options.get("pacing"),
+        "shot_period_ns": options.get("period_ns"),
+        "stretch_max": options.get("stretch"),
+    }
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     controllers = options.get("controllers") or {}
     if not changes and not controllers:

@@ -126,8 +126,7 @@ class Session:
         for leg in () if self.grid is None else legs_of(self.grid):
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
                 compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
-        longest = nominal.period_ticks * (1 + nominal.stretch_max)
-        check_counts(self.shots, self.seed, longest, self.lab.timing.tick_ps)
+        check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
         check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
@@ -159,7 +158,7 @@ class Session:
         calibration = self.given
         if calibration is None:
             step = lambda text: self.events(CalibrationStep(text))  # noqa: E731 - an argument
-            calibration = calibrate(self.lab, self.loop.measure, self.seed, step)
+            calibration = calibrate(self.lab, self.loop.measure, self.seed, step, self.loop.measure_swept)
             calibration = msgspec.structs.replace(calibration, lab_hash=self.bound_hash, taken_ns=time.time_ns())
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was taken")
             self.pulses = self._lowered(calibration)

@@ -88,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+    late_port_policy: Literal["erase", "abort"] = "erase"  # a late decision or answer, of a port with its own clock
     stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
@@ -485,6 +486,7 @@ class QubitCalibration(msgspec.Struct, frozen=True):
     reference_count: int  # reference shots per prepared level
     t1_s: Estimated
     t2_s: Estimated
+    drag_s: Estimated = Estimated(0.0, 0.0)  # of sx: its quadrature is so many seconds times the slope of its envelope
 
 
 class Calibration(msgspec.Struct, frozen=True):

@@ -37,7 +37,9 @@ ROW = kernel.row_dtype(0)
 
 
 def rings(rows: int) -> kernel.Rings:
-    return kernel.Rings(kernel.Ring.create(ROW.itemsize, rows, 1), misses=kernel.Ring.create(48, 64, 1))
+    return kernel.Rings(
+        kernel.Ring.create(ROW.itemsize, rows, 1), misses=kernel.Ring.create(kernel.MISS_DTYPE.itemsize, 64, 1)
+    )
 
 
 def drained(ring, dtype):

@@ -93,7 +93,8 @@ class Paper:
         adc = AdcConfig(lab.digitizer.range_v / 2 ** (ADC_BITS - 1), ADC_VOLTS, ADC_BITS)
         feed_hz = lab.lines["readout"].source_hz
         tone_hz = TONES_HZ[name] if readout is None else readout.readout_hz - feed_hz
-        volt, played = VOLT * TONE_AMPLITUDE, None if readout is None else readout.weights
+        volt = VOLT * (TONE_AMPLITUDE if readout is None else readout.readout_amplitude)
+        played = None if readout is None else readout.weights
         self.readout = Readout(self.qubit, adc, feed_hz, tone_hz, volt, played=played)
         others = [one for other, one in qubits.items() if other != name]
         # The other resonators hear this tone, too, far from their resonance: a constant on top.

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from qrt.calibrate import calibrate, order, references, sequences, steps
+from qrt.calibrate import calibrate, flips, order, rabi, ramsey, references, sequences, tone
+from qrt.calibrate.finding import require_found, updated
 from qrt.errors import CalibrationError
 from qrt.readout import estimate
 from qrt.types import (
@@ -311,7 +312,7 @@ def test_a_calibration_is_bounded(calibrated):
     print("\n".join(lines))
     assert world.arms <= 400
     assert world.shots <= 500_000
-    assert len(lines) >= len(order.STEPS)
+    assert len(lines) == len(order.AUTOMATIC)
 
 
 def separation(true, tone_hz):
@@ -369,7 +370,7 @@ def test_assignment_matrices_of_many_calibrations_are_unbiased(calibrated):
     found, rows, bars = dict(calibration.qubits), [], []
     world = World(lab, TRUTHS, 11)
     for _ in range(60):
-        one = references.assignments(bench(lab, world), found)
+        one = taken(references.assignments, bench(lab, world), found)
         rows.append([[q.assignment[1, 0], q.assignment[0, 1]] for q in one.values()])
         bars.append([np.hypot(q.assignment_stderr[1], q.preparation_stderr[1]) for q in one.values()])
     truth = np.mean([[world.errors(name, found) for name in found] for _ in range(10)], axis=0)
@@ -388,7 +389,7 @@ def program(lab, found, world, angle_steps, shots):
     """Run `rz`-free superposition sx^k, measured once; return (sums' estimate, true <Z> at the start of the tone)."""
     gates = sequences.gate_set(lab, found)
     bench_ = bench(lab, world)
-    pulses = steps.single(bench_, found, gates, {name: gates.sx(name) * angle_steps for name in found})
+    pulses = single(bench_, found, gates, {name: gates.sx(name) * angle_steps for name in found})
     measured = world.measure(pulses, shots)
     results = []
     for name in found:
@@ -439,8 +440,9 @@ def test_sign_of_a_detuning_is_found(sign):
     truths = {"q": TRUTHS["q0"]}
     lab = lab_of(truths, [(sign * 1.3e6, 0.0)])
     world = World(lab, truths, 3)
-    found = steps.rabi_amplitude(bench(lab, world), order.nominal(lab))
-    found = steps.frequency(bench(lab, world), steps.readout_tone(bench(lab, world), found))
+    found = order.nominal(lab)
+    for find in (rabi.find, tone.find, ramsey.coarse):
+        found = taken(find, bench(lab, world), found)
     assert found["q"].frequency_hz.value == pytest.approx(truths["q"].frequency_hz, abs=20e3)
 
 
@@ -489,7 +491,7 @@ def test_durations_are_of_time_and_suit_the_port(pulse_ns, tick_ps, ticks):
     assert sequences.short_delay_ticks(lab) == ticks
     assert sequences.whole_ticks(lab, sequences.DELAY_GRID_NS) == 80_000 // tick_ps
     gates = sequences.gate_set(lab, order.nominal(lab))
-    pulses = steps.single(bench(lab, None), order.nominal(lab), gates, {"q": gates.x("q")})
+    pulses = single(bench(lab, None), order.nominal(lab), gates, {"q": gates.x("q")})
     assert pulses.period_ticks % (1_000_000 // tick_ps) == 0
 
 
@@ -505,7 +507,7 @@ def test_an_error_of_x_is_not_clamped_at_0():
     errors = []
     for seed in range(12):
         lab, world, known = flawless(seed)
-        errors.append(steps.x_errors(bench(lab, world), known)["q"].x_error)
+        errors.append(taken(flips.find, bench(lab, world), known)["q"].x_error)
     away = np.array([error.value / error.stderr for error in errors])
     print(away)
     assert away.min() < 0.0 < away.max()
@@ -521,17 +523,30 @@ def test_a_contrast_that_grows_with_the_number_of_x_is_refused():
         iq = measured.rows["iq"][:, 0].astype(float)
         seen.append(iq.mean(axis=0))
         if len(seen) > 2:  # the first two are the levels without any gain
-            middle, count = (seen[0] + seen[1]) / 2, steps.FLIP_COUNTS[len(seen) - 1]
+            middle, count = (seen[0] + seen[1]) / 2, flips.COUNTS[len(seen) - 1]
             measured.rows["iq"][:, 0] = np.rint(middle + (iq - middle) * 1.004**count)
         return measured
 
     with pytest.raises(CalibrationError, match=r"q: train of x: the contrast grows .* is allowed"):
-        steps.x_errors(order.Bench(lab, measure, lambda _: None), known)
+        taken(flips.find, order.Bench(lab, measure, lambda _: None), known)
 
 
 def bench(lab, world):
     """Return a bench that tells nobody."""
     return order.Bench(lab, world.measure if world else None, lambda _: None)
+
+
+def taken(find, on, known):
+    """Return what is known of the qubits after a step."""
+    findings = find(on, known)
+    require_found(findings)
+    return updated(known, findings)
+
+
+def single(on, qubits, gates, ops):
+    """Return the shot: these gates, then a readout of every qubit."""
+    stages = (sequences.ending_together(ops, gates, on.lab), sequences.readouts(tuple(ops), gates, on.lab))
+    return sequences.shot(stages, gates, on.lab, qubits)
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d")])
@@ -587,7 +602,7 @@ def test_shots_that_were_skipped_are_left_out(rng):
         measured.rows["iq"][skipped] = 10**12
         return measured
 
-    found = steps.rabi_amplitude(order.Bench(lab, measure, lambda _: None), order.nominal(lab))
+    found = taken(rabi.find, order.Bench(lab, measure, lambda _: None), order.nominal(lab))
     assert found["q"].sx_amplitude.value == pytest.approx(0.25 / (0.5 * 30e-9 * 65e6), rel=0.02)
 
     def nothing(pulses, shots):
@@ -596,4 +611,4 @@ def test_shots_that_were_skipped_are_left_out(rng):
         return measured
 
     with pytest.raises(CalibrationError, match="0 of 200 shots were executed"):
-        steps.rabi_amplitude(order.Bench(lab, nothing, lambda _: None), order.nominal(lab))
+        taken(rabi.find, order.Bench(lab, nothing, lambda _: None), order.nominal(lab))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qrt import config
-from qrt.calibrate import calibrate, sequences, signals, steps
+from qrt.calibrate import calibrate, sequences
 from qrt.loop import Loop
 from qrt.readout import estimate
 
@@ -55,10 +55,11 @@ def test_the_demo_lab_is_found_as_it_is(lab):
 
 def short_experiments(lab, found, loop, rng):
     """Yield (mitigated value - true value, raw - true, its error bar) of one arm with all qubits, each at an angle of its own."""
-    gates, bench = sequences.gate_set(lab, found), signals.Bench(lab, loop.measure, lambda _: None)
+    gates = sequences.gate_set(lab, found)
     angles = {name: float(np.arccos(rng.uniform(-0.8, 0.8))) for name in found}
     ops = {name: (*gates.sx(name), *gates.rz(name, angles[name]), *gates.sx(name)) for name in found}
-    pulses = steps.single(bench, found, gates, ops)
+    stages = (sequences.ending_together(ops, gates, lab), sequences.readouts(tuple(ops), gates, lab))
+    pulses = sequences.shot(stages, gates, lab, found)
     measured, truth = loop.measure(pulses, SHOTS), loop.truth
     for name in found:
         outcomes = measured.rows["outcomes"][:, sequences.capture_index(pulses, name, 0)]

@@ -9,21 +9,18 @@ parameters: it comes from the references.
 from __future__ import annotations
 
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
 from qrt.calibrate import calibrate
-from qrt.calibrate.steps import spaced
-from qrt.firmware_sim.plant import AdcConfig
+from qrt.calibrate.tone import spaced
 from qrt.loop import Loop
 from qrt.pulses import lower
 from qrt.qasm import parse_program
-from qrt.types import Calibration
-from tests.reference_lab import ADC_BITS, ADC_VOLTS, QUBITS, SX_SAMPLES, TONE_AMPLITUDE, VOLT, Paper, lab_of, qubit_of
-from tests.reference_readout import Readout, cosine, flip, tone_volts
+from tests.reference_calibration import Found, neighbours_tone, numbers
+from tests.reference_lab import QUBITS, Paper, lab_of
 
 # The same lab file, another device: everything is off to the other side.
 OTHER = {
@@ -36,13 +33,6 @@ DEVICES = {"one": (QUBITS, 21), "other": (OTHER, 22)}
 SHOTS = 20_000
 
 
-class Found(NamedTuple):
-    """A calibration, and the device behind it."""
-
-    device: dict[str, dict[str, float]]
-    calibration: Calibration
-
-
 def calibrated(device: dict[str, dict[str, float]], seed: int) -> Found:
     with Loop(lab_of(7e3, device), seed) as loop:
         return Found(device, calibrate(loop.lab, loop.measure, seed))
@@ -51,41 +41,6 @@ def calibrated(device: dict[str, dict[str, float]], seed: int) -> Found:
 @pytest.fixture(scope="module")
 def found() -> dict[str, Found]:
     return {name: calibrated(*one) for name, one in DEVICES.items()}
-
-
-def neighbours_tone(one: Found, name: str) -> tuple[float, float]:
-    """Return what the neighbour's tone adds to this qubit's iq through both resonators: its mean, its change with the neighbour's level."""
-    lab, qubit = lab_of(), one.calibration.qubits[name]
-    adc = AdcConfig(lab.digitizer.range_v / 2 ** (ADC_BITS - 1), ADC_VOLTS, ADC_BITS)
-    (other,) = set(one.device) - {name}
-    feed_hz, volt = lab.lines["readout"].source_hz, VOLT * TONE_AMPLITUDE
-    tone_hz = one.calibration.qubits[other].readout_hz - feed_hz
-    theirs, ours = (
-        Readout(qubit_of(one.device[at]), adc, feed_hz, tone_hz, volt, played=qubit.weights).clouds
-        for at in (other, name)
-    )
-    return sum(theirs) / 2 + sum(ours) / 2, theirs[1] - theirs[0]
-
-
-def numbers(one: Found, name: str) -> dict[str, tuple[float, float, float]]:
-    """Return (found, standard error, truth) of everything that a calibration says with an error bar."""
-    qubit, paper = one.calibration.qubits[name], Paper(name, one.device)
-    volts = tone_volts(VOLT * paper.sx_amplitude, np.tile(cosine(SX_SAMPLES), 2), paper.offset_hz)
-    flipped = flip(paper.qubit, paper.source_hz, volts)
-    truths = {
-        "frequency_hz": paper.qubit.frequency_hz,
-        "t1_s": paper.qubit.t1_s,
-        "t2_s": paper.qubit.t2_s,
-        "sx_amplitude": paper.sx_amplitude,
-        "x_error": (flipped[0, 0] + flipped[1, 1]) / 2,
-    }
-    result = {key: (getattr(qubit, key).value, getattr(qubit, key).stderr, truth) for key, truth in truths.items()}
-    bars = np.hypot(qubit.assignment_stderr[1], qubit.preparation_stderr[1])
-    expected = Paper(name, one.device, qubit)
-    joint = expected.readout.joint(qubit.threshold - expected.shift - neighbours_tone(one, name)[0])
-    for level in (0, 1):
-        result[f"A[1, {level}]"] = (qubit.assignment[1, level], bars[level], joint.sum(axis=1)[1, level])
-    return result
 
 
 def pulls(founds: list[Found]) -> np.ndarray:

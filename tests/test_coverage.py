@@ -21,9 +21,10 @@ import numpy as np
 import pytest
 
 from qrt import kernel
-from qrt.calibrate import references, steps
+from qrt.calibrate import flips, references, t1
+from qrt.calibrate.bench import Bench
+from qrt.calibrate.finding import updated
 from qrt.calibrate.sequences import Qubits
-from qrt.calibrate.signals import Bench
 from qrt.loop import Loop, kernel_config
 from qrt.pulses import lower
 from qrt.qasm import parse_program
@@ -95,7 +96,8 @@ def scans(loop: Loop, found: Qubits, count: int) -> list[QubitCalibration]:
     """Return the qubit with T1 and error of x of real scans."""
     result = []
     for _ in range(count):
-        one = steps.x_errors(quiet(loop), steps.relaxation(quiet(loop), dict(found)))
+        one = updated(found, t1.find(quiet(loop), found))
+        one = updated(one, flips.find(quiet(loop), one))
         result.append(one[NAME])
     return result
 

@@ -94,7 +94,7 @@ def test_a_calibration_that_the_port_cannot_play_names_the_keys(demo_lab: Lab) -
         compile_pulses(pulses, demo_lab, limits)
         raise AssertionError
 
-    with pytest.raises(CalibrationError, match=r"(?s)rabi_amplitude: .*starts on multiples of 64 .*<name>: pulse_ns"):
+    with pytest.raises(CalibrationError, match=r"(?s)rabi: .*starts on multiples of 64 .*<name>: pulse_ns"):
         calibrate(demo_lab, measure, 1)
 
 

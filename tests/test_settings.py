@@ -105,7 +105,7 @@ def test_the_resonators_line_is_found_where_the_plant_has_it(play, demo_lab, dem
     source = result.record.swept[FREQUENCY].reshape(15, shots)
     assert (source == asked[:, None]).all()
     population = demo_lab.twin.parameters["qubits"]["q0"]["thermal_population"]
-    iq = result.iq["c"][:, 0].reshape(15, shots)
+    iq = result.record.iq["c"][:, 0].reshape(15, shots)
     error = readout_of(demo_lab, demo_calibration, asked[0]).sigma / shots**0.5
 
     def misfit(shift_hz):
@@ -129,7 +129,7 @@ def test_the_tone_scales_with_the_sources_power(play, demo_lab, demo_calibration
     shots = 400
     result = play(WATCHED, shots=shots, sweep={POWER: [7.0, 8.5, 10.0, 11.0]})
     power = np.array([leg.values[POWER] for leg in result.record.legs])
-    iq = result.iq["c"][:, 0].reshape(4, shots).mean(axis=1)
+    iq = result.record.iq["c"][:, 0].reshape(4, shots).mean(axis=1)
     readout = readout_of(demo_lab, demo_calibration, 7e9)
     population = demo_lab.twin.parameters["qubits"]["q0"]["thermal_population"]
     expected = np.dot(readout.clouds, [1 - population, population]) * 10 ** ((power - 10) / 20)
@@ -170,7 +170,7 @@ def test_a_run_has_a_leg_for_each_setting_and_an_estimate_at_each_point(runs, or
     assert [tuple(one) for one in zip(*record.swept.values(), strict=True)] == odometer
     curve = result.sweep.curves["Z(c)"]
     for index, point in enumerate(itertools.product([0.5, 1.0, 2.0], [6.999e9, 7.001e9], [0.0, pi])):
-        own = [bit for bit, one in zip(result.bits["c"], odometer, strict=True) if one == point]
+        own = [bit for bit, one in zip(result.record.bits["c"], odometer, strict=True) if one == point]
         assert curve.raw.reshape(-1)[index] == pytest.approx(1 - 2 * np.mean(own))
     assert list(record.axes[RANGE]) == [0.5, 1.0, 2.0]
     assert open_run(result.folder).complete
@@ -265,10 +265,10 @@ def test_an_input_goes_along_with_a_setting(play):
     found = play(WAITS, shots=40, sweep={(POWER, "theta", "t"): ([9.0, 10.0], [0.0, pi], [0.0, 3e-7])}, period_ns=50e3)
     assert list(found.sweep.axes) == [POWER]
     assert {name: list(one) for name, one in found.sweep.beside[POWER].items()} == {"theta": [0, pi], "t": [0, 3e-7]}
-    assert found.bits["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0, 0], abs=0.4)  # reset either way
+    assert found.record.bits["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0, 0], abs=0.4)  # reset either way
     hashes = found.record.rows["trace_hash"].reshape(2, 40)
     assert not set(hashes[0]) & set(hashes[1])
-    assert found.outcomes["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0.03, 0.97], abs=0.15)
+    assert found.record.outcomes["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0.03, 0.97], abs=0.15)
     assert replay(found.folder).same
     assert list(found.record.swept["t"][[0, -1]]) == [0.0, 3e-7]
 

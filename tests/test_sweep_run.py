@@ -227,7 +227,7 @@ def test_what_a_run_does_not_keep_is_refused():
             ["--sweep", "theta=values(1)"],
             ":8:1: input 't' has no value; give one for each of: theta, t (--input t=100e-9, in seconds; or a --sweep)",
         ),
-        (["--sweep", "theta=values(one)", "--input", "t=0"], "--sweep:1:14: 'one' is no constant and no input"),
+        (["--sweep", "theta=values(one)", "--input", "t=0"], "--sweep:1:14: 'one' is no declared value"),
         (
             ["--sweep", "theta=linspace(0, 100, 3)", "--input", "t=0"],
             ":13:1: at theta = 100 (point 2 of 3) the pulse has",

@@ -1,8 +1,9 @@
-"""Calibration from the lab itself: sequences through the same loop, fits, and the order of the steps.
+"""Calibration from the lab itself: programs through the same loop, fits, and the order of the steps.
 
-`order` says what follows what; `steps` and `references` are the scans; `sequences` makes their shots, `signals` what they saw,
-`fit` the closed forms. A calibration receives a `measure` function and knows nothing else of the hardware: what it cannot measure,
-it does not know.
+Every calibration that an experimenter knows by a name is a file: a program, an analysis of arrays, what it changes, and its picture
+(`rabi`, `ramsey`, `t1`, `echo`, `readout`, ...). `bench` plays their programs, `finding` is what they come to, `signals` what they
+saw, `fit` the closed forms, `order` says what follows what; `sequences` and `references` make the shots behind heralds. A calibration
+receives a `measure` function and knows nothing else of the hardware: what it cannot measure, it does not know.
 """
 
 from qrt.calibrate.order import calibrate

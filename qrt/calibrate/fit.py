@@ -37,6 +37,16 @@ class Fit(NamedTuple):
         return Estimated(float(self.values[index]), float(np.sqrt(max(self.covariance[index, index], 0.0) * inflation)))
 
 
+def times(estimated: Estimated, factor: float) -> Estimated:
+    """Return a number in other units."""
+    return Estimated(estimated.value * factor, estimated.stderr * abs(factor))
+
+
+def inverse(estimated: Estimated) -> Estimated:
+    """Return 1 / a number that is far from 0."""
+    return Estimated(1.0 / estimated.value, estimated.stderr / estimated.value**2)
+
+
 def least_squares(model: Model, x: Array, y: Array, sigma: Array, start: Sequence[float]) -> Fit:
     """Return the minimum near `start`.
 
@@ -153,3 +163,66 @@ def ramsey(parameters: Array, points: Array) -> Array:
     c, b, rate, omega, phase = parameters
     time, quadrature = points
     return np.asarray(c + b * np.exp(-rate * time) * np.cos(omega * time + phase - quadrature))
+
+
+def echo(parameters: Array, points: Array) -> Array:
+    """Return c + s b exp(-g t). Parameters c, b, g; points [2, points]: t, and the sign s."""
+    c, b, rate = parameters
+    time, sign = points
+    return np.asarray(c + sign * b * np.exp(-rate * time))
+
+
+def power(parameters: Array, count: Array) -> Array:
+    """Return a p^m. Parameters a, p."""
+    a, keep = parameters
+    return np.asarray(a * np.abs(keep) ** count)
+
+
+def sine(parameters: Array, x: Array) -> Array:
+    """Return b sin(k (x - x0)). Parameters b, k, x0."""
+    b, k, middle = parameters
+    return np.asarray(b * np.sin(k * (x - middle)))
+
+
+def driven(parameters: Array, points: Array) -> Array:
+    """Return c + b W^2 / (W^2 + D^2) sin^2(T sqrt(W^2 + D^2) / 2), D = 2 pi (f - f0): a level after a square pulse of length T.
+
+    Parameters c, b, f0; points [3, points]: f, T, W.
+    """
+    c, b, middle = parameters
+    hz, length, omega = points
+    whole = omega**2 + (2.0 * np.pi * (hz - middle)) ** 2
+    return np.asarray(c + b * omega**2 / whole * np.sin(length * np.sqrt(whole) / 2.0) ** 2)
+
+
+def rung(parameters: Array, points: Array) -> Array:
+    """Return b |(T - (1 - e^(-z T)) / z) / z|, z = k / 2 + 2 pi i (f - f0): a resonator's field summed over a tone from its start on.
+
+    The field obeys a' = -z a + drive. Parameters b, f0, k; points [2, points]: f, and T.
+    """
+    b, middle, kappa = parameters
+    hz, length = points
+    z = kappa / 2.0 + 2j * np.pi * (hz - middle)
+    return np.asarray(b * np.abs((length - (1.0 - np.exp(-z * length)) / z) / z))
+
+
+def turn(vector: Array) -> Array:
+    """Return the rotation about a vector by its length (Rodrigues). [3, 3]"""
+    size = float(np.linalg.norm(vector)) or 1.0
+    x, y, z = vector / size
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(np.eye(3) + np.sin(size) * cross + (1.0 - np.cos(size)) * cross @ cross)
+
+
+# ---- Columns of `scan` ---------------------------------------------------------------------------------------------
+
+
+def turning_by(count: Array, angle: float) -> Array:
+    """Return the columns 1, cos(n angle) of a scan over n."""
+    return np.stack([np.ones_like(count), np.cos(count * angle)], axis=1)
+
+
+def precessing(points: Array, detuning_hz: float) -> Array:
+    """Return the columns 1, cos, sin of a Ramsey scan over [2, points]: times, quadratures."""
+    angle = 2.0 * np.pi * detuning_hz * points[0] - points[1]
+    return np.stack([np.ones_like(angle), np.cos(angle), np.sin(angle)], axis=1)

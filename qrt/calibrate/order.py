@@ -8,7 +8,8 @@
 6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now.
 7. The assignment matrix by reference shots with all of this fixed. It comes last since it is what estimates rest on.
 
-About 200 arms and 200 000 shots for two qubits. Nothing is taken from the twin: only what `measure` returns.
+That is what a run does when it has no calibration (`AUTOMATIC`). `ALL` looks for the resonator and the qubit first, raises the readout's
+amplitude where that is needed, and proves the gates at the end. Nothing is taken from the twin: only what `measure` returns.
 """
 
 from __future__ import annotations
@@ -17,33 +18,67 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from qrt.calibrate.references import assignments, weights_and_threshold
-from qrt.calibrate.sequences import DELAY_GRID_NS, nominal
-from qrt.calibrate.signals import Bench
-from qrt.calibrate.steps import (
-    Found,
-    fine_amplitude,
-    fine_frequency,
-    frequency,
-    rabi_amplitude,
-    readout_tone,
-    relaxation,
-    x_errors,
+from qrt.calibrate import (
+    allxy,
+    assignment,
+    drag,
+    echo,
+    flips,
+    qubit_spectroscopy,
+    rabi,
+    ramsey,
+    rb,
+    readout,
+    references,
+    resonator_spectroscopy,
+    t1,
+    tone,
+    train,
 )
+from qrt.calibrate.bench import Bench, MeasureSwept
+from qrt.calibrate.finding import Findings, Step, require_found, updated
+from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, nominal
 from qrt.config import lab_hash
 from qrt.errors import CalibrationError, ProgramError
 from qrt.types import Calibration, Lab, Measure
 
-STEPS: tuple[Callable[[Bench, Found], Found], ...] = (
-    rabi_amplitude,
-    readout_tone,
-    frequency,
-    weights_and_threshold,
-    relaxation,
-    fine_amplitude,
-    fine_frequency,
-    x_errors,
-    assignments,
+STEPS: Final = (
+    Step("rabi", rabi.find),
+    Step("tone", tone.find),
+    Step("detuning", ramsey.coarse),
+    Step("weights", references.weights_and_threshold),
+    Step("t1", t1.find),
+    Step("train", train.find),
+    Step("ramsey", ramsey.find),
+    Step("flips", flips.find),
+    Step("assignment", assignment.find),
+    Step("resonator_spectroscopy", resonator_spectroscopy.find),
+    Step("qubit_spectroscopy", qubit_spectroscopy.find),
+    Step("readout", readout.find),
+    Step("echo", echo.find),
+    Step("drag", drag.find),
+    Step("allxy", allxy.find),
+    Step("rb", rb.find),
+)
+BY_NAME: Final = {step.name: step for step in STEPS}
+AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "assignment")
+ALL: Final = (
+    "resonator_spectroscopy",
+    "qubit_spectroscopy",
+    "rabi",
+    "tone",
+    "detuning",
+    "readout",
+    "t1",
+    "train",
+    "ramsey",
+    "drag",
+    "train",
+    "flips",
+    "assignment",
+    "echo",
+    "allxy",
+    "rb",
 )
 
 ADVICE: Final = (
@@ -52,7 +87,13 @@ ADVICE: Final = (
 )
 
 
-def calibrate(lab: Lab, measure: Measure, seed: int, progress: Callable[[str], None] | None = None) -> Calibration:
+def calibrate(
+    lab: Lab,
+    measure: Measure,
+    seed: int,
+    progress: Callable[[str], None] | None = None,
+    swept: MeasureSwept | None = None,
+) -> Calibration:
     """Return what the loop finds about every qubit of the lab.
 
     Args:
@@ -60,21 +101,33 @@ def calibrate(lab: Lab, measure: Measure, seed: int, progress: Callable[[str], N
       measure: runs pulses on the lab
       seed: of the session that `measure` belongs to, for the record
       progress: is called with one line per finding
+      swept: runs pulses over a grid in one arm; without it every point is an arm
 
     Raises CalibrationError, with what was seen, at the first step that did not find what it looked for, or whose
     pulses the port cannot take.
 
     """
-    bench = Bench(lab, measure, progress or _silent)
+    bench = Bench(lab, measure, progress or _silent, swept)
     found = nominal(lab)
-    for step in STEPS:
-        try:
-            found = step(bench, found)
-        except (
-            ProgramError
-        ) as error:  # pulses that the port cannot take, and of no program: the lab's numbers made them
-            raise CalibrationError(f"{step.__name__}: {error}. {ADVICE}") from error
+    for name in AUTOMATIC:
+        findings = take(bench, found, BY_NAME[name])
+        require_found(findings)
+        bench.tell(told(name, findings))
+        found = updated(found, findings)
     return Calibration(lab_hash=lab_hash(lab), taken_ns=time.time_ns(), seed=seed, qubits=found)
+
+
+def take(bench: Bench, qubits: Qubits, step: Step) -> Findings:
+    """Return what a step finds. CalibrationError for pulses that the port cannot take: the lab's numbers made them, no program."""
+    try:
+        return step.find(bench, qubits)
+    except ProgramError as error:
+        raise CalibrationError(f"{step.name}: {error}. {ADVICE}") from error
+
+
+def told(name: str, findings: Findings) -> str:
+    """Return the findings of a step as a line."""
+    return f"{name}: " + ", ".join(f"{one.qubit} {one.text}" for one in findings.values())
 
 
 def _silent(_: str) -> None:

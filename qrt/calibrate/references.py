@@ -8,12 +8,14 @@ come from shots of their own, since a threshold looks better on the shots that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt.calibrate.bench import Bench
+from qrt.calibrate.finding import Finding, Findings, Picture
 from qrt.calibrate.fit import Array
 from qrt.calibrate.sequences import (
     Qubits,
@@ -26,13 +28,12 @@ from qrt.calibrate.sequences import (
     shot,
     tone_hz,
 )
-from qrt.calibrate.signals import Bench, iq_of
-from qrt.calibrate.steps import Found, replaced
+from qrt.calibrate.signals import iq_of
 from qrt.errors import CalibrationError
 from qrt.pulses import GateSet
 from qrt.readout.assignment import Herald, Reference, fit_herald, reference_assignment
 from qrt.readout.discriminate import fit_threshold, matched_weights
-from qrt.types import Measured, Pulses
+from qrt.types import Estimated, Measured, Pulses
 
 RAW_SHOTS: Final = 2500  # per preparation
 SOLO_SHOTS: Final = 600
@@ -40,6 +41,7 @@ REFERENCE_SHOTS: Final = 16_000  # per preparation; with two qubits each level o
 SEPARATION_MIN: Final = 2.0  # sigma between the clouds: below, a herald says next to nothing
 KEPT_MIN: Final = 100  # heralded shots per level
 ETA_MIN: Final = 0.2  # A[1, 1] - A[1, 0]: below, mitigation widens every error bar more than five times
+BINS: Final = 60  # of a picture
 DEPLETIONS: Final = 2  # waits of depletion_ns between herald and x
 
 
@@ -84,13 +86,13 @@ def prepared(bench: Bench, qubits: Qubits, shot_count: int, *, raw: bool) -> tup
     return tuple(result)
 
 
-def weights_and_threshold(bench: Bench, qubits: Qubits) -> Found:
+def weights_and_threshold(bench: Bench, qubits: Qubits) -> Findings:
     """Find integration weights and threshold of every qubit, from raw captures behind heralds that boxcar weights demodulate."""
     measured = prepared(bench, qubits, RAW_SHOTS, raw=True)
     kept = {name: _kept_captures(name, measured) for name in qubits}
     differences = {name: _mean_difference(name, kept[name], measured) for name in qubits}
     solos = _solo_captures(bench, qubits)
-    found: Found = {}
+    found: Findings = {}
     for name, qubit in qubits.items():
         neighbours = [other for other in solos if other != name and _share_feedline(bench, name, other)]
         traces = [trace for other in neighbours for trace in (solos[other], differences[other])]
@@ -109,9 +111,21 @@ def weights_and_threshold(bench: Bench, qubits: Qubits) -> Found:
             for x in (False, True)
         ]
         threshold = fit_threshold(classes[0], classes[1])
-        found[name] = replaced(qubit, weights=weights, threshold=threshold.value)
-    bench.tell("weights: from " + ", ".join(f"{name} {sum(len(one) for one in kept[name])} captures" for name in found))
+        text = f"weights from {sum(len(one) for one in kept[name])} captures"
+        changes = {"weights": weights, "threshold": threshold.value, "reference_count": 0}
+        picture = _clouds(f"{name}: readouts along I", classes, threshold.value)
+        found[name] = Finding(name, "weights", text, {}, changes, (picture,))
     return found
+
+
+def _clouds(title: str, classes: Sequence[NDArray[np.int64]], threshold: int) -> Picture:
+    """Return the shares of both preparations along I, over the threshold."""
+    edges = np.histogram_bin_edges(np.concatenate(classes), BINS)
+    shares = [np.histogram(one, edges)[0] / max(len(one), 1) for one in classes]
+    middles = np.tile((edges[:-1] + edges[1:]) / 2.0 - threshold, len(classes))
+    bars = [np.sqrt(share / max(len(one), 1)) for share, one in zip(shares, classes, strict=True)]
+    joined = (np.concatenate(shares), np.concatenate(bars))
+    return Picture(title, "I, over the threshold", "share of the shots", middles, *joined, np.zeros(0), len(classes))
 
 
 def _share_feedline(bench: Bench, name: str, other: str) -> bool:
@@ -182,10 +196,10 @@ def _solo_captures(bench: Bench, qubits: Qubits) -> dict[str, Array]:
     return solos
 
 
-def assignments(bench: Bench, qubits: Qubits) -> Found:
+def assignments(bench: Bench, qubits: Qubits) -> Findings:
     """Find the assignment matrix of every qubit, with the weights and the threshold as the kernel uses them."""
     measured = prepared(bench, qubits, REFERENCE_SHOTS, raw=False)
-    found: Found = {}
+    found: Findings = {}
     for name, qubit in qubits.items():
         reference = _reference(bench, qubits, name, measured)
         assignment, thermal = reference_assignment(reference, qubit.x_error, qubit.t1_s)
@@ -196,17 +210,26 @@ def assignments(bench: Bench, qubits: Qubits) -> Found:
                 f"P(1|1) = {assignment.matrix[1, 1]:.3f}; their difference must be at least {ETA_MIN:g}. "
                 f"Raise qubits.{name}.readout: amplitude or duration_ns"
             )
-        found[name] = replaced(
-            qubit,
-            assignment=assignment.matrix,
-            assignment_stderr=assignment.stderr,
-            preparation_stderr=assignment.preparation_stderr,
-            reference_count=assignment.reference_count,
-        )
-        bench.tell(
-            f"assignment: {name} P(1|0) = {assignment.matrix[1, 0]:.4f}, P(0|1) = {assignment.matrix[0, 1]:.4f} from "
+        matrix = assignment.matrix
+        bars = np.hypot(assignment.stderr, assignment.preparation_stderr)
+        error0, error1 = (Estimated(float(matrix[m, 1 - m]), float(bars[m, 1 - m])) for m in (1, 0))
+        changes = {
+            "assignment": matrix,
+            "assignment_stderr": assignment.stderr,
+            "preparation_stderr": assignment.preparation_stderr,
+            "reference_count": assignment.reference_count,
+        }
+        text = (
+            f"P(1|0) = {error0.value:.4f} +- {error0.stderr:.4f}, P(0|1) = {error1.value:.4f} +- {error1.stderr:.4f} from "
             f"{assignment.reference_count} kept shots per level; level 1 in equilibrium {thermal.value:.4f} +- {thermal.stderr:.4f}"
         )
+        numbers = {"p_1_given_0": error0, "p_0_given_1": error1, "thermal_population": thermal}
+        classes = [
+            np.concatenate([iq_of(m.measured, m.pulses, name, 1)[:, 0] for m in measured if (name in m.flips) == x])
+            for x in (False, True)
+        ]
+        picture = _clouds(f"{name}: prepared without and with x", classes, qubit.threshold)
+        found[name] = Finding(name, "assignment", text, numbers, changes, (picture,))
     return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil, gcd
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -60,6 +60,11 @@ def nominal(lab: Lab) -> dict[str, QubitCalibration]:
     }
 
 
+def replaced(found: QubitCalibration, **changes: object) -> QubitCalibration:
+    """Return the same with some fields replaced."""
+    return msgspec.structs.replace(found, **changes)
+
+
 def sample_s(lab: Lab) -> float:
     """Return the sample period."""
     return lab.timing.tick_ps * lab.timing.sample_ticks * 1e-12
@@ -91,6 +96,12 @@ def boxcar(lab: Lab, name: str, found: QubitCalibration) -> QubitCalibration:
     return msgspec.structs.replace(found, weights=weights, threshold=0)
 
 
+def tone_changes(lab: Lab, name: str, found: QubitCalibration, tone_hz: float) -> dict[str, Any]:
+    """Return what a new tone changes: boxcar weights belong to it, no threshold is known, and reference shots count no more."""
+    changed = boxcar(lab, name, replaced(found, readout_hz=tone_hz))
+    return {"readout_hz": tone_hz, "weights": changed.weights, "threshold": changed.threshold, "reference_count": 0}
+
+
 def gate_set(lab: Lab, qubits: Qubits) -> GateSet:
     """Return the gates with what was found so far."""
     return GateSet(lab, Calibration(lab_hash="", taken_ns=0, seed=0, qubits=dict(qubits)))
@@ -99,7 +110,7 @@ def gate_set(lab: Lab, qubits: Qubits) -> GateSet:
 def duration_ticks(ops: Sequence[Op], gates: GateSet, lab: Lab) -> int:
     """Return the static duration of gates, waits and readouts."""
     total = 0
-    envelopes = gates.envelopes()
+    envelopes = gates.envelopes({op.frame.partition(".")[0] for op in ops if isinstance(op, Play)})
     for op in ops:
         if isinstance(op, Play):
             total += len(envelopes[op.envelope]) * lab.timing.sample_ticks

@@ -7,28 +7,22 @@ projects on the direction of largest spread. Which end is level 1 is not asked h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from qrt.calibrate.fit import Array, Fit, Model, least_squares, straight
 from qrt.calibrate.sequences import capture_index
 from qrt.errors import CalibrationError
-from qrt.types import Lab, Measure, Measured, Pulses
+from qrt.types import Measured, Pulses
 
 CHANGE_SIGMA = 8.0  # how far beyond its noise a scan must move to count as having moved
+DETUNING_HZ_MAX = (
+    5e6  # of the frequency that is known: up to here Rabi scan and readout tone are right enough for what follows
+)
 REDUCED_CHI2_MAX = 10.0  # beyond, the points do not follow the model; effects that it leaves out make 1 to 2
-
-
-class Bench(msgspec.Struct, frozen=True):
-    """What every step is given: the lab as configured, the loop to measure with, and whom to tell."""
-
-    lab: Lab
-    measure: Measure
-    tell: Callable[[str], None]
 
 
 class Scan(NamedTuple):
@@ -40,10 +34,12 @@ class Scan(NamedTuple):
 
 
 class Points(NamedTuple):
-    """Mean iq of the points of a scan."""
+    """Mean iq of the points of a scan, and the share of outcomes 1 by the threshold as it was."""
 
     mean: Array  # [points, 2]
     covariance: Array  # [points, 2, 2], of the mean
+    ones: Array  # [points]
+    shots: Array  # [points]
 
 
 class Signal(NamedTuple):
@@ -64,24 +60,38 @@ def iq_of(measured: Measured, pulses: Pulses, name: str, ordinal: int) -> NDArra
     return np.asarray(rows["iq"][:, capture_index(pulses, name, ordinal)])
 
 
-def collect(bench: Bench, shots: Sequence[Pulses], shot_count: int, ordinal: int = 0) -> dict[str, Points]:
-    """Measure these shots, `shot_count` times each, and return the points of every qubit in them."""
-    names = tuple(shots[0].blocks)
-    points: dict[str, list[tuple[Array, Array]]] = {name: [] for name in names}
-    for pulses in shots:
-        measured = bench.measure(pulses, shot_count)
-        for name in names:
-            iq = iq_of(measured, pulses, name, ordinal).astype(float)
-            points[name].append((iq.mean(axis=0), np.asarray(np.cov(iq.T)) / len(iq)))
-    return {name: Points(*(np.stack(part) for part in zip(*pairs, strict=True))) for name, pairs in points.items()}
+def points_of(measured: Measured, pulses: Pulses) -> dict[str, Points]:
+    """Return the one point of every qubit that these shots are, from its first capture."""
+    points = {}
+    for name in pulses.blocks:
+        iq = iq_of(measured, pulses, name, 0).astype(float)
+        index = capture_index(pulses, name, 0)
+        ones = measured.rows["outcomes"][measured.rows["flags"] == 0][:, index]
+        parts = (iq.mean(axis=0), np.cov(iq.T) / len(iq), ones.mean(), len(iq))
+        points[name] = Points(*(np.asarray(part, float)[None] for part in parts))
+    return points
+
+
+def stacked(points: Sequence[Mapping[str, Points]]) -> dict[str, Points]:
+    """Return the points of every qubit one behind the other."""
+    return {
+        name: Points(*(np.concatenate(parts) for parts in zip(*(one[name] for one in points), strict=True)))
+        for name in points[0]
+    }
 
 
 def signal(points: Points) -> Signal:
     """Return the points along the direction in which they move most."""
     centred = points.mean - points.mean.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    values = centred @ directions[0]
-    sigma = np.sqrt(np.einsum("i,nij,j->n", directions[0], points.covariance, directions[0]))
+    return toward(points, directions[0])
+
+
+def toward(points: Points, direction: Array) -> Signal:
+    """Return the points along a direction, not of length 0."""
+    direction = direction / np.hypot(*direction)
+    values = (points.mean - points.mean.mean(axis=0)) @ direction
+    sigma = np.sqrt(np.einsum("i,nij,j->n", direction, points.covariance, direction))
     # A point without any spread (a few equal shots) would weigh infinitely; it gets the mean of the others.
     scale = float(np.ptp(values)) or 1.0
     sigma = np.maximum(sigma, 0.1 * float(np.median(sigma)))
@@ -113,7 +123,18 @@ def require_fit(of: Scan, model: Model, x: Array, seen: Signal, start: Sequence[
     return result
 
 
-def each(signals: Mapping[str, Points]) -> Iterator[tuple[str, Signal]]:
+def require_near(of: Scan, seen_hz: float, known_hz: float) -> None:
+    """Raise CalibrationError, with the place of the qubit, if it is too far from where it was thought to be."""
+    if abs(seen_hz - known_hz) > DETUNING_HZ_MAX:
+        away = f"{abs(seen_hz - known_hz) / 1e6:.2f} MHz {'above' if seen_hz > known_hz else 'below'}"
+        raise CalibrationError(
+            f"{of.name}: {of.what}: the qubit is at {seen_hz / 1e9:.6f} GHz, {away} qubits.{of.name}.frequency_hz "
+            f"({known_hz / 1e9:.6f} GHz); a calibration can start from up to {DETUNING_HZ_MAX / 1e6:g} MHz off. "
+            f"Set qubits.{of.name}.frequency_hz to {seen_hz / 1e9:.4f}e9 and calibrate again"
+        )
+
+
+def each(scanned: Mapping[str, Points]) -> Iterator[tuple[str, Signal]]:
     """Yield every qubit's name and its signal."""
-    for name, points in signals.items():
+    for name, points in scanned.items():
         yield name, signal(points)

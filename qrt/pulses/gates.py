@@ -56,6 +56,12 @@ def cosine_envelope(sample_count: int) -> NDArray[np.complex128]:
     return ((1 - np.cos(2 * np.pi * (k + 0.5) / sample_count)) / 2).astype(np.complex128)
 
 
+def slope_envelope(sample_count: int) -> NDArray[np.float64]:
+    """Return the slope of that cosine, per sample: pi / n sin(2 pi (k + 1/2) / n). Shape [samples]."""
+    k = np.arange(sample_count)
+    return np.asarray(np.pi / sample_count * np.sin(2 * np.pi * (k + 0.5) / sample_count))
+
+
 def _text(word: Formula) -> str:
     """Return what an operand varies with, for a person."""
     return f"({', '.join(word.names)})"
@@ -199,10 +205,16 @@ class GateSet:
         return frames
 
     def envelopes(self, qubits: Iterable[str] | None = None) -> dict[str, NDArray[np.complex128]]:
-        """Return the envelopes of the qubits, of all where none are named: a cosine for sx, a constant for the tone. Shapes [samples]."""
+        """Return the envelopes of the qubits, of all where none are named. Shapes [samples].
+
+        A cosine for sx, with as much of its slope in quadrature as the calibration says (DRAG), and a constant for the tone.
+        """
         envelopes: dict[str, NDArray[np.complex128]] = {}
+        sample_s = self._lab.timing.tick_ps * self._lab.timing.sample_ticks * 1e-12
         for name in self._lab.qubits if qubits is None else qubits:
-            envelopes[f"{name}.sx"] = cosine_envelope(self.sx_ticks(name) // self._lab.timing.sample_ticks)
+            count, found = self.sx_ticks(name) // self._lab.timing.sample_ticks, self._calibrated(name)
+            drag = 0.0 if found is None else found.drag_s.value / sample_s
+            envelopes[f"{name}.sx"] = cosine_envelope(count) + 1j * drag * slope_envelope(count)
             envelopes[f"{name}.tone"] = np.ones(self.readout_samples(name), np.complex128)
         return envelopes
 

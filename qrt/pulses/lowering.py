@@ -12,7 +12,7 @@ one's photons have left, though the outcome may be ready before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -61,6 +61,7 @@ from qrt.types import (
     If,
     Lab,
     Op,
+    OutputKind,
     Parameter,
     Play,
     Pulses,
@@ -120,6 +121,7 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | 
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
         outputs=tuple(output.name for output in program.outputs),
+        output_kinds=tuple(cast("OutputKind", output.kind) for output in program.outputs),
         stretch_max=lab.timing.stretch_max,
     )
 

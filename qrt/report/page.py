@@ -22,6 +22,11 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(data: ReportData) -> str:
     """Return the page as text, to be written as UTF-8."""
+    return document(f"{data.program} · {data.run}", *_sections(data))
+
+
+def document(title: str, *sections: Markup) -> str:
+    """Return a whole page of these sections."""
     style = Markup(drawing_style() + files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
     head = element(
         "head",
@@ -29,10 +34,10 @@ def page(data: ReportData) -> str:
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
-        element("title", f"Q-RT · {data.program} · {data.run}"),
+        element("title", f"Q-RT · {title}"),
         style,
     )
-    body = element("body", element("main", *_sections(data)))
+    body = element("body", element("main", *sections))
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 

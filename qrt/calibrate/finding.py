@@ -1,0 +1,98 @@
+"""What a calibration comes to: a finding for each qubit, with its verdict, its picture, and what it changes. Data alone.
+
+An analysis is a pure function of arrays. It returns a `Result`, or raises CalibrationError with what was seen and what to try: that is the
+verdict that nothing was found. `judged` makes a finding of either, so that a failed scan has its picture, too. `updated` is the other end:
+what findings change in what is known of the qubits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from qrt.calibrate.bench import Bench
+from qrt.calibrate.fit import Array
+from qrt.calibrate.sequences import Qubits, replaced
+from qrt.calibrate.signals import Scan, Signal
+from qrt.errors import CalibrationError
+from qrt.types import Estimated, QubitCalibration
+
+
+class Result(NamedTuple):
+    """What an analysis found."""
+
+    text: str  # for a person, with uncertainties
+    numbers: Mapping[str, Estimated]  # by name, whose end is the unit
+    fitted: Array  # the model at the points; empty without one
+    changes: Mapping[str, Any] = {}  # fields of a QubitCalibration
+
+
+class Picture(NamedTuple):
+    """A scan for a figure: points with bars, and the model through them."""
+
+    title: str
+    axis: str  # what x is, with its unit
+    value: str  # what y is
+    x: Array  # [points]
+    y: Array  # [points]
+    bars: Array  # [points] standard errors
+    fitted: Array  # [points] or empty
+    series: int = 1  # equal parts, one behind the other, that are drawn over one another
+
+
+class Finding(NamedTuple):
+    """One qubit's."""
+
+    qubit: str
+    what: str
+    text: str
+    numbers: Mapping[str, Estimated]
+    changes: Mapping[str, Any]
+    pictures: tuple[Picture, ...]
+    problem: str = ""  # what was seen and what to try; empty: it was found
+
+
+Findings = dict[str, Finding]
+
+
+class Step(NamedTuple):
+    """A calibration by its name: what it measures and finds, on all qubits at once."""
+
+    name: str
+    find: Callable[[Bench, Qubits], Findings]
+
+
+class Drawn(NamedTuple):
+    """How a scan is drawn: what x and y are, x in the figure's units, and how many series it has."""
+
+    axis: str
+    x: Array
+    value: str = "signal"
+    series: int = 1
+
+
+def judged(of: Scan, seen: Signal, drawn: Drawn, analyse: Callable[[], Result]) -> Finding:
+    """Return the finding of an analysis, whatever its verdict."""
+    title = f"{of.name}: {of.what}"
+    picture = Picture(title, drawn.axis, drawn.value, drawn.x, seen.values, seen.sigma, np.zeros(0), drawn.series)
+    try:
+        result = analyse()
+    except CalibrationError as error:
+        return Finding(of.name, of.what, "", {}, {}, (picture,), str(error))
+    pictures = (picture._replace(fitted=result.fitted),)
+    return Finding(of.name, of.what, result.text, result.numbers, result.changes, pictures)
+
+
+def updated(qubits: Qubits, findings: Findings) -> dict[str, QubitCalibration]:
+    """Return what is known of the qubits with these findings."""
+    return {
+        name: replaced(qubit, **findings[name].changes) if name in findings else qubit for name, qubit in qubits.items()
+    }
+
+
+def require_found(findings: Findings) -> None:
+    """Raise CalibrationError with what was not found, if anything was not."""
+    if problems := [one.problem for one in findings.values() if one.problem]:
+        raise CalibrationError("\n".join(problems))
