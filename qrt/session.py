@@ -126,8 +126,7 @@ class Session:
         for leg in () if self.grid is None else legs_of(self.grid):
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
                 compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
-        longest = nominal.period_ticks * (1 + nominal.stretch_max)
-        check_counts(self.shots, self.seed, longest, self.lab.timing.tick_ps)
+        check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
         check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)

@@ -25,7 +25,7 @@ from qrt.qasm.kinds import KNOWN, Typed
 from qrt.qasm.measure import measured
 from qrt.qasm.program import Box, Branch, Measurement, Reset
 from qrt.qasm.pulses import PULSES, FrameBarrier, sequencers_of
-from qrt.qasm.pulsing import OWN_NAMES, physical
+from qrt.qasm.pulsing import OWN_NAMES, as_language, physical
 from qrt.qasm.scope import BitRegister, Qubits, Scope
 from qrt.qasm.values import cast
 from qrt.qasm.waves import ZERO
@@ -112,12 +112,14 @@ def execute(run: Run, one: Defcal, use: Use, register: BitRegister | None) -> Ty
     scope = _bound(run, Scope(outer), one, use)
     run.out, run.target, pulsing.target = [], None, None
     pulsing.returned, pulsing.register, pulsing.alias = [], register, _returned_name(one)
+    depth, pulsing.depth = pulsing.depth, len(run.frames)
     run.calls.append(name)
     with pulsing.body(run), pulsing.inside(run):
         completion = run.block(one.node.body, scope)
     run.calls.pop()
     inside, returned = run.out, pulsing.returned
     run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias = around
+    pulsing.depth = depth
     if completion not in {None, Signal.RETURN} or len(returned) > 1:
         raise run.refuse(
             one.node,
@@ -198,7 +200,9 @@ def _result(
 
 
 def returns(run: Run, node: ast.ReturnStatement) -> Completion:
-    """Leave a defcal's body with a value."""
+    """Leave a defcal's body with a value; a subroutine that it calls leaves as the language does."""
+    if run.pulsing.depth != len(run.frames):
+        return as_language(run, node)
     expression = node.expression
     if expression is not None:
         around, run.target = run.target, run.pulsing.register

@@ -60,6 +60,7 @@ class Pulsing:
         self.returned: list[Any] = []
         self.register: Any = None
         self.alias: str | None = None
+        self.depth: int | None = None  # how many subroutines are around it
         self._envelope_names: dict[bytes, str] = {}
         self._met: list[dict[Frame, None]] = []  # of each defcal around: the frames that count from its beginning
 
