@@ -107,6 +107,38 @@ def test_a_sweep_so_far(given):
     assert np.allclose(seen[-1].mitigated["Z(c)"].stderr, live.result.mitigated["Z(c)"].stderr)
 
 
+def test_the_points_of_a_generator_are_an_axis(given):
+    def search():
+        seen = yield {"theta": 0.25}
+        while seen.values["theta"] < 3.0:
+            seen = yield {"theta": seen.values["theta"] + 1.0}
+
+    live = stream(PROGRAM, sweep=search, shots=50, batch_shots=100, period_ns=300e3, **given | {"inputs": {}})
+    seen = list(live)
+    assert [one.end for one in seen] == [100, 200]
+    assert seen[0].bits["c"].coords["theta"].values.tolist() == [0.25] * 50 + [1.25] * 50
+    assert seen[1].mitigated["Z(c)"].coords["theta"].values.tolist() == [0.25, 1.25, 2.25, 3.25]
+    result = live.result
+    assert result.bits["c"].dims == ("point", "shot")
+    assert result.bits["c"].shape == (4, 50)
+    assert result.mitigated["Z(c)"].coords["theta"].values.tolist() == [0.25, 1.25, 2.25, 3.25]
+    assert np.allclose(
+        result.mean["c"].values, [result.record.bits["c"][k * 50 : k * 50 + 50].mean() for k in range(4)]
+    )
+    assert "run-dot" in ET.tostring(pictures(result._repr_html_())[0][0], encoding="unicode")
+
+
+def test_a_setting_has_its_unit_and_the_value_that_was_read_back(given):
+    sweep = {"lo_q0.power_dbm": [9.0, 10.0], "theta": [0.0, 3.0]}
+    result = run(PROGRAM, sweep=sweep, shots=40, averages=2, period_ns=300e3, **given | {"inputs": {}})
+    iq = result.iq["c"]
+    assert iq.dims == ("lo_q0.power_dbm", "theta", "average", "shot", "quadrature")
+    assert (iq.coords["lo_q0.power_dbm"].unit, iq.coords["lo_q0.power_dbm"].values.tolist()) == ("dBm", [9.0, 10.0])
+    rows = result.record.iq["c"].reshape(2, 2, 2, 40, 2)  # in time: leg, pass, theta, shot
+    assert np.array_equal(iq.values, rows.transpose(0, 2, 1, 3, 4))
+    assert np.array_equal(result.record.swept["theta"].reshape(2, 2, 2, 40)[1, 1, 1], np.full(40, 3.0))
+
+
 def test_what_cannot_run_is_refused_at_once_and_what_fails_later_in_the_loop(given):
     with pytest.raises(ProgramError, match="batch_shots = 0"):
         stream(PROGRAM, shots=10, batch_shots=0, **given)
