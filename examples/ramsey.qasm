@@ -13,6 +13,6 @@ bit c;
 
 sx q;
 delay[t] q;
-rz(2*pi*detuning_hz * float(t/1s)) q;
+rz(2*pi*detuning_hz * (t/1s)) q;
 sx q;
 c = measure q;

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from qrt import documents, wire
 from qrt.arrays import Columns
 from qrt.axes import from_document
+from qrt.captured import LAYOUT, read_captures
 from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
 from qrt.image import Played, from_image, sweep_points
@@ -212,6 +213,11 @@ class Run:
     def files(self) -> dict[str, str]:
         """Name and SHA-256 of each file that was put into the folder."""
         return dict(self._files)
+
+    @cached_property
+    def captures(self) -> dict[str, NDArray[np.int16]]:
+        """The raw captures by name: int16 [shots that executed it, samples], in the order of time; none where nothing was recorded raw."""
+        return read_captures(self.path, self.file(LAYOUT)) if LAYOUT in self._files else {}
 
     def image(self) -> Image:
         """Return what the kernel was armed with, in the first leg."""

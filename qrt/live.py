@@ -53,8 +53,8 @@ def stream(program: Any, *, batch_shots: int | None = None, **options: Unpack[Op
 class Batch:
     """The shots [first, end) of a run that goes on.
 
-    bits, outcomes, iq, values: as in a Result, but of these shots alone and along `shot`, whose coordinates are the number of the shot in the
-    run and the value of every swept name in it. mean, mean_iq: over these shots
+    bits, outcomes, iq, values: as in a Result, but of these shots alone and along `shot`, whose coordinates are the number of the shot in
+    the run and the value of every swept name in it. mean, mean_iq: over these shots
     estimates: of all shots up to `end`, by name; mitigated, raw: the same as arrays, at every point of a sweep
     """
 

@@ -416,7 +416,7 @@ PORT_FAILED: Final = frozenset({kernel.Status.PORT, kernel.Status.TOO_LATE, kern
 SUSTAINED: Final = f"{kernel.ERASED_MAX} shots in a row were erased, so that the hardware cannot be said to work: "
 REASONS: Final = {
     kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
-    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`",
+    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from qrt import documents, kernel
+from qrt.captured import raw_ring
 from qrt.errors import ProgramError
 from qrt.image import Played, to_image
 from qrt.layout import Layout
@@ -122,10 +123,10 @@ def lacking(held: Held | None) -> tuple[str, ...]:
 
 
 def capture_names(sequence: Sequence) -> tuple[str, ...]:
-    """Return a unique name for each capture: the bit that it writes, with a number where several write the same."""
+    """Return a unique name for each capture: the bit that it writes or what the program calls it, with a number where several are alike."""
     names: list[str] = []
     for index, slot in enumerate(sequence.slots):
-        name = f"capture {index}" if slot.bit is None else sequence.bits[slot.bit]
+        name = (slot.name or f"capture {index}") if slot.bit is None else sequence.bits[slot.bit]
         names.append(name if name not in names else f"{name}#{index}")
     return tuple(names)
 
@@ -163,5 +164,5 @@ def rings_of(stack: ExitStack, sequence: Sequence, tick_ps: int, shots: int, rea
         rows=stack.enter_context(kernel.Ring.create(dtype.itemsize, slots, readers)),
         lateness=stack.enter_context(kernel.Ring.create(8, slots, 1)),
         misses=stack.enter_context(kernel.Ring.create(kernel.MISS_DTYPE.itemsize, MISS_SLOTS, 1)),
-        raw=None,
+        raw=raw_ring(stack, sequence, shots),
     )

@@ -229,9 +229,10 @@ def rows_of(loop: kernel.Kernel, ring: kernel.Ring, dtype: np.dtype[Any]) -> Ite
 
 def logged(playback: Playback, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return row [1] and events of one shot, played from its leg's beginning; a row of zeros if the kernel ends in it."""
-    sequence = playback.played.sequence  # which may be another one than that of the recorded rows
+    played = playback.at(index)
+    sequence = played.sequence  # which may be another one than that of the recorded rows
     dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
-    with armed(playback, index + 1, playback.at(index)) as (loop, ring):
+    with armed(playback, index + 1, played) as (loop, ring):
         loop.log_shot(index)
         row = np.zeros(1, dtype)
         for part in rows_of(loop, ring, dtype):

@@ -32,7 +32,8 @@ class Result:
     Of every shot (shots.Shots says more):
       bits[name]: uint8 [axes.., shot], the program's bits: 0, 1, 255 where the shot does not count
       outcomes[capture]: uint8 [axes.., shot]; iq[capture]: int64 [axes.., shot, quadrature], in counts
-      values[output]: [axes.., shot], of the program's outputs, an angle in rad, a duration in s
+      captures[name]: int16 [shots that executed it, samples], the raw records of capture_v3, in the order of time
+      values[output]: [axes.., shot], what an output of the program came to, in rad or s where it has a unit
     At every point, each float64 [axes..] with `stderr`, one standard error; without a sweep a single value:
       mitigated["Z(c)"]: what a perfect readout would have averaged; its error holds shots, calibration, drift and preparation
       raw["Z(c)"]: the average of the signs as read, +1 for outcome 0; its error knows that neighbouring shots hang together
@@ -40,7 +41,8 @@ class Result:
     Of all shots together: estimates["Z(c)"], a types.Estimate with the parts of its error.
 
     sweep: the same per point as one table (points.Swept), None without a sweep. stopped: whether the run was ended before its last shot, by
-    Ctrl-C or the end of a loop over qrt.stream. record: the run as recorded (client.Run), every shot in the order of time.
+    Ctrl-C or the end of a loop over qrt.stream. rounded: durations that were, with their places, of a run with `round`. record: the run as
+    recorded (client.Run), every shot in the order of time.
     """
 
     def __init__(
@@ -60,22 +62,24 @@ class Result:
         self.counters = dict(counters)
         self.stopped = stopped
         self.folder = record.path
+        self.rounded = tuple((record.start or {}).get("rounded", ()))
         self.estimates = {estimate.name: estimate for estimate in summary.estimates}
         self.sweep = swept(record)
         dims, coords = ((), {}) if self.sweep is None else axes_of(self.sweep)
         shots = Shots(record.rows, record.layout, grid_of_record(record), coords)
         self.bits, self.outcomes, self.iq = shots.bits, shots.outcomes, shots.iq
+        self.captures = record.captures
         self.values, self.mean, self.mean_iq = shots.values, shots.mean, shots.mean_iq
         self.mitigated, self.raw = at_points(self.sweep.curves if self.sweep else self.estimates, dims, coords)
 
     def to_xarray(self) -> Any:
         """Return everything as an `xarray.Dataset` of the same memory, except bits: those are made for it. MachineError without xarray.
 
-        Names: `Z(c)`, `Z(c).raw`, of an output `n` its `n.value`, and of a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; those with an
-        error have it as, for instance, `Z(c).stderr`.
+        Names: `Z(c)` and `Z(c).raw` of an observable; of a bit or capture `c` its `c.mean`, `c.mean_iq`, `c.bit`, `c.outcome`, `c.iq`; of
+        an output `n` its `n.value`. Those with an error have it as, for instance, `Z(c).stderr`.
         """
         families = {"": self.mitigated, ".raw": self.raw, ".mean": self.mean, ".mean_iq": self.mean_iq}
-        families |= {".value": self.values, ".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq}
+        families |= {".bit": self.bits, ".outcome": self.outcomes, ".iq": self.iq, ".value": self.values}
         found = {}
         for suffix, arrays in families.items():
             for name, array in arrays.items():

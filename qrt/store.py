@@ -53,7 +53,7 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
         raise CalibrationError(f"{where}: {problems[0]}; leave --calibration out to take a new one")
 
 
-RUN_TIMING: Final = ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy", "late_port_policy")
+RUN_TIMING: Final = ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy", "late_port_policy", "stretch_max")
 
 
 def bound_hash(lab: Lab) -> str:

@@ -89,6 +89,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
     late_port_policy: Literal["erase", "abort"] = "erase"  # a late decision or answer, of a port with its own clock
+    stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
 class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -382,7 +383,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     samples: NDArray[np.int16]  # [2, samples], within +-32767; calibration scales to +-4095
     threshold: int
-    qubit: str
+    qubit: str  # whose level the outcome is; "" for a capture of the program's own, of which nobody knows that
+    name: str = ""  # what the program calls the capture
 
 
 class Pulses(msgspec.Struct, frozen=True):
@@ -397,6 +399,7 @@ class Pulses(msgspec.Struct, frozen=True):
     variables: tuple[str, ...] = ()  # names of what Assign sets
     outputs: tuple[str, ...] = ()  # names of the columns that Emit fills
     output_kinds: tuple[OutputKind, ...] = ()  # what they mean, in the same order; none given: whole numbers
+    stretch_max: int = 0  # periods that the shot may take beyond its own
 
 
 # ---- The armed image ---------------------------------------------------------------------------------------------------
@@ -412,10 +415,11 @@ class Segment(msgspec.Struct, frozen=True):
 class CaptureSlot(msgspec.Struct, frozen=True):
     """What one capture statement of the sequence is, for whoever reads the rows."""
 
-    qubit: str
+    qubit: str  # "" where no qubit is known, of a capture that the program makes itself
     bit: int | None
     tone_index: int | None  # the k-th readout tone of this qubit in the shot where that is static
     line: int  # source line, 0 for none
+    name: str = ""  # what the program calls it, where that is not its bit
 
 
 class Sequence(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from qrt import config
-from qrt.commands.screen import Screen
+from qrt.commands.screen import Screen, printable
 from qrt.compile import compile_pulses
 from qrt.controlling import reach_of
 from qrt.drivers.settings import settings_of
@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     program: Program
     inputs: Mapping[str, float]
     sweeps: Sweeps
+    rounded: list[str] | None = None  # takes what durations were rounded; None: they are refused
 
     def lowered(self, lab: Lab) -> Lowered:
         """Return its nominal pulses on a lab."""
@@ -52,7 +53,8 @@ class Asked(NamedTuple):
         if self.sweeps:
             grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1, settings=settings_of(lab)).of_inputs
         reach = reach_of(lab, self.program, grid)
-        return Lowered(lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied), reach)
+        varied = () if reach is None else reach.varied
+        return Lowered(lower(self.program, lab, None, self.inputs, varied, rounded=self.rounded), reach)
 
     def timeline(self, lab: Lab) -> Timeline:
         """Return the timeline of a shot on a lab, with nominal pulses."""
@@ -78,10 +80,11 @@ def check(
     on: str | None = None,
     silent: bool,
     sweeps: Sweeps = (),
+    rounds: bool = False,
 ) -> dict[str, Any]:
     """Write the timeline and return it: events in the order of their ticks, what is late, the shot's length and its period, in ticks."""
     lab = config.load(Path(lab_path))
-    asked = Asked(parse_program(read_program(program_path), program_path), inputs, sweeps)
+    asked = Asked(parse_program(read_program(program_path), program_path), inputs, sweeps, [] if rounds else None)
     screen = Screen(silent=silent)
     if on is not None:
         check_simulated(lab)
@@ -93,6 +96,9 @@ def check(
         screen.line(f"   on {controller.title}: {_span(controller)}")
     timeline = asked.timeline(lab)
     told = _told(timeline, lab.timing.tick_ps, screen)
+    for one in asked.rounded or ():
+        screen.line(f"   {printable(one)}")
+    told["rounded"] = list(asked.rounded or ())
     if lab.mailbox is not None and not timeline.late:
         found = asked.on_mailbox(lab, timeline)
         screen.line()
@@ -110,9 +116,10 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
         rows.append(tuple(without_comment(cell) for cell in (*row[:2], *words, *row[2:])))
     screen.table(SLACK_COLUMNS, rows)
     screen.line()
-    spare = timeline.period_ticks - timeline.shot_ticks
+    spare = timeline.period_ticks * (1 + timeline.stretch_max) - timeline.shot_ticks
+    more = f" and up to {timeline.stretch_max} more (timing.stretch_max)" if timeline.stretch_max else ""
     screen.line(
-        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}, {spare} to spare; "
+        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}{more}, {spare} to spare; "
         "slack: how much later it could begin before something is late for what `due` names; early: how long before a branch its "
         "outcome is ready"
     )
@@ -125,6 +132,7 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
         "tick_ps": tick_ps,
         "shot_ticks": timeline.shot_ticks,
         "period_ticks": timeline.period_ticks,
+        "stretch_max": timeline.stretch_max,
         "late": [
             {
                 "line": late.source.line,

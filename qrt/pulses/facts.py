@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
+from qrt.pulses.ports import ports_of
+from qrt.pulses.ticks import PS_PER_S, lengths
+from qrt.qasm.ports import Ports
 from qrt.qasm.program import Statement
 from qrt.types import Lab
-
-PS_PER_S = 10**12
 
 
 def lab_qubits(names: Sequence[str], lab: Lab, path: str) -> tuple[str, ...]:
@@ -36,6 +38,11 @@ class LabFacts:
     def __init__(self, lab: Lab, gates: GateSet, path: str) -> None:
         self._lab, self._gates, self._path = lab, gates, path
 
+    @cached_property
+    def pulses(self) -> Ports:
+        """What OpenPulse sees of it."""
+        return ports_of(self._lab, self._gates)
+
     @property
     def sample_s(self) -> Fraction:
         """The length of `dt`."""
@@ -54,6 +61,5 @@ class LabFacts:
 
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
         """Return how long statements take on each qubit that they act on."""
-        raise ProgramError(
-            f"{self._path}:1:1: durationof of {len(statements)} statements on {', '.join(qubits)} is not supported"
-        )
+        ticks = lengths(statements, self._lab, self._gates, lab_qubits(qubits, self._lab, self._path))
+        return {qubit: Fraction(count * self._lab.timing.tick_ps, PS_PER_S) for qubit, count in ticks.items()}

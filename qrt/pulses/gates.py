@@ -76,6 +76,16 @@ class GateSet:
         self._found = {} if calibration is None else calibration.qubits
         self._is_nominal = calibration is None
 
+    @property
+    def is_nominal(self) -> bool:
+        """Whether nominal values stand in for a calibration."""
+        return self._is_nominal
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The qubits that have values."""
+        return tuple(name for name in self._lab.qubits if self._is_nominal or name in self._found)
+
     # ---- Durations -----------------------------------------------------------------------------------------------------
 
     def ticks(self, duration_ns: float) -> int:

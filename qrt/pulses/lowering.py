@@ -11,17 +11,18 @@ one's photons have left, though the outcome may be ready before.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from qrt.classical import bits_of
-from qrt.errors import ProgramError
-from qrt.pulses.facts import PS_PER_S, LabFacts, lab_qubits
+from qrt.pulses import frames as pulse_frames
+from qrt.pulses.facts import LabFacts, lab_qubits
 from qrt.pulses.gates import GateSet
 from qrt.pulses.inputs import input_values
 from qrt.pulses.needs import Needs
+from qrt.pulses.ticks import ticks_of
 from qrt.qasm.elaborate import deep, elaborate
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
 from qrt.qasm.formula import Formula, turns
@@ -40,10 +41,35 @@ from qrt.qasm.program import (
     SetBit,
     Statement,
 )
+from qrt.qasm.pulses import (
+    FrameBarrier,
+    FrameCapture,
+    FrameDelay,
+    FrameFrequency,
+    FramePhase,
+    FramePlay,
+    PulseStatement,
+    sequencers_of,
+)
 from qrt.timeline.order import Order
 from qrt.types import Assign as AssignOp
 from qrt.types import Box as BoxOp
-from qrt.types import Calibration, Classical, Computed, If, Lab, Op, Pulses, ShiftPhase, Source, Sync, WriteBit
+from qrt.types import (
+    Calibration,
+    Classical,
+    Computed,
+    If,
+    Lab,
+    Op,
+    OutputKind,
+    Parameter,
+    Play,
+    Pulses,
+    ShiftPhase,
+    Source,
+    Sync,
+    WriteBit,
+)
 from qrt.types import Emit as EmitOp
 
 Blocks = Mapping[str, list[Op]]
@@ -55,45 +81,63 @@ def lower(
     calibration: Calibration | None,
     inputs: Mapping[str, float],
     varied: Collection[str] = (),
+    *,
+    rounded: list[str] | None = None,
 ) -> Pulses:
     """Return the program as pulses on the lab's qubits.
 
     Declared qubits are the lab's in order, `$k` is the lab's k-th. With calibration None, nominal values stand in. What depends on an
     input that is `varied` is a Parameter, and such an input needs no value. Raises ProgramError for whatever the program asks for that the
-    language or the lab has not, inputs that are missing or wrong, and delays that are no whole number of ticks.
+    language or the lab has not, inputs that are missing or wrong, and durations off the grid of samples or ticks.
+
+    rounded: takes a line for each duration off the grid, which then is rounded to the nearest; None: they are refused.
     """
     gates = GateSet(lab, calibration)
     values = input_values(program, inputs, varied)
-    return lowered(elaborate(program, values, varied, LabFacts(lab, gates, program.path)), lab, gates)
+    facts = LabFacts(lab, gates, program.path)
+    elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
+    if rounded is not None:
+        rounded += elaborated.events
+    return lowered(elaborated, lab, gates, rounded)
 
 
-def lowered(program: Elaborated, lab: Lab, gates: GateSet) -> Pulses:
-    """Return an elaborated program as pulses."""
-    qubits = lab_qubits(program.qubits, lab, program.path)
+def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | None = None) -> Pulses:
+    """Return an elaborated program as pulses; `rounded` as for `lower`."""
+    tables = program.pulses
+    own = lab_qubits(program.qubits, lab, program.path)
+    others = [name for name in tables.sequencers if name not in own]
+    qubits = (*own, *(name for name in others if name in lab.qubits))
+    names = (*own, *others)
     with deep():
-        lowering = _Lowering(program, lab, gates, qubits)
-        blocks: dict[str, list[Op]] = {name: [] for name in qubits}
+        lowering = _Lowering(program, lab, gates, names, rounded)
+        blocks: dict[str, list[Op]] = {name: [] for name in names}
         lowering.statements(program.statements, blocks)
     return Pulses(
         blocks={name: tuple(ops) for name, ops in blocks.items()},
-        frames=gates.frames(qubits),
-        envelopes=gates.envelopes(qubits),
-        weights=gates.weights(qubits),
+        frames=gates.frames(qubits) | pulse_frames.frames(tables),
+        envelopes=gates.envelopes(qubits) | tables.envelopes,
+        weights=gates.weights(qubits) | pulse_frames.weights(tables, lab),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
         outputs=tuple(output.name for output in program.outputs),
+        output_kinds=tuple(cast("OutputKind", output.kind) for output in program.outputs),
+        stretch_max=lab.timing.stretch_max,
     )
 
 
 class _Lowering:
     """Writes statements into blocks, and keeps the order of accesses to bits."""
 
-    def __init__(self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str]) -> None:
+    def __init__(
+        self, program: Elaborated, lab: Lab, gates: GateSet, names: Sequence[str], rounded: list[str] | None
+    ) -> None:
         self.bits = list(program.bits)
-        self._lab, self._gates, self._names = lab, gates, names
-        self._needs = Needs(program.statements)
+        self._lab, self._gates, self._names, self._rounded = lab, gates, names, rounded
+        self._needs = Needs(program.statements, names)
         self._order = Order(names)
+        self._ticks_of: dict[int, int | Formula] = {}
+        self._templates: dict[tuple[Any, ...], tuple[Op, ...]] = {}
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
 
     def statements(self, statements: Iterable[Statement], blocks: Blocks) -> None:
@@ -107,16 +151,38 @@ class _Lowering:
 
     # ---- Gates ---------------------------------------------------------------------------------------------------------
 
-    def _gate(self, gate: Gate, name: str) -> tuple[Op, ...]:
+    def _gate(self, gate: Gate, name: str) -> Iterable[Op]:
         """Return the operations of a gate."""
-        if gate.angle is None:
-            plain: tuple[Op, ...] = getattr(self._gates, gate.name)(name, gate.source)
-            return plain
-        if type(gate.angle).__module__ == "qrt.types" or type(gate.angle) is int:
+        angle = gate.angle
+        if angle is None:
+            return self._placed((gate.name, name), gate.source, lambda: getattr(self._gates, gate.name)(name))
+        if type(angle) is Literal:
+            value = angle.value
+            if type(value) is float and gate.name == "rz":
+                return self._gates.rz(name, value, gate.source)
+            key = (gate.name, name, value)
+            return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
+        if type(angle).__module__ == "qrt.types" or type(angle) is int:
             assert gate.name == "rz"
-            shift = Computed("-", 0, gate.angle)  # type: ignore[arg-type]
+            shift = Computed("-", 0, angle)  # type: ignore[arg-type]
             return (ShiftPhase(f"{name}.drive", shift, gate.source),)
-        return self._turn(gate, name, gate.angle)  # type: ignore[arg-type]
+        return self._turn(gate, name, angle)  # type: ignore[arg-type]
+
+    def _placed(self, key: tuple[Any, ...], source: Source, make: Callable[[], tuple[Op, ...]]) -> list[Op]:
+        """Return operations that are the same wherever they stand, at a place."""
+        ops = self._templates.get(key)
+        if ops is None:
+            ops = self._templates[key] = make()
+        placed: list[Op] = []
+        for op in ops:
+            kind = type(op)
+            if kind is Play:
+                placed.append(Play(op.frame, op.envelope, op.amplitude, op.restart, source))  # type: ignore[union-attr]
+            elif kind is ShiftPhase:
+                placed.append(ShiftPhase(op.frame, op.phase_rad, source, op.turns))  # type: ignore[union-attr]
+            else:
+                placed.append(msgspec.structs.replace(op, source=source))
+        return placed
 
     def _turn(self, gate: Gate, name: str, expression: Expression) -> tuple[Op, ...]:
         """Return the operations of a gate with an angle that outcomes do not change."""
@@ -198,7 +264,10 @@ class _Lowering:
 
     def delay(self, one: Delay, blocks: Blocks) -> None:
         """Wait; several qubits begin together, as the language says."""
-        ticks = self._ticks(one.duration, one.source, "a delay")
+        key = id(one.duration)  # one object for all delays that are written alike
+        if key not in self._ticks_of:
+            self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
+        ticks = self._ticks_of[key]
         names = [self._names[qubit] for qubit in one.qubits]
         self._sync(names, blocks, one.source)
         for name in names:
@@ -206,29 +275,35 @@ class _Lowering:
 
     def _ticks(self, expression: Expression, source: Source, what: str) -> int | Formula:
         """Return a duration in ticks. Raises ProgramError if it is negative or no whole number of them."""
-        timing = self._lab.timing
-        if type(expression) is not Literal:
-            return Formula(fold(expression, {}), Fraction(PS_PER_S, timing.tick_ps), Fraction(timing.sample_ticks))
-        duration = expression.value
-        assert isinstance(duration, Duration)
-        ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
-        tick_ns = timing.tick_ps / 1000
-        if ticks < 0:
-            raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
-        if ticks.denominator != 1:
-            below = math.floor(ticks)
-            raise ProgramError(
-                f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns is no whole number of ticks of {tick_ns:g} ns; nearest: "
-                f"{below * tick_ns:.12g} ns and {(below + 1) * tick_ns:.12g} ns"
-            )
-        return int(ticks)
+        return ticks_of(expression, self._lab, source, what, self._rounded)
+
+    # ---- Pulses --------------------------------------------------------------------------------------------------------
+
+    def pulse(self, one: PulseStatement, blocks: Blocks) -> None:
+        """Write a statement of OpenPulse on its sequencer."""
+        (name,) = sequencers_of(one)
+        if isinstance(one, FrameCapture) and one.bit is not None:
+            self._write(name, one.bit, blocks, one.source)
+        elif isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
+            self._read((name,), one.phase_rad, blocks, one.source)  # type: ignore[arg-type]
+        blocks[name].extend(pulse_frames.operations(one, self._lab.timing.tick_ps, self._pulse_ticks))
+
+    def _pulse_ticks(self, duration: Expression, source: Source, what: str) -> int | Parameter:
+        found = self._ticks(duration, source, what)
+        return found if isinstance(found, int) else self._gates.ticks_varied(found, source)
+
+    def frame_barrier(self, one: FrameBarrier, blocks: Blocks) -> None:
+        """Let sequencers of frames and qubits go on together."""
+        self._sync(one.sequencers, blocks, one.source)
 
     def barrier(self, one: Barrier, blocks: Blocks) -> None:
         """Let qubits go on together."""
         self._sync([self._names[qubit] for qubit in one.qubits], blocks, one.source)
 
-    def _sync(self, names: Iterable[str], blocks: Blocks, source: Source) -> None:
+    def _sync(self, names: Collection[str], blocks: Blocks, source: Source) -> None:
         """Let sequencers go on together; one alone needs nothing."""
+        if len(names) < 2:
+            return
         wanted = set(names)
         group = tuple(name for name in self._names if name in wanted)
         if len(group) < 2:
@@ -295,6 +370,10 @@ def _accesses(statements: Iterable[Statement]) -> Iterator[tuple[int, bool]]:
                 yield from _accesses(one.otherwise)
             case Box():
                 yield from _accesses(one.inside)
+            case FrameCapture(bit=int() as bit):
+                yield bit, True
+            case FramePhase(phase_rad=value) if type(value).__module__ == "qrt.types":
+                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
             case Assign(value=value) | Emit(value=value):
                 yield from ((bit, False) for bit in bits_of(value))
 
@@ -309,4 +388,6 @@ WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {
     Barrier: _Lowering.barrier,
     Branch: _Lowering.branch,
     Box: _Lowering.box,
+    **dict.fromkeys((FramePlay, FramePhase, FrameFrequency, FrameCapture, FrameDelay), _Lowering.pulse),
+    FrameBarrier: _Lowering.frame_barrier,
 }

@@ -7,7 +7,7 @@ in which it is set. So sets of sequencers grow until nothing changes; qubits tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from qrt.classical import bits_of, variables_of
 from qrt.qasm.program import (
@@ -23,16 +23,27 @@ from qrt.qasm.program import (
     SetBit,
     Statement,
 )
+from qrt.qasm.pulses import (
+    FrameBarrier,
+    FrameCapture,
+    FrameDelay,
+    FrameFrequency,
+    FramePhase,
+    FramePlay,
+    sequencers_of,
+)
 from qrt.types import Classical
 
 
 class Needs:
     """The sequencers, by the index of their qubit, that statements concern."""
 
-    def __init__(self, statements: Iterable[Statement]) -> None:
+    def __init__(self, statements: Iterable[Statement], names: Sequence[str] = ()) -> None:
+        self._places = {name: index for index, name in enumerate(names)}
         listed = [one for one in statements if type(one) in CLASSICAL]
         self._home: dict[int, int] = {}
         self._kept: dict[int, set[int]] = {}
+        self._origins: dict[int, int] = {}
         self._groups: dict[int, tuple[int, ...]] = {}
         self._homes(statements)
         while listed:
@@ -59,6 +70,9 @@ class Needs:
             if kind is Measurement:
                 if one.bit is not None:  # type: ignore[union-attr]
                     self._home.setdefault(one.bit, one.qubit)  # type: ignore[union-attr]
+            elif kind is FrameCapture:
+                if one.bit is not None:  # type: ignore[union-attr]
+                    self._home.setdefault(one.bit, self._places[one.sequencer])  # type: ignore[union-attr]
             elif kind is Branch:
                 self._homes(one.then)  # type: ignore[union-attr]
                 self._homes(one.otherwise)  # type: ignore[union-attr]
@@ -80,12 +94,18 @@ class Needs:
                     acting.update(qubits)
                 case SetBit(bit=bit):
                     acting.add(self.home(bit))
+                case FramePlay() | FramePhase() | FrameFrequency() | FrameCapture() | FrameDelay() | FrameBarrier():
+                    found = {self._places[name] for name in sequencers_of(one)}
+                    acting |= found
+                    if isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
+                        self._keep(one.phase_rad, found)  # type: ignore[arg-type]
                 case Assign(variable=variable, value=value):
+                    self._origins.setdefault(variable, self._origin(value, nearest))
                     keepers = self._kept.get(variable, set())
                     self._keep(value, keepers)
                     acting |= keepers
                 case Emit(value=value):
-                    who = self._emitter(value, acting, nearest)
+                    who = self._origin(value, nearest)
                     self._groups[id(one)] = (who,)
                     self._keep(value, {who})
                     acting.add(who)
@@ -98,9 +118,7 @@ class Needs:
         return acting
 
     def _branch(self, one: Branch, nearest: int) -> set[int]:
-        bits = bits_of(one.condition)
-        if bits:
-            nearest = self.home(bits[0])
+        nearest = self._origin(one.condition, nearest)
         group = self._acting(one.then, nearest) | self._acting(one.otherwise, nearest)
         self._groups[id(one)] = tuple(sorted(group))
         self._keep(one.condition, group)
@@ -111,15 +129,12 @@ class Needs:
         for variable in variables_of(value):
             self._kept.setdefault(variable, set()).update(who)
 
-    def _emitter(self, value: Classical, acting: set[int], nearest: int) -> int:
-        """Return who fills a column: one who has what it needs already."""
+    def _origin(self, value: Classical, nearest: int) -> int:
+        """Return where a value comes from: who measures the first bit that it needs."""
         bits = bits_of(value)
         if bits:
             return self.home(bits[0])
-        kept = [self._kept[variable] for variable in variables_of(value) if self._kept.get(variable)]
-        if kept:
-            return min(kept[0])
-        return nearest if nearest in acting or not acting else min(acting)
+        return next((self._origins[one] for one in variables_of(value) if one in self._origins), nearest)
 
 
-CLASSICAL = frozenset({Gate, Assign, Emit, Branch, Box, SetBit})
+CLASSICAL = frozenset({Gate, Assign, Emit, Branch, Box, SetBit, FramePhase})

@@ -101,7 +101,7 @@ def _set_element(run: Run, node: ast.QASMNode, cell: Cell, indices: Sequence[Any
 def _set_bits_of(run: Run, node: ast.QASMNode, cell: Cell, index: Any, value: Typed) -> None:
     """Set bits of a number."""
     type_ = cell.type
-    if type_.kind not in {"int", "uint", "angle"} or not type_.width:
+    if type_.kind not in {"int", "uint", "angle", "bit"} or not type_.width:
         raise run.refuse(node, f"{cell.name!r} of type {type_} has no bits to set")
     places, single = positions(run, node, index, type_.width, f"{cell.name!r}, which has {type_.width} bits")
     new = cast(run, node, value, BIT if single else Type("bit", len(places)))

@@ -34,6 +34,15 @@ ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
 
 
+# What is refused, as the language calls it.
+CONSTRUCTS: dict[type, str] = {
+    ast.CalibrationDefinition: "defcal",
+    ast.CalibrationGrammarDeclaration: "defcalgrammar",
+    ast.CalibrationStatement: "cal",
+    ast.Pragma: "pragma",
+}
+
+
 class Signal(enum.Enum):
     """A way out of what is around a statement."""
 
@@ -57,6 +66,7 @@ class Split(NamedTuple):
     condition: Classical
     sides: tuple[Side, Side]
     source: Source
+    leaves: bool = False  # whether it ever stayed open
 
 
 Completion = Signal | Split | None
@@ -84,40 +94,49 @@ class Run:
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
+        self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
+        self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
+        self.frames: list[Any] = []  # where the results of these go
         self.loops: list[ast.QASMNode] = []
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
+        self.literals: dict[Any, Any] = {}  # angles that are written more than once
         self._free: list[int] = []
         self._free_bits: list[int] = []
+        self.stretch_names: list[str] = []
         self.target: BitRegister | None = None  # bits that a call may measure into
 
     # ---- Places --------------------------------------------------------------------------------------------------------
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        found = self._sources.get(id(node))
-        if found is None:
-            span = node.span
-            if span is None:
-                found = Source(1, 1, "", self.path)
-            else:
-                line = span.start_line
-                found = Source(line, span.start_column + 1, self.line(line), self.path)
-            self._sources[id(node)] = found
+        key = id(node)
+        if key in self._sources:
+            return self._sources[key]
+        span = node.span
+        if span is None:
+            found = Source(1, 1, "", self.path)
+        else:
+            line = span.start_line
+            text = self.lines[line - 1] if line <= len(self.lines) else ""
+            found = Source(line, span.start_column + 1, text, self.path)
+        self._sources[key] = found
         return found
-
-    def line(self, number: int) -> str:
-        """Return a line of the text, without the space around it; nothing for a tree that was never text."""
-        return self.lines[number - 1] if number <= len(self.lines) else ""
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
         source = self.source(node)
         return ProgramError(f"{source.where}{message}" + (f"\n    {source.text}" if source.text else ""))
+
+    def round(self, node: ast.QASMNode, what_: str) -> None:
+        """Note that a duration is rounded, once for each place."""
+        event = f"{self.source(node).where}{what_}"
+        if event not in self.events:
+            self.events.append(event)
 
     # ---- Names ---------------------------------------------------------------------------------------------------------
 
@@ -229,15 +248,17 @@ class Run:
         self.scope = around
         return completion
 
-    def statements(self, nodes: Sequence[ast.QASMNode]) -> Completion:
+    def statements(self, nodes: Sequence[Any]) -> Completion:
         """Execute statements one after another, in the scope that is open."""
         handlers = self.handlers
         for index, node in enumerate(nodes):
             handler = handlers.get(type(node))
             if handler is None:
-                raise self.refuse(node, f"{type(node).__name__} is not supported here")
+                raise self.refuse(node, f"{CONSTRUCTS.get(type(node), type(node).__name__)} is not supported")
             if getattr(node, "annotations", None):
-                self.annotations(node)
+                raise self.refuse(
+                    node.annotations[0], f"annotation @{node.annotations[0].keyword} is not known here; leave it out"
+                )
             completion = handler(self, node)
             if completion is None:
                 continue
@@ -246,14 +267,6 @@ class Run:
             rest = functools.partial(self.statements, nodes[index + 1 :])
             return self.resume(completion, rest)
         return None
-
-    def annotations(self, node: Any) -> None:
-        """Note the annotations of a statement: the standard lets who does not know one pass over it."""
-        for one in node.annotations:
-            source = self.source(one if one.span is not None else node)
-            event = f"{source.where}annotation @{one.keyword} is not known here and passed over"
-            if event not in self.events:
-                self.events.append(event)
 
     # ---- Branches on outcomes ------------------------------------------------------------------------------------------
 
@@ -280,6 +293,10 @@ class Run:
             cell.value = value
         self.out, self._recorded, self.scope = around
         return Side(out, after, completion)
+
+    def apart(self, body: Callable[[], Completion]) -> list[Statement]:
+        """Return the statements of a body that is not part of the program: what it sets is as before afterwards."""
+        return self._side(body, [], {}).out
 
     def resume(self, completion: Completion, rest: Callable[[], Completion]) -> Completion:
         """Execute what follows, wherever the program goes on."""
@@ -309,12 +326,14 @@ class Run:
         """Return an open branch, closed if both of its sides go on in one way."""
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
-            return split
+            return split._replace(leaves=True)
         for cell in dict.fromkeys((*then.held, *otherwise.held)):
             if not cell.life.is_over:
                 self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
         if then.out or otherwise.out:
-            self.out.append(Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source))
+            self.out.append(
+                Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source, leaves=split.leaves)
+            )
         return then.completion
 
     def _meet(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:

@@ -155,7 +155,7 @@ def while_loop(run: Run, node: ast.WhileLoop) -> Completion:
             raise run.refuse(
                 node,
                 f"a loop without bound ({NESTED_MAX} iterations are possible where outcomes decide): count, as in "
-                "while (c && n < 10) { n += 1; ... }",
+                "while (c && n < 10) { n += 1; ... }, in every iteration",
             )
         completion = run.settle(run.resume(completion, lambda: _while_iteration(run, node)), Signal.CONTINUE)
     run.loops.pop()

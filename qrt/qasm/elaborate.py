@@ -17,12 +17,14 @@ from typing import Any, Final
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm import assignment, control, declarations, gates, quantum, values
+from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
 from qrt.qasm.context import Handler, Run, Signal
+from qrt.qasm.ending import finished
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
 from qrt.qasm.kinds import FLOAT, Typed
 from qrt.qasm.program import Elaborated, Emit, Program
+from qrt.qasm.pulses import Tables
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
 from qrt.qasm.values import located
@@ -36,8 +38,9 @@ HANDLERS: dict[type, Handler] = {
     **control.HANDLERS,
     **quantum.HANDLERS,
     **gates.HANDLERS,
+    **calls.HANDLERS,
 }
-EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS}
+EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **calls.EVALUATORS, **durations.EVALUATORS}
 
 
 @contextmanager
@@ -51,15 +54,24 @@ def deep() -> Iterator[None]:
         sys.setrecursionlimit(limit)
 
 
-def elaborate(program: Program, values_: Mapping[str, Value], varied: Collection[str], facts: Facts) -> Elaborated:
-    """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`."""
+def elaborate(
+    program: Program, values_: Mapping[str, Value], varied: Collection[str], facts: Facts, *, rounds: bool = False
+) -> Elaborated:
+    """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`.
+
+    rounds: whether a duration off the samples' grid is rounded, and told in `events`, instead of refused.
+    """
     run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
     run.input_values = {name: value for name, value in values_.items() if name not in varied}
+    run.rounds = rounds
     with deep():
+        if "openpulse.ast" in sys.modules:  # else there is no `cal` in any tree
+            _enter_pulses(run, program)
         completion = run.statements(program.tree.statements)
         completion = run.resume(run.settle(completion, Signal.END), lambda: _emit(run))
         assert completion is None
-    if not run.qubit_names:
+    pulses = Tables() if run.pulsing is None else run.pulsing.tables()
+    if not run.qubit_names and not pulses.sequencers:
         raise ProgramError(f"{program.path}:1:1: the program has no qubit; declare one: qubit q;")
     return Elaborated(
         path=program.path,
@@ -67,9 +79,17 @@ def elaborate(program: Program, values_: Mapping[str, Value], varied: Collection
         bits=tuple(run.bit_names),
         variables=tuple(run.variable_names),
         outputs=tuple(output for output, _, _ in run.outputs),
-        statements=tuple(run.out),
+        statements=tuple(finished(stretches.solved_regions(run, run.out))),
         events=tuple(run.events),
+        pulses=pulses,
     )
+
+
+def _enter_pulses(run: Run, program: Program) -> None:
+    """Let a program with pulses be elaborated; the others do without those modules."""
+    from qrt.qasm import openpulse
+
+    openpulse.enter(run, program.tree)
 
 
 def _emit(run: Run) -> None:

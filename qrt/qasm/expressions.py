@@ -33,6 +33,13 @@ class Duration(NamedTuple):
     samples: Fraction = Fraction(0)
 
 
+class Stretched(NamedTuple):
+    """A duration with stretches in it, whose lengths are not found yet."""
+
+    known: Duration
+    factors: tuple[tuple[int, Fraction], ...]  # by the number of the stretch, ascending
+
+
 Value = Exact | float | Duration
 
 

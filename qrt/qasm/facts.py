@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
+from qrt.qasm.ports import Ports
+
 if TYPE_CHECKING:
     from qrt.qasm.program import Statement
 
@@ -22,6 +24,10 @@ class Facts(Protocol):
         """Names of ports."""
 
     @property
+    def pulses(self) -> Ports:
+        """What OpenPulse sees of it."""
+
+    @property
     def externs(self) -> Mapping[str, Callable[..., Any]]:
         """Functions that the lab provides, by name."""
 
@@ -34,6 +40,7 @@ class NoLab:
 
     sample_s = Fraction(0)
     ports: Collection[str] = ()
+    pulses = Ports({}, {}, {}, (), Fraction(0), Fraction(0))
     externs: Mapping[str, Callable[..., Any]] = {}
 
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from qrt.qasm.expressions import Binary, Duration, Exact, Function, Name, Negative
+from qrt.qasm.expressions import Binary, Duration, Exact, Function, Name, Negative, Stretched
 from qrt.types import Bits, Computed, Lookup, Parameter, Variable
 
 WORD_BITS: Final = 64  # of a sequencer's register: the width of int and uint where the program gives none
@@ -27,7 +27,7 @@ class Type(NamedTuple):
         """Return the type as the program would write it."""
         if self.of is not None:
             return f"array[{self.of}, {', '.join(map(str, self.shape))}]"
-        bare = not self.width or (self.kind in {"int", "uint"} and self.width == WORD_BITS)
+        bare = not self.width or self.width == (WORD_BITS if self.kind in {"int", "uint"} else 1)
         return self.kind if bare else f"{self.kind}[{self.width}]"
 
 
@@ -51,7 +51,7 @@ VOID: Final = Type("void")
 
 WHOLE: Final = frozenset({"bool", "bit", "int", "uint"})  # kinds whose known values are Python ints
 
-KNOWN: Final = frozenset({int, Exact, float, Duration, complex, tuple})
+KNOWN: Final = frozenset({int, Exact, float, Duration, Stretched, complex, tuple})
 VARIED: Final = frozenset({Name, Negative, Binary, Function})
 RUNTIME: Final = frozenset({Bits, Variable, Lookup, Computed, Parameter})
 

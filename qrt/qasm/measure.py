@@ -10,7 +10,7 @@ from qrt.qasm.kinds import BIT, Type, Typed
 from qrt.qasm.program import Measurement
 from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import bits_word
-from qrt.qasm.scope import BitRegister
+from qrt.qasm.scope import BitRegister, Cell
 from qrt.types import Bits
 
 
@@ -33,14 +33,23 @@ def measure(run: Run, node: ast.QASMNode, measure_: ast.QuantumMeasurement, regi
     indices = qubits(run, measure_.qubit).indices
     if register is None:
         for index in indices:
-            run.add(Measurement(index, None, run.source(node)))
+            _one(run, node, index, None)
         return
     if len(register.cells) != len(indices):
         raise run.refuse(node, f"{len(indices)} qubits are measured into {len(register.cells)} bits")
-    source = run.source(node)
     for index, cell in zip(indices, register.cells, strict=True):
         assert cell.bit is not None
-        run.add(Measurement(index, cell.bit, source))
+        _one(run, node, index, cell)
+
+
+def _one(run: Run, node: ast.QASMNode, index: int, cell: Cell | None) -> None:
+    """Measure one qubit; a program with pulses may say how."""
+    if run.pulsing is not None:
+        run.pulsing.measure(run, node, index, None if cell is None else BitRegister((cell,), sized=False))
+        return
+    run.add(Measurement(index, None if cell is None else cell.bit, run.source(node)))
+    if cell is not None:
+        assert cell.bit is not None
         run.hold(cell, Bits((cell.bit,)))
 
 

@@ -14,9 +14,9 @@ from fractions import Fraction
 from math import tau
 from typing import Any, Final
 
-from qrt.qasm.expressions import ARITHMETIC, INTEGER_BITS_MAX, Duration, Exact, as_float
+from qrt.qasm.expressions import ARITHMETIC, INTEGER_BITS_MAX, Duration, Exact, Stretched, as_float
 from qrt.qasm.formula import turns
-from qrt.qasm.kinds import ANGLE, BOOL, COMPLEX, DURATION, FLOAT, INT, UINT, WHOLE, Type, Typed, wrapped
+from qrt.qasm.kinds import ANGLE, BOOL, COMPLEX, DURATION, FLOAT, INT, LITERAL, UINT, WHOLE, Type, Typed, wrapped
 
 COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -42,6 +42,23 @@ def common(left: Type, right: Type) -> Type:
     if left.width == right.width:
         return left if left.kind == "uint" else right
     return left if left.width > right.width else right
+
+
+def settled(left: Typed, right: Typed) -> tuple[Typed, Typed]:
+    """Return two whole numbers, of which a literal has the other's type now, or a wide one where it would not fit."""
+    if left.type == LITERAL and right.type != LITERAL:
+        return _fitted(left, right.type), right
+    if right.type == LITERAL and left.type != LITERAL:
+        return left, _fitted(right, left.type)
+    return left, right
+
+
+def _fitted(literal: Typed, type_: Type) -> Typed:
+    if type_.kind == "bit":
+        type_ = Type("uint", type_.width)
+    if type_.kind == "bool" or wrapped(literal.value, type_) != literal.value:
+        type_ = UINT if type_.kind == "uint" and literal.value >= 0 else INT
+    return Typed(type_, literal.value)
 
 
 def whole_result(name: str, left: Type, right: Type) -> Type:
@@ -95,6 +112,9 @@ def binary(name: str, left: Typed, right: Typed, sample_s: Fraction) -> Typed:
 
 
 def _whole(name: str, left: Typed, right: Typed) -> Typed:
+    both_literal = left.type == right.type == LITERAL
+    if name not in SHIFTS:
+        left, right = settled(left, right)
     type_ = whole_result(name, left.type, right.type)
     if name in COMPARISONS:
         meeting = common(left.type, right.type)
@@ -121,7 +141,7 @@ def _whole(name: str, left: Typed, right: Typed) -> Typed:
             value = one**other
     else:
         value = quotient(one, other) if name == "/" else remainder(one, other)
-        if name == "/" and not left.type.width and not right.type.width and value * other != one:
+        if name == "/" and both_literal and value * other != one:
             raise ValueError(f"{one}/{other} of whole numbers would be {value}; write {one}/{other}.0 for the fraction")
     return Typed(type_, wrapped(value, type_))
 
@@ -218,7 +238,38 @@ def as_complex(value: Typed) -> complex:
     return complex(value.value if type(value.value) is int else as_float(value.value))
 
 
+def _rational(value: Exact | float) -> Fraction | None:
+    return value.rational if isinstance(value, Exact) and not value.pi else None
+
+
+def _stretched(name: str, left: Typed, right: Typed) -> Typed:
+    """Sums of durations with stretches in them, and multiples."""
+    if name in {"+", "-"} and left.type.kind == right.type.kind == "duration":
+        sign = 1 if name == "+" else -1
+        one, other = (
+            side.value if isinstance(side.value, Stretched) else Stretched(side.value, ()) for side in (left, right)
+        )
+        factors = dict(one.factors)
+        for number, factor in other.factors:
+            factors[number] = factors.get(number, Fraction(0)) + sign * factor
+        known: Any = ARITHMETIC[name](one.known, other.known)
+        return Typed(DURATION, Stretched(known, tuple(sorted(factors.items()))))
+    stretched, number_side = (left, right) if isinstance(left.value, Stretched) else (right, left)
+    scales = name == "*" or (name == "/" and stretched is left)
+    given: Any = number_side.value
+    scaling = given if type(given) is int else None if isinstance(given, Duration | Stretched) else _rational(given)
+    if not scales or scaling is None:
+        raise ValueError(
+            f"a duration with stretches {name} {number_side.type} has no meaning: add, subtract, or multiply by constants"
+        )
+    scale = Fraction(scaling) if name == "*" else 1 / Fraction(scaling)
+    scaled: Any = ARITHMETIC["*"](Exact(scale), stretched.value.known)
+    return Typed(DURATION, Stretched(scaled, tuple((index, scale * one) for index, one in stretched.value.factors)))
+
+
 def _duration(name: str, left: Typed, right: Typed, sample_s: Fraction) -> Typed:
+    if isinstance(left.value, Stretched) or isinstance(right.value, Stretched):
+        return _stretched(name, left, right)
     both = left.type.kind == right.type.kind == "duration"
     one: Any = Exact(Fraction(left.value)) if type(left.value) is int else left.value
     other: Any = Exact(Fraction(right.value)) if type(right.value) is int else right.value
@@ -266,6 +317,8 @@ def unary(name: str, operand: Typed) -> Typed:
         return Typed(type_, -value)
     if type_.of is not None:
         raise ValueError(f"- of {type_} has no meaning: take elements")
+    if isinstance(value, Stretched):
+        return _stretched("*", Typed(LITERAL, -1), operand)
     negative = ARITHMETIC["*"](Exact(Fraction(-1)), value)
     return Typed(type_, quantised(negative, type_.width) if type_.kind == "angle" and type_.width else negative)  # type: ignore[arg-type]
 

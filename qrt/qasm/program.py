@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from qrt.qasm.expressions import Expression
+from qrt.qasm.pulses import PulseStatement, Tables
 from qrt.types import NOWHERE, Classical, Source
 
 Kind = Literal["int", "uint", "float", "angle", "duration", "bool", "bit"]
@@ -47,10 +48,10 @@ class Program(msgspec.Struct, frozen=True):
 
 
 # ---- Statements --------------------------------------------------------------------------------------------------------
-# Tuples, since a program has thousands of them and they are made anew for every value that changes.
+# Tuples, since a program has thousands of them and they are made anew for every value that changes; of gates there are most.
 
 
-class Gate(NamedTuple):
+class Gate(msgspec.Struct, frozen=True, gc=False):
     """One gate on one qubit; `rx`, `ry` and `rz` have an angle: of inputs in radians, of outcomes in 2^-64 turns."""
 
     name: str  # one of qrt.qasm.gates.NATIVE
@@ -105,6 +106,9 @@ class Branch(NamedTuple):
     otherwise: tuple[Statement, ...] = ()
     pad: bool = True
     source: Source = NOWHERE
+    leaves: bool = (
+        False  # a side left a loop, a subroutine or the program: the branch holds what the other went on with
+    )
 
 
 class Assign(NamedTuple):
@@ -131,7 +135,7 @@ class Box(NamedTuple):
     source: Source = NOWHERE
 
 
-Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box
+Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box | PulseStatement
 
 
 class Elaborated(msgspec.Struct, frozen=True):
@@ -143,4 +147,5 @@ class Elaborated(msgspec.Struct, frozen=True):
     variables: tuple[str, ...]
     outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
-    events: tuple[str, ...] = ()  # what the program says and the lab passes over, such as an unknown annotation
+    events: tuple[str, ...] = ()  # what is done other than written, one line each with its place
+    pulses: Tables = Tables()

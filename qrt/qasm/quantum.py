@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from openqasm3 import ast
@@ -12,8 +12,23 @@ from qrt.qasm.context import Completion, Run, a
 from qrt.qasm.expressions import Expression, Literal
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import KNOWN, VARIED
-from qrt.qasm.program import Barrier, Box, Delay, Reset
+from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Measurement, Reset, Statement
 from qrt.qasm.scope import Qubits
+
+
+def one_qubit(run: Run, node: ast.QASMNode) -> int | None:
+    """Return the qubit that an operand like `q` or `q[2]` names, at once; None for all else."""
+    if type(node) is ast.Identifier:
+        found = run.scope.find(node.name)
+        return found.indices[0] if type(found) is Qubits and not found.sized else None
+    if type(node) is ast.IndexedIdentifier:
+        found = run.scope.find(node.name.name)
+        if type(found) is Qubits and found.sized and len(node.indices) == 1:
+            inside = node.indices[0]
+            if type(inside) is list and len(inside) == 1 and type(inside[0]) is ast.IntegerLiteral:
+                place = inside[0].value
+                return found.indices[place] if place < len(found.indices) else None
+    return None
 
 
 def qubits(run: Run, node: ast.QASMNode) -> Qubits:
@@ -48,6 +63,10 @@ def _hardware(run: Run, node: ast.QASMNode, name: str) -> int:
 
 def together(run: Run, node: ast.Statement, operands: Sequence[ast.QASMNode]) -> tuple[int, ...]:
     """Return the qubits of a statement that takes several, each once; all declared ones where it names none."""
+    if len(operands) == 1:
+        one = one_qubit(run, operands[0])
+        if one is not None:
+            return (one,)
     if not operands:
         if any(name.startswith("$") for name in run.qubit_names) or not run.qubit_names:
             raise run.refuse(
@@ -61,18 +80,30 @@ def reset(run: Run, node: ast.QuantumReset) -> Completion:
     """Reset a qubit, or each of a register."""
     source = run.source(node)
     for index in qubits(run, node.qubits).indices:
-        run.add(Reset(index, source))
+        if run.pulsing is None:
+            run.add(Reset(index, source))
+        else:
+            run.pulsing.reset(run, node, index)
     return None
 
 
 def duration(run: Run, node: ast.Expression) -> Expression:
     """Return a length of time as an expression."""
+    key: Any = None
+    if type(node) is ast.DurationLiteral:
+        key = (node.value, id(node.unit))
+        if key in run.literals:
+            literal: Literal = run.literals[key]
+            return literal
     type_, value = run.value(node)
     if type_.kind not in {"duration", "stretch"}:
         raise run.refuse(node, f"a duration is needed here, a number with ns, us, ms, s or dt, not {a(type_)}")
     kind = type(value)
     if kind in KNOWN:
-        return Literal(value, run.source(node))
+        found_literal = Literal(value, run.source(node))
+        if key is not None:
+            run.literals[key] = found_literal
+        return found_literal
     if kind in VARIED:
         found: Expression = value
         return found
@@ -92,12 +123,8 @@ def barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
 
 
 def box(run: Run, node: ast.Box) -> Completion:
-    """Give statements a duration for all of them."""
-    if node.duration is None:
-        raise run.refuse(
-            node, "a box without a duration is not supported; say how long it may take: box[500ns] { ... }"
-        )
-    length, source = duration(run, node.duration), run.source(node)
+    """Give statements a duration for all of them; without one they begin and end together."""
+    length, source = None if node.duration is None else duration(run, node.duration), run.source(node)
     around, run.out = run.out, []
     completion = run.block(node.body)
     inside, run.out = run.out, around
@@ -107,8 +134,30 @@ def box(run: Run, node: ast.Box) -> Completion:
         raise run.refuse(
             node, "an empty box acts on no qubit; put what may take so long into it, or delay[...] the qubit"
         )
-    run.add(Box(length, tuple(stretches.solved_box(run, node, length, inside)), source))
+    if length is not None:
+        run.add(Box(length, tuple(stretches.solved_box(run, node, length, inside)), source))
+        return None
+    held = tuple(sorted(acting(inside)))
+    run.add(Barrier(held, source))
+    run.out += stretches.solved_lines(run, inside)
+    run.add(Barrier(held, source))
     return None
+
+
+def acting(statements: Iterable[Statement]) -> set[int]:
+    """Return the qubits that statements and those inside them act on."""
+    found: set[int] = set()
+    for one in statements:
+        match one:
+            case Gate(qubit=qubit) | Measurement(qubit=qubit) | Reset(qubit=qubit):
+                found.add(qubit)
+            case Delay(qubits=several) | Barrier(qubits=several):
+                found.update(several)
+            case Branch(then=then, otherwise=otherwise):
+                found |= acting(then) | acting(otherwise)
+            case Box(inside=inside):
+                found |= acting(inside)
+    return found
 
 
 HANDLERS: dict[type, Callable[[Run, Any], Completion]] = {

@@ -17,7 +17,7 @@ from qrt.qasm.casts import cast_known
 from qrt.qasm.expressions import fold
 from qrt.qasm.formula import Formula, turns
 from qrt.qasm.kinds import ANGLE, BOOL, INT, RUNTIME, UINT, VARIED, WHOLE, WORD_BITS, Type, Typed, wrapped
-from qrt.qasm.operators import BITWISE, LOGICAL, SHIFTS, binary, common, whole_result
+from qrt.qasm.operators import BITWISE, LOGICAL, SHIFTS, binary, common, settled, whole_result
 from qrt.types import Bits, Classical, Computed, Lookup, Parameter, Source
 from qrt.units import TURN, signed64
 
@@ -92,8 +92,8 @@ def unheld(type_: Type) -> str:
         return "a duration that depends on outcomes is not supported: delay on either side of an if instead"
     if type_.kind in {"float", "complex"}:
         return (
-            f"a {type_.kind} of outcomes, or compared while inputs vary, is not exact in a sequencer, which computes in whole numbers and angles: "
-            "use int, uint or angle, or a table by an extern"
+            f"a {type_.kind} of outcomes, or compared while inputs vary, is not exact in a sequencer, which computes in "
+            "whole numbers and angles: use int, uint or angle, or a table by an extern"
         )
     return f"a value of type {type_} that depends on outcomes is not supported"
 
@@ -118,6 +118,8 @@ def bits_word(values: Iterable[Any]) -> Classical:
 
 def cast_word(value: Typed, to: Type, source: Source) -> Classical:
     """Return a value that is not known in another type, as a word. Raises ValueError where there is no such cast."""
+    if type(value.value) not in RUNTIME and type(value.value) not in VARIED:
+        return word_of(Typed(to, cast_known(value, to, NO_LAB)), source)
     type_, word = value.type, word_of(value, source)
     if type_ == to:
         return word
@@ -125,7 +127,11 @@ def cast_word(value: Typed, to: Type, source: Source) -> Classical:
     if to.kind == "bit" and kinds[0] in {"bit", "angle"} and type_.width != to.width:
         raise ValueError(f"{type_} cannot be converted to {to}: the widths differ")
     if to.kind == "bool" and type_.kind in {*WHOLE, "angle"}:
-        return word if type_.kind == "bool" or type_.width == 1 else compute("^", compute("==", word, 0), 1)
+        return (
+            word
+            if type_.kind == "bool" or (type_.kind != "int" and type_.width == 1)
+            else compute("^", compute("==", word, 0), 1)
+        )
     if type_.kind in WHOLE and to.kind in WHOLE:
         return word if _fits(type_, to) else wrap(word, to)
     if kinds == ("angle", "angle"):
@@ -204,6 +210,8 @@ def _logical(name: str, left: Typed, right: Typed, source: Source) -> Typed:
 
 
 def _whole(name: str, left: Typed, right: Typed, source: Source) -> Typed:
+    if name not in SHIFTS:
+        left, right = settled(left, right)
     result = whole_result(name, left.type, right.type)
     if name in SHIFTS:
         return Typed(result, _shifted(name, left, right, result, source))

@@ -102,7 +102,15 @@ def held(run: Run, node: ast.QASMNode, cell: Cell) -> Typed:
 
 
 def _unary(run: Run, node: ast.UnaryExpression) -> Typed:
-    operand, name = run.value(node.expression), node.op.name
+    return _operate_one(run, node, node.op.name, run.value(node.expression))
+
+
+def negative(run: Run, node: ast.QASMNode, operand: Typed) -> Typed:
+    """Return minus a value."""
+    return _operate_one(run, node, "-", operand)
+
+
+def _operate_one(run: Run, node: ast.QASMNode, name: str, operand: Typed) -> Typed:
     if type(operand.value) in KNOWN:
         return located(run, node, name, lambda: unary(name, operand))
     if type(operand.value) in VARIED and name == "-":
@@ -235,20 +243,6 @@ def _index(run: Run, node: ast.IndexExpression) -> Typed:
     return element_of(run, node, run.value(collection), node.index)
 
 
-def _concatenation(run: Run, node: ast.Concatenation) -> Typed:
-    left, right = run.value(node.lhs), run.value(node.rhs)
-    if left.type.of is not None and right.type.of is not None and left.type.of == right.type.of:
-        shape = (left.type.shape[0] + right.type.shape[0], *left.type.shape[1:])
-        return Typed(Type("array", 0, left.type.of, shape), left.value + right.value)
-    if left.type.kind == right.type.kind == "bit":
-        width = left.type.width + right.type.width
-        type_ = Type("bit", width)
-        wide = Typed(Type("uint", width), right.value)
-        shifted = operate(run, node, "<<", wide, Typed(LITERAL, left.type.width))
-        return Typed(type_, operate(run, node, "|", shifted, Typed(Type("uint", width), left.value)).value)
-    raise run.refuse(node, f"{left.type} ++ {right.type} has no meaning: it needs bits, or arrays of one type")
-
-
 def _array(run: Run, node: ast.ArrayLiteral) -> Typed:
     values = [run.value(one) for one in node.values]
     if not values:
@@ -305,7 +299,6 @@ EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {
     ast.BinaryExpression: _binary,
     ast.Cast: _cast,
     ast.IndexExpression: _index,
-    ast.Concatenation: _concatenation,
     ast.ArrayLiteral: _array,
     ast.SizeOf: _size,
 }

@@ -109,6 +109,7 @@ class Timeline:
 
     shot_ticks: int  # until the last cursor and the last capture have ended, at the latest
     period_ticks: int
+    stretch_max: int  # periods that it may take beyond its own
     branch_ticks: Mapping[Step, int]  # at which what waits for outcomes goes on, where that is one tick
     join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, or a box ends, where that is one tick
     pads: Mapping[Step, tuple[Pad, ...]]  # else: what `then` and `otherwise`, or the box, are padded by

@@ -13,12 +13,24 @@ from qrt.timeline.events import Event, Late
 from qrt.timeline.found import Found
 from qrt.timeline.noted import Noted
 from qrt.timeline.ticks import Tick, Ticks
-from qrt.types import PortLimits
+from qrt.types import PortLimits, Pulses
+
+
+def stretched(period: str, pulses: Pulses) -> str:
+    """Return what a shot is due by, for a person."""
+    return f"{period}, stretched by {pulses.stretch_max} more" if pulses.stretch_max else period
 
 
 def past_period(found: Found, shot_ticks: int, period: int) -> list[Late]:
-    """Return the events that end after the period."""
-    due = f"the period of {period} ticks"
+    """Return the events that end after the period, stretched as far as it may be."""
+    pulses = found.pulses
+    if shot_ticks <= period:
+        return []
+    due = stretched(f"the period of {pulses.period_ticks} ticks", pulses)
+    its = f"its period of {pulses.period_ticks} (timing.shot_period_ns)"
+    more = (
+        f" and the {pulses.stretch_max} by which it may be stretched (timing.stretch_max)" if pulses.stretch_max else ""
+    )
     events = [found.event(noted) for noted in found.noted if found.ticks.span(noted.end)[1] > period]
     return [
         _late(
@@ -26,7 +38,7 @@ def past_period(found: Found, shot_ticks: int, period: int) -> list[Late]:
             event.end_tick,
             event.end_tick - period,
             due,
-            f"the shot takes {shot_ticks} ticks, {shot_ticks - period} more than its period of {period} (timing.shot_period_ns); "
+            f"the shot takes {shot_ticks} ticks, {shot_ticks - period} more than {its}{more}; "
             f"the first event past it is {_named(event)}, which ends at tick {event.end_tick}",
         )
         for event in sorted(events, key=lambda one: (one.end_tick, one.tick))

@@ -13,7 +13,8 @@ from qrt.errors import ProgramError
 from qrt.timeline.found import Found
 from qrt.timeline.graph import Edge
 from qrt.timeline.late import off_grid
-from qrt.timeline.noted import dynamic
+from qrt.timeline.limits import Interval
+from qrt.timeline.noted import Noted, dynamic
 from qrt.timeline.state import State
 from qrt.types import (
     Assign,
@@ -48,24 +49,21 @@ def alone(found: Found, state: State, name: str, ops: Sequence[Op], index: int) 
 def _play(found: Found, state: State, name: str, op: Play) -> None:
     """Send an envelope."""
     peak = op.amplitude
-    if not isinstance(peak, float):
+    if type(peak) is not float:
         peak = _operand(found, state, name, op)
-    duration, height = found.played(op.envelope)
-    instant = state.cursors[name]
-    tick = found.graph.at[instant]
-    cursor = found.graph.follow(instant, duration)
-    end = found.graph.at[cursor]
-    found.note(state, name, end, "play", op)
-    if type(tick) is not int or tick % found.limits.granularity_ticks:
-        found.late += off_grid(
-            found.ticks, found.event(found.noted[-1]), tick, f"the play of {op.envelope}", found.limits
-        )
-    line = found.pulses.frames[op.frame].line
-    found.plays.setdefault(line, []).append(found.interval(tick, end, abs(peak) * height, op))
-    if op.frame.endswith(".readout"):
+    played = found.played.get((op.frame, op.envelope)) or found.first_play(op)
+    graph, instant = found.graph, state.cursors[name]
+    tick = graph.at[instant]
+    cursor = state.cursors[name] = graph.follow(instant, played.duration)
+    end = graph.at[cursor]
+    found.noted.append(Noted(name, instant, end, "play", op, found.sides, found.path, found.index))
+    if type(tick) is not int or tick % found.grid:
+        late = off_grid(found.ticks, found.event(found.noted[-1]), tick, f"the play of {op.envelope}", found.limits)
+        found.late += late
+    played.plays.append(Interval(tick, end, found.taken, abs(peak) * played.peak, op.source))
+    if played.tone:
         count = state.tones.get(op.frame, 0)
         state.tones[op.frame] = None if count is None else count + 1
-    state.cursors[name] = cursor
 
 
 def _operand(found: Found, state: State, name: str, op: Play) -> float:
@@ -88,16 +86,19 @@ def _capture(found: Found, state: State, name: str, op: Capture) -> None:
     weights = found.pulses.weights[op.weights]
     samples = weights.samples.shape[1]
     if not 1 <= samples <= found.limits.capture_samples_max:
+        asked = f"change qubits.{weights.qubit}.readout.duration_ns" if weights.qubit else "capture for less time"
         raise ProgramError(
-            f"{op.source.where}a capture of {samples} samples for {weights.qubit}; the port takes 1 to "
-            f"{found.limits.capture_samples_max}: change qubits.{weights.qubit}.readout.duration_ns"
+            f"{op.source.where}a capture of {samples} samples for {weights.qubit or weights.name}; the port takes 1 to "
+            f"{found.limits.capture_samples_max}: {asked}"
         )
     duration = samples * found.limits.sample_ticks
     end = found.ticks.after(tick, duration)
     found.note(state, name, end, "capture", op)
     if not isinstance(tick, int) or tick % found.limits.granularity_ticks:
         event = found.event(found.noted[-1])
-        found.late += off_grid(found.ticks, event, tick, f"the capture for {weights.qubit}", found.limits)
+        found.late += off_grid(
+            found.ticks, event, tick, f"the capture for {weights.qubit or weights.name}", found.limits
+        )
     found.capture_ends.append(Edge(state.cursors[name], duration))
     found.captures.append(found.interval(tick, end, 0.0, op))
     frame = f"{weights.qubit}.readout"
@@ -125,9 +126,11 @@ def _wait(found: Found, state: State, name: str, op: Wait) -> None:
 
 def _phase(found: Found, state: State, name: str, op: ShiftPhase) -> None:
     """Turn a frame, at the cursor; delayed with whatever comes next, it needs no instant of its own."""
-    if not isinstance(op.phase_rad, float):
+    if type(op.phase_rad) is not float:
         _wait_for(found, state, name, op)
-    found.note(state, name, state.cursor(name), "phase", op)
+    instant = state.cursors[name]
+    tick = found.graph.at[instant]
+    found.noted.append(Noted(name, instant, tick, "phase", op, found.sides, found.path, found.index))
 
 
 def _frequency(found: Found, state: State, name: str, op: SetFrequency) -> None:

@@ -24,7 +24,7 @@ from qrt.errors import ProgramError
 from qrt.timeline.events import Pad, Path, Step, Timeline
 from qrt.timeline.found import Found
 from qrt.timeline.graph import Due, Edge
-from qrt.timeline.late import past_box, past_period
+from qrt.timeline.late import past_box, past_period, stretched
 from qrt.timeline.limits import check_intervals
 from qrt.timeline.noted import branch_of
 from qrt.timeline.state import State
@@ -54,14 +54,15 @@ def survey(pulses: Pulses, limits: PortLimits, reach: Reach | None = None) -> Ti
     check_intervals(found.ticks, found.captures, found.plays, limits)
     ends = [*map(state.cursor, pulses.blocks), *(capture.end for capture in found.captures)]
     shot_ticks = max((found.ticks.span(end)[1] for end in ends), default=0)
-    period = pulses.period_ticks
+    period = pulses.period_ticks * (1 + pulses.stretch_max)
     if period:
         cursors = map(Edge, state.cursors.values())
-        found.graph.dues.append(Due("the period", 0, period, (*found.capture_ends, *cursors)))
+        found.graph.dues.append(Due(stretched("the period", pulses), 0, period, (*found.capture_ends, *cursors)))
         found.late += past_period(found, shot_ticks, period)
     return Timeline(
         shot_ticks=shot_ticks,
-        period_ticks=period,
+        period_ticks=pulses.period_ticks,
+        stretch_max=pulses.stretch_max,
         branch_ticks=found.branch_ticks,
         join_ticks=found.join_ticks,
         pads=found.pads,
