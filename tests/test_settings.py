@@ -269,6 +269,19 @@ def test_virtual_and_real_time_give_the_same_rows(play, demo_lab, demo_calibrati
     assert replay(real.folder).same
 
 
+def test_what_drifts_goes_on_from_leg_to_leg_by_the_time_that_has_passed(play, demo_lab, demo_calibration):
+    parameters = msgspec.to_builtins(demo_lab.twin.parameters)
+    parameters["qubits"]["q0"] |= {"frequency_drift_hz_per_s": 1e9, "phase_walk_rad_per_root_s": 20.0}
+    lab = msgspec.structs.replace(demo_lab, twin=msgspec.structs.replace(demo_lab.twin, parameters=parameters))
+    calibration = msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(lab))
+    found = play(WATCHED, lab=lab, calibration=calibration, sweep={POWER: [9.9, 10.0, 9.8, 10.0]}, shots=100)
+    assert replay(found.folder).same
+    images = playback_of(found.record)[0].images
+    drifts = [plant_from_bytes(one.plant).plant.drift(0)[0] for one in images]  # at the start of each leg
+    passed_s = 100 * 7e-6 + IDLE_S + 1e-3  # its shots, arming, and the settling of the level
+    assert np.diff(drifts) == pytest.approx([1e9 * passed_s] * 3, rel=0, abs=1e9 * 7e-6)
+
+
 def test_an_input_goes_along_with_a_setting(play):
     found = play(WAITS, shots=40, sweep={(POWER, "theta", "t"): ([9.0, 10.0], [0.0, pi], [0.0, 3e-7])}, period_ns=50e3)
     assert list(found.sweep.axes) == [POWER]
