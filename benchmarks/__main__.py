@@ -19,6 +19,7 @@ from benchmarks import (
     import_time,
     kernel_events,
     memory,
+    orchestration,
     pacing,
     subscribers,
 )
@@ -34,6 +35,7 @@ SUBJECTS = {
     "subscribers": subscribers.measure,
     "active_reset": active_reset.measure,
     "controlled": controlled.measure,
+    "orchestration": orchestration.measure,
     "memory": memory.measure,
 }
 

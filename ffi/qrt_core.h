@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_CORE_ABI 3
+#define QRT_CORE_ABI 4
 #define QRT_SEQUENCERS_MAX 16
 #define QRT_REGISTERS 64
 #define QRT_FRAMES_MAX 64
@@ -367,6 +367,8 @@ typedef struct {
     uint32_t epoch_value_count;
     uint32_t late_epoch_policy; /* with a ring: QRT_POLICY_HOLD or QRT_POLICY_ABORT; a paced run */
     uint32_t skip_count;
+    uint32_t rings_stay_open; /* 1: the end of this kernel does not close its rings, another one writes to them after it */
+    uint32_t reserved;
     uint32_t pacing;      /* qrt_pacing */
     uint32_t late_policy; /* QRT_POLICY_SKIP or QRT_POLICY_ABORT, for late releases and full rings */
     uint32_t spin_share_permille; /* paced: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
@@ -374,6 +376,8 @@ typedef struct {
     int64_t shot_first;
     int64_t stretched_first; /* periods by which the shots before the first were stretched or paused; 0 from the run's start */
     int64_t shot_count;
+    int64_t port_origin_tick; /* the port's ticks are the run's less this: the start of the first shot since the port was armed, 0 in a
+                              run that arms once */
     int64_t epoch_first;   /* number of what is in force before the first shot, which may be the first of a batch; 0 from the
                               run's start. This and the following three are looked at only with a ring, but for the rows */
     int64_t epoch_delay;   /* d */

@@ -44,7 +44,7 @@ typedef enum {
 } qrt_status;
 
 typedef struct {
-    int64_t tick;      /* first sample leaves the DAC at this tick, counted from the run's start */
+    int64_t tick;      /* first sample leaves the DAC at this tick, counted from the first shot since the port was armed */
     int64_t frequency; /* NCO of the frame, signed, 2^-64 turns per tick */
     uint64_t phase;    /* NCO phase at `tick`, 2^-64 turns; the kernel has already advanced it */
     int32_t amplitude; /* QRT_AMPLITUDE_ONE = 1.0; |amplitude| <= QRT_AMPLITUDE_ONE */
@@ -53,7 +53,7 @@ typedef struct {
 } qrt_play;
 
 typedef struct {
-    int64_t tick; /* first sample is taken at this tick, counted from the run's start */
+    int64_t tick; /* first sample is taken at this tick, counted in the same way */
     uint32_t sample_count;
     uint16_t channel; /* index of the ADC */
     uint16_t slot;    /* chosen by the kernel; names the capture until its end */

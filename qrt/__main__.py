@@ -36,7 +36,8 @@ sweep_option = click.option(
     "sweeps",
     multiple=True,
     metavar="NAME=FORM",
-    help="Let an `input` go through linspace(first, last, points), logspace(first exponent, last exponent, points) or values(a, b, ...).",
+    help="Let an `input`, or a setting of an instrument (INSTRUMENT.SETTING), go through linspace(first, last, points), "
+    "logspace(first exponent, last exponent, points) or values(a, b, ...); NAME,NAME=zip(FORM, FORM) lets several go along together.",
 )
 
 

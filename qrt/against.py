@@ -113,7 +113,7 @@ def told(first: Difference) -> str:
 
 
 def _check_comparable(a: Run, b: Run) -> None:
-    for what in ("captures", "bits", "tick_ps", "shot_first", "dtype"):
+    for what in ("captures", "bits", "outputs", "output_kinds", "tick_ps", "shot_first", "dtype"):
         one, other = getattr(a.layout, what), getattr(b.layout, what)
         if one != other:
             told_a, told_b = (", ".join(value) if isinstance(value, tuple) else str(value) for value in (one, other))
@@ -269,7 +269,7 @@ def _logs_tell(a: Run, b: Run, index: int, notes: list[str]) -> Difference:
             )
         rows.append(run.committed_rows[index])
         logs.append(events)
-        sequences.append(playback.played.sequence)
+        sequences.append(playback.at(index).sequence)
     found = _log_difference(shot, (logs[0], logs[1]), (sequences[0], sequences[1]))
     return found or _row_field(shot, rows[0], rows[1])
 

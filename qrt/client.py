@@ -21,36 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import documents, wire
+from qrt.arrays import Columns
+from qrt.axes import from_document
+from qrt.captured import LAYOUT, read_captures
 from qrt.epochs import Epoch, epochs_of
 from qrt.errors import RecordError
 from qrt.image import Played, from_image, sweep_points
 from qrt.journal import FORMAT_VERSION, Kind, Record, Scan, scan
 from qrt.layout import Image, Layout, decode_image, decode_layout
+from qrt.legs import PlayedLeg, recorded_legs, values_of
+from qrt.shots import output_column
 from qrt.types import Estimate
 
 CHECK_BYTES: Final = 1 << 24  # read at a time when ranges are checked
 PAGE_ROWS: Final = 4096
-
-
-class Columns(Mapping[str, NDArray[Any]]):
-    """Arrays by name; an unknown name says which there are."""
-
-    def __init__(self, names: Sequence[str], take: Any, what: str) -> None:
-        self._indices = {name: index for index, name in enumerate(names)}
-        self._take = take
-        self._what = what
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._indices:
-            raise KeyError(f"no {self._what} {name!r}; there are: {', '.join(self._indices) or 'none'}")
-        array: NDArray[Any] = self._take(self._indices[name])
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -85,7 +69,8 @@ class Run:
     """One run folder, read. Made by `open_run`.
 
     rows: [shots] structured, as in layout.json; lateness_ns: [shots] int64; outcomes[name]: [shots] uint8, 0, 1 or 255; iq[name]:
-    [shots, 2] int64; bits[name]: [shots] uint8. `committed_rows` are those that commits cover,
+    [shots, 2] int64; bits[name]: [shots] uint8; values[name]: [shots] what an output of the program came to, int64 or uint64, of a bool
+    bool, of an angle float64 in rad from 0 to 2 pi, of a duration float64 in s. `committed_rows` are those that commits cover,
     whether they still match or not. `cut` is empty if nothing is missing; `complete` means that and a stop document.
     """
 
@@ -94,7 +79,7 @@ class Run:
         self.uid = uid
         self.layout = layout
         self.damage = journal.damage
-        self._documents, self._commits, self._files = _sorted_records(journal.records)
+        self._documents, self._commits, self._files, self._parts = _sorted_records(journal.records)
         self.file_rows: NDArray[Any] = _mapped(path / "shots.bin", layout.dtype)
         lateness = _mapped(path / "lateness.bin", np.dtype("<i8"))
         self.ranges, notes = check_ranges(self.file_rows, self._commits)
@@ -117,6 +102,7 @@ class Run:
         self.bits = Columns(
             layout.bits, lambda index: ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8), "bit"
         )
+        self.values = Columns(layout.outputs, lambda index: output_column(rows, layout, index), "output")
 
     def __repr__(self) -> str:
         return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"
@@ -156,13 +142,32 @@ class Run:
         return epochs_of((document.body for document in self.documents("epoch")), str(self.path))
 
     @cached_property
-    def axes(self) -> dict[str, NDArray[np.float64]]:
-        """The values of each swept input, in the order of the grid, the last one fastest; none without a sweep."""
-        return dict(self._played.axes)
+    def legs(self) -> tuple[PlayedLeg, ...]:
+        """The legs of a sweep, between which settings were changed: one where none was, and none without a sweep."""
+        bodies = (document.body for document in self.documents("leg"))
+        return recorded_legs((self.start or {}).get("sweep"), bodies, str(self.path))
 
     @cached_property
-    def swept(self) -> Columns:
-        """Per swept input: float64 [shots], its value in each shot."""
+    def axes(self) -> dict[str, NDArray[np.float64]]:
+        """The values of each axis of a sweep, in the order of the grid, the last one fastest; none without a sweep.
+
+        As asked for: what settings were is in `swept`. The points of an adaptive sweep are numbered.
+        """
+        sweep = (self.start or {}).get("sweep")
+        if not sweep:
+            return dict(self._played.axes)
+        if "adaptive" in sweep:
+            return {"point": np.arange(len(self.legs), dtype=np.float64)}
+        grid = from_document(sweep)
+        assert grid is not None
+        return {axis.name: axis.floats() for axis in grid.axes}
+
+    @cached_property
+    def swept(self) -> Columns[NDArray[np.float64]]:
+        """Per name that a sweep varies: float64 [shots], its value in each shot, of a setting as it was read back."""
+        if self.legs:
+            values = values_of(self.legs, self.rows["shot"])
+            return Columns(tuple(values), lambda index: list(values.values())[index], "swept input or setting")
         sweep, axes = self._played.sweep, self.axes
         points = sweep_points(sweep, self.rows["shot"])
         return Columns(tuple(axes), lambda index: list(axes.values())[index][points[index]], "swept input")
@@ -203,9 +208,19 @@ class Run:
         """Name and SHA-256 of each file that was put into the folder."""
         return dict(self._files)
 
+    @cached_property
+    def captures(self) -> dict[str, NDArray[np.int16]]:
+        """The raw captures by name: int16 [shots that executed it, samples], in the order of time; none where nothing was recorded raw."""
+        return read_captures(self.path, self.file(LAYOUT)) if LAYOUT in self._files else {}
+
     def image(self) -> Image:
-        """Return what the kernel was armed with."""
+        """Return what the kernel was armed with, in the first leg."""
         return decode_image(self.file("image"))
+
+    @property
+    def image_parts(self) -> tuple[bytes, ...]:
+        """What the armed image of each leg has otherwise than the one before; none where nothing was set during the run."""
+        return tuple(self._parts[leg] for leg in sorted(self._parts))
 
     def messages(self) -> Iterator[wire.Message]:
         """Yield what a listener who lost nothing would have got, pages from the rows, in the journal's order.
@@ -312,8 +327,11 @@ def check_ranges(rows: NDArray[Any], commits: Sequence[Commit]) -> tuple[tuple[t
     return tuple(ranges), notes
 
 
-def _sorted_records(records: Sequence[Record]) -> tuple[list[Document], list[Commit], dict[str, str]]:
-    """Return documents, commits and files (name -> SHA-256) of a journal."""
+def _sorted_records(
+    records: Sequence[Record],
+) -> tuple[list[Document], list[Commit], dict[str, str], dict[int, bytes]]:
+    """Return documents, commits, files (name -> SHA-256) and parts of images (leg -> bytes) of a journal."""
+    parts: dict[int, bytes] = {}
     found: list[Document] = []
     commits: list[Commit] = []
     files: dict[str, str] = {}
@@ -328,9 +346,11 @@ def _sorted_records(records: Sequence[Record]) -> tuple[list[Document], list[Com
                 commits.append(msgspec.convert({**body, "rec": record.seq}, Commit))
             elif record.kind is Kind.FILE:
                 files[str(body["name"])] = str(body["sha256"])
-        except (KeyError, TypeError, msgspec.ValidationError) as error:
+            elif record.kind is Kind.IMAGE:
+                parts[int(body["leg"])] = body["image"].tobytes()
+        except (KeyError, TypeError, ValueError, AttributeError, msgspec.ValidationError) as error:
             raise RecordError(f"{where}: a {record.kind.name.lower()} of another version: {error}") from error
-    return found, commits, files
+    return found, commits, files, parts
 
 
 def _surplus_notes(path: Path, layout: Layout, count: int, commits: Sequence[Commit]) -> list[str]:

@@ -18,15 +18,16 @@ import msgspec
 import numpy as np
 
 from qrt import kernel
+from qrt.axes import Grid
 from qrt.batch import Asked, EpochsTo, Points
 from qrt.batch.handle import READY_TIMEOUT_S
 from qrt.batch.messages import SOURCE_BYTES_MAX
 from qrt.compile import SLOTS_MAX
 from qrt.config.controlled import THRESHOLD
+from qrt.encode import Encode, words
 from qrt.errors import ConfigError, Problem, ProgramError, nearest
-from qrt.grids import Grid
 from qrt.qasm import Program
-from qrt.sweeps import Bound, Encode, Reach, bind, words
+from qrt.sweeps import Bound, Reach, bind
 from qrt.types import Calibration, Controller, Lab, Sequence
 
 ENTRIES_BESIDE_DELAY: Final = 4  # epochs that the writer may be ahead, beside those that wait for their shot
@@ -92,7 +93,7 @@ def reach_of(lab: Lab, program: Program, grid: Grid | None) -> Reach | None:
             raise ProgramError(
                 f"controllers.{name}.output: the program has no input {one.output!r}; {nearest(one.output, inputs)}"
             )
-        if grid is not None and one.output in {axis.name for axis in grid.axes}:
+        if grid is not None and one.output in grid.names:
             raise ProgramError(
                 f"input {one.output!r} is swept, and controller {name!r} sets it; leave one of the two out"
             )

@@ -25,6 +25,7 @@ STREAM_OF: Final[Mapping[str, str]] = {
     "descriptor": "primary",
     "event_page": "primary",
     "epoch": "control",
+    "leg": "control",
     "estimate": "estimates",
     "miss": "control",
     "heartbeat": "control",
@@ -43,6 +44,11 @@ COLUMNS: Final = (
     ("shot_weight", "", "signed factor of the shot in an average"),
     ("flags", "", "1: skipped, 2: erased"),
 )
+EMITTED: Final = (
+    "emitted",
+    "",
+    "per output: what the program put there, 0 where it did not",
+)  # of programs with outputs
 LATENESS: Final = ("lateness_ns", "ns", "release after due time; telemetry, outside the digest")
 
 # Names for the numbers of qrt_core.h.
@@ -82,11 +88,19 @@ def start(
 
 
 def descriptor(
-    run: str, time_s: float, *, dtype: np.dtype[Any], captures: Sequence[str], bits: Sequence[str], tick_ps: int
+    run: str,
+    time_s: float,
+    *,
+    dtype: np.dtype[Any],
+    captures: Sequence[str],
+    bits: Sequence[str],
+    tick_ps: int,
+    outputs: Sequence[str] = (),
+    output_kinds: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the `descriptor` of the stream `primary`: dtype, shape, units and source of each column of its pages."""
     keys = {}
-    for name, units, what in (*COLUMNS, LATENESS):
+    for name, units, what in (*_columns(dtype), LATENESS):
         field = dtype.fields[name][0] if dtype.fields and name in dtype.fields else np.dtype("<i8")
         base, shape = field.subdtype or (field, ())
         kind = "number" if base.kind == "f" else "integer"
@@ -97,7 +111,9 @@ def descriptor(
             "units": units,
             "source": f"kernel: {what}",
         }
-    configuration = {"captures": list(captures), "bits": list(bits), "tick_ps": tick_ps}
+    configuration: dict[str, Any] = {"captures": list(captures), "bits": list(bits), "tick_ps": tick_ps}
+    if outputs:
+        configuration |= {"outputs": list(outputs), "output_kinds": list(output_kinds)}
     return {
         "uid": descriptor_uid(run),
         "run_start": run,
@@ -109,6 +125,10 @@ def descriptor(
             "kernel": {"data": configuration, "timestamps": dict.fromkeys(configuration, time_s), "data_keys": {}}
         },
     }
+
+
+def _columns(dtype: np.dtype[Any]) -> tuple[tuple[str, str, str], ...]:
+    return (*COLUMNS, EMITTED) if "emitted" in (dtype.names or ()) else COLUMNS
 
 
 def descriptor_uid(run: str) -> str:
@@ -126,7 +146,7 @@ def event_page(
     assert len(rows) == len(lateness_ns)
     time = time_s + rows["tick"] * (tick_ps * 1e-12)
     shots = rows["shot"].tolist()
-    data = {name: np.ascontiguousarray(rows[name]) for name, _, _ in COLUMNS}
+    data = {name: np.ascontiguousarray(rows[name]) for name, _, _ in _columns(rows.dtype)}
     data["lateness_ns"] = np.array(lateness_ns, dtype=np.int64)
     return {
         "descriptor": descriptor_uid(run),
@@ -165,6 +185,32 @@ def epoch(
         "refused": list(refused),
         "ended": list(ended),
         "busy_ns": busy_ns,
+    }
+
+
+def leg(
+    index: int,
+    first_shot: int,
+    shots: int,
+    *,
+    asked: Mapping[str, float],
+    values: Mapping[str, float],
+    settle_s: float,
+    dead_s: float,
+) -> dict[str, Any]:
+    """Return the `leg` document: from this shot on these settings and inputs are held.
+
+    asked: what was wanted of each; values: what instruments say that they are now, of an input the same; settle_s: that was waited
+    for, or idled; dead_s: telemetry, wall time since the shots before.
+    """
+    return {
+        "leg": index,
+        "first_shot": first_shot,
+        "shots": shots,
+        "asked": dict(asked),
+        "values": dict(values),
+        "settle_s": settle_s,
+        "dead_s": dead_s,
     }
 
 

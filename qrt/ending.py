@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from qrt import kernel
+from qrt.axes import Grid
 from qrt.batch import BatchProcess
 from qrt.errors import RunError, WorldError
-from qrt.grids import Grid
+from qrt.legs import PlayedLeg, legs_of
 from qrt.loop import raise_for
 from qrt.observables import Observables
-from qrt.points import FILE, encode_points, point_estimates
+from qrt.points import FILE, encode_points, leg_estimates
 from qrt.record import RunFolder
-from qrt.types import Calibration, Estimate, Sequence, Truth
+from qrt.types import Calibration, Estimate, Truth
+from qrt.types import Sequence as ShotSequence
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -22,6 +29,8 @@ class Finished(msgspec.Struct, frozen=True):
     report: kernel.Report
     durable_s: float  # from the first release until every row was on disk
     failure: WorldError | None  # of the disk
+    ended: WorldError | None  # what ended the run between two of its legs
+    dead_s: float  # between legs, with nothing playing
     estimates: tuple[Estimate, ...]
     truth: Truth | None
 
@@ -45,7 +54,7 @@ def lateness_counters(report: kernel.Report) -> dict[str, int]:
     }
 
 
-def early_end(report: kernel.Report, sequence: Sequence, batch: BatchProcess | None) -> WorldError | None:
+def early_end(report: kernel.Report, sequence: ShotSequence, batch: BatchProcess | None) -> WorldError | None:
     """Return why the run ended before its last shot or without its estimates, None if it did not."""
     try:
         raise_for(report, sequence)
@@ -56,9 +65,20 @@ def early_end(report: kernel.Report, sequence: Sequence, batch: BatchProcess | N
     return None
 
 
-def put_points(record: RunFolder, grid: Grid, observables: Observables, calibration: Calibration) -> None:
-    """Put the estimates of every point of a sweep into the record, as far as it was played."""
+def put_points(
+    record: RunFolder, legs: Sequence[PlayedLeg], grid: Grid | None, observables: Observables, calibration: Calibration
+) -> None:
+    """Put the estimates of every point of a sweep into the record, as far as it was played. Grid: None for an adaptive sweep."""
     if not record.durable_shot:
         return
     rows = np.memmap(record.path / "shots.bin", record.layout.dtype, "r", shape=(record.durable_shot,))
-    record.put(FILE, encode_points(point_estimates(rows, grid, observables, calibration.qubits)))
+    record.put(FILE, encode_points(table_of(rows, legs, grid, observables, calibration)))
+
+
+def table_of(
+    rows: NDArray[Any], legs: Sequence[PlayedLeg], grid: Grid | None, observables: Observables, calibration: Calibration
+) -> NDArray[Any]:
+    """Return the table of a sweep's points as far as these rows go; legs: that have begun."""
+    more = () if grid is None else islice(legs_of(grid), len(legs), None)  # that were not played
+    all_legs = [*legs, *(PlayedLeg(one.shot_first, one.asked, one.grid) for one in more if one.grid is not None)]
+    return leg_estimates(rows, all_legs, observables, calibration.qubits)

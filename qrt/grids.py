@@ -1,165 +1,223 @@
-"""Grids of input values: what a sweep goes through, read from text or arrays, exact. Pure.
+"""Sweeps as they are written, read into a grid of exact values: text, or arrays from Python. Pure.
 
-An `Axis` gives one input its values; a `Grid` is their product, the last axis fastest, with the order in which shots go through it.
-Values in text are expressions of OpenQASM (`2*pi`, `20us`) and stay exact; those of arrays are the decimals that they print as. What
-becomes of them is in sweeps.py.
+    theta=linspace(0, 2*pi, 41)                              one input; also logspace(...), values(...), or an array
+    amp,phase=zip(linspace(0, 1, 21), values(...))           several that go along one axis together, point by point
+    lo_readout.frequency_hz=linspace(6.99e9, 7.01e9, 21)     a setting of an instrument: `<instrument>.<setting>`
+
+In Python the forms stand in a dict by name, those that go together by a tuple of names:
+`{("amp", "phase"): ("linspace(0, 1, 21)", array)}`.
+Values in text are expressions of OpenQASM (`2*pi`, `20us`) and stay exact; those of arrays are the decimals that they print as. The grid
+is the product of all axes, the last one fastest; axes with a setting come first, whatever the order in which they were given, since
+between their points the instruments are set. What becomes of the values is in sweeps.py and legs.py.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from openqasm3 import ast
 
-from qrt.errors import ProgramError
-from qrt.qasm.expressions import Duration, Exact, Value, as_float
+from qrt.axes import TABLE_MAX, Axis, Grid, Line
+from qrt.errors import ProgramError, nearest
+from qrt.qasm.elaborate import Constants
+from qrt.qasm.expressions import Duration, Exact, as_float
 from qrt.qasm.grammar import syntax_tree
-from qrt.qasm.program import Input, Program
-from qrt.qasm.reader import Reader
+from qrt.qasm.program import Program
+from qrt.types import Setting
 
 AXES_MAX: Final = 8  # as qrt_core.h
 POINTS_MAX: Final = 1 << 40
-TABLE_MAX: Final = 1 << 14  # values of one axis that are not on a line, and words of one table
+LEGS_MAX: Final = 1 << 14  # points of axes with a setting: each leaves some 20 kB in the record
 FORMS: Final = (
-    "NAME=linspace(first, last, points), NAME=logspace(first exponent, last exponent, points), NAME=values(a, b, ...)"
+    "NAME=linspace(first, last, points), NAME=logspace(first exponent, last exponent, points), NAME=values(a, b, ...), "
+    "NAME,NAME=zip(form, form)"
 )
+SIMPLE: Final = frozenset({"linspace", "logspace", "values"})
 
-OrderName = Literal["point", "shot"]
-Sweeps = Sequence[str] | Mapping[str, Any]  # `NAME=form` texts, or forms and arrays by name
-
-
-# ---- Axes and grids ----------------------------------------------------------------------------------------------------
+Sweeps = Sequence[str] | Mapping[Any, Any]  # `NAME=form` texts, or forms and arrays by name, or by a tuple of names
+Settings = Mapping[str, Setting]  # by `<instrument>.<setting>`
 
 
-class Line(NamedTuple):
-    """Evenly spaced values."""
-
-    first: Exact
-    last: Exact
-    length: int
-
-
-class Axis(msgspec.Struct, frozen=True):
-    """The values of one input; of a duration they are seconds."""
+class Swept(NamedTuple):
+    """What a name stands for: an input of the program, or a setting of an instrument."""
 
     name: str
-    points: Line | tuple[Exact, ...]
-    duration: bool = False
+    kind: str  # an input's type; of a setting "float"
+    setting: Setting | None = None
 
     @property
-    def count(self) -> int:
-        """How many there are."""
-        return self.points.length if isinstance(self.points, Line) else len(self.points)
-
-    def exact(self, index: int) -> Exact:
-        """Return one of them."""
-        if not isinstance(self.points, Line):
-            return self.points[index]
-        first, last = self.points.first, self.points.last
-        along = Fraction(index, max(self.points.length - 1, 1))
-        return Exact(first.rational + (last.rational - first.rational) * along, first.pi + (last.pi - first.pi) * along)
-
-    def at(self, index: int) -> Value:
-        """Return one of them as the program's expressions take it."""
-        value = self.exact(index)
-        return Duration(value.rational) if self.duration else value
-
-    def floats(self) -> NDArray[np.float64]:
-        """Return all of them, float64 [points]."""
-        return np.array([as_float(self.exact(index)) for index in range(self.count)])
+    def unit(self) -> str | None:
+        """Of a setting."""
+        return None if self.setting is None else self.setting.unit
 
 
-class Grid(msgspec.Struct, frozen=True):
-    """The product of axes, the last one fastest, and how shots go through it."""
-
-    axes: tuple[Axis, ...]
-    order: OrderName
-    shots_per_point: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """How many values each axis has."""
-        return tuple(axis.count for axis in self.axes)
-
-    @property
-    def points(self) -> int:
-        """How many points there are."""
-        return math.prod(self.shape)
-
-    @property
-    def shots(self) -> int:
-        """How many shots one pass through all points has."""
-        return self.points * self.shots_per_point
+# ---- Grids -------------------------------------------------------------------------------------------------------------
 
 
-def grid_of(sweeps: Sweeps, program: Program, inputs: Mapping[str, float], order: str, shots: int) -> Grid:
-    """Return the grid of `NAME=form` texts, or of forms and arrays by name. Raises ProgramError for whatever is no sweep of the program."""
-    pairs = sweeps.items() if isinstance(sweeps, Mapping) else [one.partition("=")[::2] for one in sweeps]
+def grid_of(
+    sweeps: Sweeps,
+    program: Program,
+    inputs: Mapping[str, float],
+    order: str,
+    shots: int,
+    *,
+    settings: Settings | None = None,
+) -> Grid:
+    """Return the grid of `NAME=form` texts, or of forms and arrays by name. ProgramError for whatever is no sweep here.
+
+    settings: what instruments have to be swept; None: none has.
+    """
+    given = _pairs(sweeps)
     axes: list[Axis] = []
-    for name, form in pairs:
-        written = f"{name}={form}" if isinstance(form, str) and form else name
-        where = f"--sweep {written!r}: " if isinstance(form, str) else f"sweep of {name}: "
-        if not name.strip() or (isinstance(form, str) and not form.strip()):
+    for names, form in given:
+        where = f"--sweep {_written(names, form)!r}: " if isinstance(form, str) else f"sweep of {', '.join(names)}: "
+        if not all(names) or (isinstance(form, str) and not form.strip()):
             raise ProgramError(f"{where}NAME=form is needed; forms: {FORMS}")
-        declared = _declared(name.strip(), program, where)
-        if any(axis.name == declared.name for axis in axes):
-            raise ProgramError(f"{where}{declared.name} is swept already; one axis for each input")
-        if declared.name in inputs:
-            raise ProgramError(
-                f"{where}{declared.name} has a value already ({inputs[declared.name]}): give --input or --sweep, not both"
-            )
-        axes.append(_parsed(declared, name, form) if isinstance(form, str) else _listed(declared, form, where))
-    if len(axes) > AXES_MAX:
-        raise ProgramError(f"{len(axes)} sweeps; the kernel has {AXES_MAX} axes")
+        swept = [swept_of(name, program, settings or {}, where) for name in names]
+        before = {one.name for axis in axes for one in axis.together}
+        for index, one in enumerate(swept):
+            if one.name in before or one in swept[:index]:
+                raise ProgramError(f"{where}{one.name} is swept already; one axis for each input, and for each setting")
+            if one.name in inputs:
+                raise ProgramError(
+                    f"{where}{one.name} has a value already ({inputs[one.name]}): give --input or --sweep, not both"
+                )
+        axes.append(_axis(swept, names, form, where))
     if order not in {"point", "shot"}:
         raise ProgramError(
             f"order = {order!r} is not allowed; allowed: point (all shots of a point together), shot (every shot another point)"
         )
-    grid = Grid(tuple(axes), "point" if order == "point" else "shot", shots)
+    outer = [axis for axis in axes if any(one.setting is not None for one in axis.together)]
+    inner = [axis for axis in axes if axis not in outer]
+    grid = Grid((*outer, *inner), "point" if order == "point" else "shot", shots)
+    _check(grid, len(inner) + any(one.setting is None for axis in outer for one in axis.together))
+    return grid
+
+
+def _check(grid: Grid, kernel_axes: int) -> None:
+    """Raise ProgramError for more than can be gone through."""
+    if kernel_axes > AXES_MAX:
+        raise ProgramError(f"{kernel_axes} sweeps; the kernel has {AXES_MAX} axes")
     if grid.points > POINTS_MAX:
         raise ProgramError(
             f"a sweep of {' x '.join(map(str, grid.shape))} = {grid.points} points; possible are {POINTS_MAX}"
         )
-    return grid
+    if grid.legs > LEGS_MAX:
+        raise ProgramError(
+            f"instruments would be set {grid.legs} times, at every point of {' and '.join(axis.name for axis in grid.outer)}; "
+            f"possible are {LEGS_MAX}: take fewer points"
+        )
 
 
-def _declared(name: str, program: Program, where: str) -> Input:
-    """Return the input of a name."""
-    declared = {one.name: one for one in program.inputs}
+def _pairs(sweeps: Sweeps) -> list[tuple[tuple[str, ...], Any]]:
+    """Return names and form of each axis."""
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for one in sweeps.items() if isinstance(sweeps, Mapping) else sweeps:
+        key, form = one if isinstance(one, tuple) else one.partition("=")[::2]
+        names = key.split(",") if isinstance(key, str) else key
+        found.append((tuple(str(name).strip() for name in names), form))
+    return found
+
+
+def _written(names: Sequence[str], form: str) -> str:
+    return f"{','.join(names)}={form}" if form else ",".join(names)
+
+
+def swept_of(name: str, program: Program, settings: Settings, where: str) -> Swept:
+    """Return what a name stands for. ProgramError, which begins with `where`, if it is nothing that can be swept."""
+    declared = {one.name: one.kind for one in program.inputs}
     if name in declared:
-        return declared[name]
+        return Swept(name, declared[name])
+    if name in settings:
+        return Swept(name, "float", settings[name])
+    instrument, dot, _ = name.partition(".")
+    if dot:
+        own = [one for one in settings if one.startswith(f"{instrument}.")]
+        known = own or sorted({one.partition(".")[0] for one in settings})
+        what = (
+            f"instrument {instrument!r} has no setting {name!r}"
+            if own
+            else f"no instrument {instrument!r} has settings"
+        )
+        raise ProgramError(f"{where}{what}; {nearest(name if own else instrument, known)}")
     near = difflib.get_close_matches(name, declared, 1)
     hint = f"did you mean {near[0]}?" if near else f"its inputs: {', '.join(declared) or 'none'}"
-    raise ProgramError(f"{where}the program has no input {name!r}; {hint}")
+    more = "; settings of instruments are written INSTRUMENT.SETTING, as in " + next(iter(settings)) if settings else ""
+    raise ProgramError(f"{where}the program has no input {name!r}; {hint}{more}")
 
 
-def _parsed(declared: Input, name: str, form: str) -> Axis:
+def _axis(swept: Sequence[Swept], names: Sequence[str], form: Any, where: str) -> Axis:
+    """Return the axis of one name, or of several that go along it together."""
+    if isinstance(form, str):
+        at = len(",".join(names)) + 1
+        reader = Constants(_written(names, form), "--sweep")
+        function, arguments = _call(form, at)
+        axes = _zipped(swept, reader, function, arguments, at) if len(swept) > 1 else None
+        axes = axes or [_parsed(swept[0], reader, function, arguments, at)]
+    elif len(swept) == 1:
+        axes = [_read(swept[0], form, where)]
+    else:
+        if not isinstance(form, (list, tuple)) or len(form) != len(swept):
+            raise ProgramError(
+                f"{where}as many forms or arrays are needed as there are names, {len(swept)}: a tuple of them"
+            )
+        axes = [_read(one, part, where) for one, part in zip(swept, form, strict=True)]
+    if len({axis.count for axis in axes}) > 1:
+        counts = ", ".join(f"{axis.name} has {axis.count}" for axis in axes)
+        raise ProgramError(f"{where}names that go along one axis have as many points each; {counts}")
+    return msgspec.structs.replace(axes[0], beside=tuple(axes[1:]))
+
+
+def _zipped(
+    swept: Sequence[Swept], reader: Constants, function: str, arguments: Sequence[ast.Expression], at: int
+) -> list[Axis]:
+    """Return the axes that `zip(form, form)` means."""
+    if function != "zip" or len(arguments) != len(swept):
+        what = f"zip of {len(arguments)} forms" if function == "zip" else f"{function} alone"
+        raise ProgramError(
+            f"--sweep:1:{at + 1}: {what} for {len(swept)} names; NAME,NAME=zip(form, form) has a form for each"
+        )
+    axes = []
+    for one, node in zip(swept, arguments, strict=True):
+        match node:
+            case ast.FunctionCall(name=ast.Identifier(name=inner), arguments=own):
+                axes.append(_parsed(one, reader, inner, list(own), node.span.start_column if node.span else at))
+            case _:
+                raise reader.refuse(node, f"zip takes a form for each name; forms: {FORMS}")
+    return axes
+
+
+def _read(swept: Swept, form: Any, where: str) -> Axis:
+    """Return the axis of a form in text, or of an array."""
+    if not isinstance(form, str):
+        return _listed(swept, form, where)
+    at = len(swept.name) + 1
+    return _parsed(swept, Constants(f"{swept.name}={form}", "--sweep"), *_call(form, at), at)
+
+
+def _parsed(swept: Swept, reader: Constants, function: str, arguments: Sequence[ast.Expression], at: int) -> Axis:
     """Return the axis that a form means; columns in errors count in `NAME=form`."""
-    at = len(name) + 1
-    reader = Reader(f"{name}={form}", "--sweep")
-    function, arguments = _call(form, at)
     if function == "values" and arguments:
-        values = tuple(_value(reader, node, declared) for node in arguments)
-        _check_table(declared, len(values), "values")
-        return _checked(declared, values, reader, arguments)
+        values = tuple(_value(reader, node, swept) for node in arguments)
+        _check_table(swept, len(values), "values")
+        return _checked(swept, values, reader, arguments)
     if function not in {"linspace", "logspace"} or len(arguments) != 3:
-        known = function in {"linspace", "logspace", "values"}
-        what = f"{function} of {len(arguments)} values is no sweep" if known else f"{function} is no form"
+        what = f"{function} of {len(arguments)} values is no sweep" if function in SIMPLE else f"{function} is no form"
+        if function == "zip":
+            what = "zip is for several names, NAME,NAME=zip(form, form)"
         raise ProgramError(f"--sweep:1:{at + 1}: {what}; forms: {FORMS}")
     count = reader.integer(arguments[2])
     if count < 1:
         raise reader.refuse(arguments[2], f"a sweep of {count} points; at least 1 is needed")
     if function == "linspace":
-        first, last = (_value(reader, node, declared) for node in arguments[:2])
-        return _checked(declared, Line(first, last, count), reader, arguments)
-    _check_table(declared, count, "logspace")
+        first, last = (_value(reader, node, swept) for node in arguments[:2])
+        return _checked(swept, Line(first, last, count), reader, arguments)
+    _check_table(swept, count, "logspace")
     low, high = (_exponent(reader, node) for node in arguments[:2])
     try:
         powers = [10.0 ** (low + (high - low) * index / max(count - 1, 1)) for index in range(count)]
@@ -168,7 +226,7 @@ def _parsed(declared: Input, name: str, form: str) -> Axis:
             arguments[1],
             f"10 to the power of {max(low, high):g} is no number; logspace takes exponents, as in logspace(-8, -5, 31)",
         ) from None
-    return _checked(declared, tuple(Exact(Fraction(repr(value))) for value in powers), reader, arguments)
+    return _checked(swept, tuple(Exact(Fraction(repr(value))) for value in powers), reader, arguments)
 
 
 def _call(form: str, at: int) -> tuple[str, list[ast.Expression]]:
@@ -186,69 +244,80 @@ def _call(form: str, at: int) -> tuple[str, list[ast.Expression]]:
     raise ProgramError(f"--sweep:1:{at + 1}: {form!r} is no sweep; forms: {FORMS}")
 
 
-def _value(reader: Reader, node: ast.Expression, declared: Input) -> Exact:
+def _value(reader: Constants, node: ast.Expression, swept: Swept) -> Exact:
     """Return a number, of a duration in seconds."""
-    value = reader.constant(node)
+    value = reader.value(node)
     if isinstance(value, Duration):
-        if declared.kind != "duration":
-            raise reader.refuse(
-                node, f"{declared.name} is of type {declared.kind}; only values of a duration have a unit"
-            )
+        if swept.kind != "duration":
+            raise reader.refuse(node, f"{swept.name} is of type {swept.kind}; only values of a duration have a unit")
         if value.samples:
             raise reader.refuse(node, "the length of dt belongs to the lab; give ns, us, ms or s")
         return Exact(value.seconds)
     return value if isinstance(value, Exact) else Exact(Fraction(value))
 
 
-def _exponent(reader: Reader, node: ast.Expression) -> float:
-    value = reader.constant(node)
+def _exponent(reader: Constants, node: ast.Expression) -> float:
+    value = reader.value(node)
     if isinstance(value, Duration):
         raise reader.refuse(node, "logspace takes exponents of ten, as in logspace(-8, -5, 31) for 10 ns to 10 us")
     return as_float(value)
 
 
+def _of(swept: Swept, points: Line | tuple[Exact, ...]) -> Axis:
+    return Axis(swept.name, points, swept.kind == "duration", swept.unit)
+
+
 def _checked(
-    declared: Input, points: Line | tuple[Exact, ...], reader: Reader, nodes: Sequence[ast.Expression]
+    swept: Swept, points: Line | tuple[Exact, ...], reader: Constants, nodes: Sequence[ast.Expression]
 ) -> Axis:
     """Return the axis if its values are ones of the input's type."""
-    problem = _problem(declared, points)
+    problem = _problem(swept, points)
     if problem:
         raise reader.refuse(nodes[0], problem)
-    return Axis(declared.name, points, declared.kind == "duration")
+    return _of(swept, points)
 
 
-def _problem(declared: Input, points: Line | tuple[Exact, ...]) -> str:
-    """Return what keeps values from being ones of the input's type; empty if nothing does."""
-    axis = Axis(declared.name, points)
-    if declared.kind == "duration":
+def _problem(swept: Swept, points: Line | tuple[Exact, ...]) -> str:
+    """Return what keeps values from being ones of the input's type, or within an instrument's range; empty if nothing does."""
+    axis = Axis(swept.name, points)
+    if swept.setting is not None:
+        return out_of_range(axis, swept.setting)
+    if swept.kind == "duration":
         ends = (0, axis.count - 1) if isinstance(points, Line) else range(axis.count)
         bad = next(
             (axis.exact(index) for index in ends if as_float(axis.exact(index)) < 0 or axis.exact(index).pi), None
         )
-        return (
-            "" if bad is None else f"{declared.name} = {as_float(bad):g}: a duration is a number of seconds, at least 0"
-        )
-    if declared.kind not in {"int", "uint"}:
+        return "" if bad is None else f"{swept.name} = {as_float(bad):g}: a duration is a number of seconds, at least 0"
+    if swept.kind not in {"int", "uint"}:
         return ""
     listed = range(axis.count) if not isinstance(points, Line) else (0, min(1, axis.count - 1), axis.count - 1)
     for index in listed:  # of a line: if the first two are whole, all are
         value = axis.exact(index)
-        if value.pi or value.rational.denominator != 1 or (declared.kind == "uint" and value.rational < 0):
-            at_least = ", at least 0" * (declared.kind == "uint")
-            return (
-                f"{declared.name} = {as_float(value):g} at point {index}: {declared.kind} is a whole number{at_least}"
-            )
+        if value.pi or value.rational.denominator != 1 or (swept.kind == "uint" and value.rational < 0):
+            at_least = ", at least 0" * (swept.kind == "uint")
+            return f"{swept.name} = {as_float(value):g} at point {index}: {swept.kind} is a whole number{at_least}"
     return ""
 
 
-def _check_table(declared: Input, count: int, what: str) -> None:
+def out_of_range(axis: Axis, setting: Setting) -> str:
+    """Return which value the instrument does not take; empty if it takes them all."""
+    listed = (0, axis.count - 1) if isinstance(axis.points, Line) else range(axis.count)
+    for index in listed:
+        value = as_float(axis.exact(index))
+        if not setting.low <= value <= setting.high:
+            allowed = f"possible is {setting.low:.12g} to {setting.high:.12g} {setting.unit}"
+            return f"{axis.name} = {value:.12g} {setting.unit} at point {index}: {allowed}"
+    return ""
+
+
+def _check_table(swept: Swept, count: int, what: str) -> None:
     if count > TABLE_MAX:
         raise ProgramError(
-            f"--sweep of {declared.name}: {what} of {count} points; {TABLE_MAX} are possible, and any number with linspace"
+            f"--sweep of {swept.name}: {what} of {count} points; {TABLE_MAX} are possible, and any number with linspace"
         )
 
 
-def _listed(declared: Input, values: Any, where: str) -> Axis:
+def _listed(swept: Swept, values: Any, where: str) -> Axis:
     """Return the axis of an array of numbers."""
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -258,43 +327,8 @@ def _listed(declared: Input, values: Any, where: str) -> Axis:
         raise ProgramError(
             f"{where}one or more finite numbers in one dimension are needed, not {array.shape} {array.dtype}"
         )
-    _check_table(declared, array.size, "an array")
+    _check_table(swept, array.size, "an array")
     points = tuple(Exact(Fraction(repr(value))) for value in array.tolist())
-    if problem := _problem(declared, points):
+    if problem := _problem(swept, points):
         raise ProgramError(f"{where}{problem}")
-    return Axis(declared.name, points, declared.kind == "duration")
-
-
-# ---- In documents ------------------------------------------------------------------------------------------------------
-
-
-def to_document(grid: Grid) -> dict[str, Any]:
-    """Return the grid as plain data for a `start` document; values of an axis are listed up to TABLE_MAX of them."""
-    axes = []
-    for axis in grid.axes:
-        line = axis.points if isinstance(axis.points, Line) else None
-        exact: list[Exact] = [line.first, line.last] if line else [axis.exact(index) for index in range(axis.count)]
-        axes.append(
-            {
-                "name": axis.name,
-                "unit": "s" if axis.duration else "",
-                "points": axis.count,
-                "form": "linspace" if line else "values",
-                "exact": [f"{value.rational}+{value.pi}*pi" for value in exact],
-                "values": axis.floats().tolist() if axis.count <= TABLE_MAX else [],
-            }
-        )
-    return {"axes": axes, "order": grid.order, "shots_per_point": grid.shots_per_point}
-
-
-def from_document(document: Mapping[str, Any] | None) -> Grid | None:
-    """Return the grid of a `start` document's field `sweep`; None where there was none."""
-    if not document:
-        return None
-    axes = []
-    for one in document["axes"]:
-        pairs = [text.removesuffix("*pi").split("+") for text in one["exact"]]
-        exact = [Exact(Fraction(rational), Fraction(multiple)) for rational, multiple in pairs]
-        points = Line(exact[0], exact[1], one["points"]) if one["form"] == "linspace" else tuple(exact)
-        axes.append(Axis(one["name"], points, one["unit"] == "s"))
-    return Grid(tuple(axes), document["order"], document["shots_per_point"])
+    return _of(swept, points)

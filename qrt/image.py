@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from qrt import kernel
 from qrt.errors import RecordError
-from qrt.layout import Image
-from qrt.types import CaptureSlot, Segment, Sequence
+from qrt.layout import Image, decode_image, encode_image
+from qrt.types import CaptureSlot, OutputKind, Segment, Sequence
 
 VERSION: Final = 2
 ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
@@ -54,6 +54,11 @@ class Played(msgspec.Struct, frozen=True):
     axes: Mapping[str, NDArray[np.float64]] = {}  # what the sweep's axes are called, and their values; or nothing
     epochs: ArmedEpochs | None = None
     stretched_first: int = 0  # periods by which what came before the first shot was stretched or paused
+    shot_first: int = 0  # of a leg
+
+
+Parts = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]  # arrays and fields
+NOTHING: Final = np.zeros(0)
 
 
 def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -76,6 +81,8 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "budget": sequence.budget,
         "period_ticks": sequence.period_ticks,
         "emit_count": sequence.emit_count,
+        "outputs": list(sequence.outputs),
+        "output_kinds": list(sequence.output_kinds),
         "stretch_max": sequence.stretch_max,
         "lines": list(sequence.lines),
         "sequencers": list(sequence.sequencers),
@@ -87,6 +94,7 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "tick_ps": played.tick_ps,
         "seed": played.seed,
         "stretched_first": played.stretched_first,
+        "shot_first": played.shot_first,
         "sweep": {
             "points": list(played.sweep.points),
             "order": played.sweep.order.name.lower(),
@@ -96,6 +104,34 @@ def to_image(played: Played) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "epochs": _epoch_fields(played.epochs),
     }
     return arrays, fields
+
+
+def to_part(before: Parts, own: Parts) -> bytes:
+    """Return what a leg's image has otherwise than that of the leg before it, both as `to_image` gives them.
+
+    Of a plant of the same size only those bytes stand there that differ: its segments, the most of it, seldom do.
+    """
+    arrays = {name: one for name, one in own[0].items() if not np.array_equal(one, before[0].get(name, NOTHING))}
+    plant, first = arrays.get("plant"), before[0]["plant"]
+    if plant is not None and len(plant) == len(first):
+        places = np.flatnonzero(plant != first).astype(np.uint32)
+        del arrays["plant"]
+        arrays |= {"plant.places": places, "plant.bytes": plant[places]}
+    return encode_image(arrays, {name: one for name, one in own[1].items() if before[1].get(name) != one})
+
+
+def with_part(before: Image, data: bytes) -> Image:
+    """Return the image of a leg, from that of the leg before it. RecordError where the part does not belong to this one."""
+    part = decode_image(data)
+    arrays = {**before.arrays, **part.arrays}
+    try:
+        if "plant.places" in part.arrays:
+            plant = before.arrays["plant"].copy()
+            plant[arrays.pop("plant.places")] = arrays.pop("plant.bytes")
+            arrays["plant"] = plant
+    except (KeyError, IndexError, ValueError) as error:
+        raise RecordError(f"armed image of a leg: not whole: {error!r}") from error
+    return Image(arrays, {**before.fields, **part.fields})
 
 
 def _epoch_fields(epochs: ArmedEpochs | None) -> dict[str, int] | None:
@@ -116,6 +152,8 @@ def from_image(image: Image) -> Played:
             budget=int(fields["budget"]),
             period_ticks=int(fields["period_ticks"]),
             emit_count=int(fields["emit_count"]),
+            outputs=tuple(map(str, fields.get("outputs", ()))),  # an image from before there were any has none
+            output_kinds=msgspec.convert(fields.get("output_kinds", ()), tuple[OutputKind, ...]),
             stretch_max=int(fields["stretch_max"]),
             segments=_segments(arrays, fields["segment_counts"]),
             lines=tuple(fields["lines"]),
@@ -128,7 +166,10 @@ def from_image(image: Image) -> Played:
         for names, array in pairs:
             if len(getattr(sequence, names)) != len(getattr(sequence, array)):
                 raise ValueError(f"{names} are not as many as {array}")
+        if not len(sequence.outputs) == len(sequence.output_kinds) in {0, sequence.emit_count}:
+            raise ValueError(f"outputs are not as many as {sequence.emit_count} emitted columns")
         numbers = {name: int(fields[name]) for name in ("shot_count", "tick_ps", "seed", "stretched_first")}
+        numbers["shot_first"] = int(fields.get("shot_first", 0))
         sweep = _sweep(arrays, fields["sweep"])
         axes, epochs = _axes(arrays, fields["axes"], sweep), _epochs(arrays, fields["epochs"])
         plant = arrays["plant"].tobytes()

@@ -40,6 +40,9 @@ class Kind(enum.IntEnum):
     COMMIT = 2  # {row, count, crc, crc_total, lateness_crc}: these rows are on disk
     DOCUMENT = 3  # {doc, stream, tick, t_ns, durable_shot, body}
     FILE = 4  # {name, size, sha256}: a file of the folder, as it was put there
+    IMAGE = (
+        5  # {leg, image}: what of the armed image a leg of the run has otherwise than the one before (image.to_part)
+    )
 
 
 class Record(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from qrt import wire
 from qrt.errors import RecordError
+from qrt.types import OutputKind
 
 FORMAT: Final = "qrt-run"
 FORMAT_VERSION: Final = 1
@@ -32,7 +33,9 @@ A run of Q-RT. With numpy alone:
     iq = rows["iq"][:, layout["captures"].index(NAME)]           # int64 [shots, 2]
     outcome = rows["outcomes"][:, layout["captures"].index(NAME)]  # 0, 1, or 255: not executed
     bit = (rows["bits"] >> np.uint64(layout["bits"].index(NAME))) & np.uint64(1)
+    value = rows["emitted"][:, layout["outputs"].index(NAME)]    # int64, of a program with outputs: output_kinds says what it is
 
+Of the output_kinds, an angle is 2^-64 turns, a duration ticks of tick_ps, all others are whole numbers.
 Row k is shot `shot_first` + k; flags: 1 skipped, 2 erased. `sha256sum shots.bin` is the run's digest. lateness.bin: int64 ns per row.
 sweep.npy, of a sweep: np.load; a row a point, the last axis fastest: the axes by name, and value, stderr, raw of every observable.
 journal: records of 24 bytes header (magic QRTJ, u32 body size, u64 number, u32 CRC-32, u16 type, u16 zero) and a msgpack body
@@ -48,12 +51,15 @@ class Layout(msgspec.Struct, frozen=True):
     bits: tuple[str, ...]  # name of each bit of the program
     tick_ps: int = 1000
     shot_first: int = 0
+    outputs: tuple[str, ...] = ()  # name of each emitted column, unique
+    output_kinds: tuple[OutputKind, ...] = ()  # what it means
 
 
 def encode_layout(layout: Layout, uid: str) -> bytes:
     """Return layout.json; its `dtype` is what np.dtype takes."""
-    if len(set(layout.captures)) != len(layout.captures) or len(set(layout.bits)) != len(layout.bits):
-        raise RecordError(f"layout: names occur twice among captures {layout.captures} or bits {layout.bits}")
+    for what, names in (("captures", layout.captures), ("bits", layout.bits), ("outputs", layout.outputs)):
+        if len(set(names)) != len(names):
+            raise RecordError(f"layout: names occur twice among {what} {names}")
     body = {
         "format": FORMAT,
         "v": FORMAT_VERSION,
@@ -63,6 +69,8 @@ def encode_layout(layout: Layout, uid: str) -> bytes:
         "bits": layout.bits,
         "tick_ps": layout.tick_ps,
         "shot_first": layout.shot_first,
+        "outputs": layout.outputs,
+        "output_kinds": layout.output_kinds,
     }
     return (json.dumps(body, indent=1) + "\n").encode()
 
@@ -76,7 +84,15 @@ def decode_layout(data: bytes, where: Path) -> tuple[str, Layout]:
                 f"{where}: {fields['format']} version {fields['v']}; this reader knows {FORMAT} version {FORMAT_VERSION}"
             )
         names = tuple(map(str, fields["captures"])), tuple(map(str, fields["bits"]))
-        layout = Layout(plain_dtype(fields["dtype"]), *names, int(fields["tick_ps"]), int(fields["shot_first"]))
+        outputs = tuple(map(str, fields.get("outputs", ())))  # a record from before there were any has none
+        layout = Layout(
+            plain_dtype(fields["dtype"]),
+            *names,
+            int(fields["tick_ps"]),
+            int(fields["shot_first"]),
+            outputs,
+            msgspec.convert(fields.get("output_kinds", ()), tuple[OutputKind, ...]),
+        )
         uid = str(fields["run"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordError(f"{where}: not the layout of a run: {error!r}") from error
@@ -85,6 +101,11 @@ def decode_layout(data: bytes, where: Path) -> tuple[str, Layout]:
     if layout.dtype["outcomes"].shape != (len(layout.captures),):
         raise RecordError(
             f"{where}: rows with outcomes {layout.dtype['outcomes'].shape} for {len(layout.captures)} captures"
+        )
+    columns = layout.dtype["emitted"].shape if "emitted" in (layout.dtype.names or ()) else (0,)
+    if columns != (len(layout.outputs),) or len(layout.output_kinds) != len(layout.outputs):
+        raise RecordError(
+            f"{where}: rows with emitted {columns} for {len(layout.outputs)} outputs of {len(layout.output_kinds)} kinds"
         )
     return uid, layout
 

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
+from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.mailbox import check_playable, programme_of, rehearse
 from qrt.preflight import Plan
@@ -94,6 +95,7 @@ class Armed(msgspec.Struct, frozen=True):
     port: ArmedPort
     seed: int
     image: bytes  # of the twin's plant, its state included; empty on a rack
+    rehearsed: NDArray[Any] | None = None  # what shots that are alike ask a mailbox for
 
 
 class Loop:
@@ -154,12 +156,36 @@ class Loop:
         truth: Truth = self._twin.known()
         return truth
 
-    def arm(self, pulses: Pulses, reach: Reach | None = None) -> Armed:
-        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on. `reach`: of varied operands."""
+    @property
+    def dials(self) -> Dials:
+        """The settings of the instruments."""
+        return self._lab().dials
+
+    def arm(self, pulses: Pulses, reach: Reach | None = None, *, settle_s: float = 0.0) -> Armed:
+        """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on.
+
+        reach: of varied operands; settle_s: what a twin's plant idles beside `IDLE_S`, where settings were changed.
+        """
         sequence = compile_pulses(pulses, self.lab, self.limits, reach)
         rehearsed = None if self._rack is None else self._rehearsed(pulses, sequence, reach)
+        self._lab().upload(sequence.segments)
+        return self._armed(sequence, rehearsed, settle_s)
+
+    def again(self, armed: Armed, pulses: Pulses, reach: Reach | None, *, settle_s: float) -> Armed:
+        """Arm once more in a run that goes on: nothing is said to a line that holds its segments.
+
+        Compiled anew, which is quick, only where operands may have others values, `reach`; None: they have not.
+        """
+        sequence = armed.sequence if reach is None else compile_pulses(pulses, self.lab, self.limits, reach)
+        self._lab().upload_changed(sequence.segments)
+        rehearsed = armed.rehearsed
+        if self._rack is not None and reach is not None:
+            rehearsed = self._rehearsed(pulses, sequence, reach)
+        return self._armed(sequence, rehearsed, settle_s)
+
+    def _armed(self, sequence: Sequence, rehearsed: NDArray[Any] | None, settle_s: float) -> Armed:
+        """Switch on what is not, and let the port take what the instruments hold."""
         lab = self._lab()
-        lab.upload(sequence.segments)
         if not self._on:
             lab.outputs(on=True)
             self._on = True
@@ -169,12 +195,13 @@ class Loop:
             self._rack.arm()
         seed = derived_seed(self.seed, self.arm_count)
         self.arm_count += 1
-        port: ArmedPort | None = None if self._twin is None else self._twin.arm(seed, IDLE_S)
+        port: ArmedPort | None = None if self._twin is None else self._twin.arm(seed, IDLE_S + settle_s)
         if self._rack is not None:
             self._mailbox = MailboxPort(self.lab, self._rack, sequence, self.limits, rehearsed)
             port = self._mailbox
         assert port is not None, "limits_of refuses a lab without a port"
-        return Armed(sequence, port, seed, b"" if self._twin is None else self._twin.plant_bytes())
+        image = b"" if self._twin is None else self._twin.plant_bytes()
+        return Armed(sequence, port, seed, image, rehearsed)
 
     def _rehearsed(self, pulses: Pulses, sequence: Sequence, reach: Reach | None) -> NDArray[Any] | None:
         """Return what shots that are alike ask a mailbox for, None where they differ. ProgramError for what it cannot play."""
@@ -212,7 +239,7 @@ class Loop:
         armed = self.arm(pulses, reach)
         sequence = armed.sequence
         sweep = kernel.NO_SWEEP if reach is None else bind(sequence.parameters, reach).sweep
-        dtype = kernel.row_dtype(len(sequence.slots))
+        dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
         raw_samples = kernel.raw_samples_max(sequence)
         raw_count = shots * int(np.count_nonzero(sequence.captures["raw"]))
         waits = self._twin is not None or self._rack is not None
@@ -255,7 +282,7 @@ class Loop:
         if port is None:
             yield
             return
-        pump = port.pump(loop.config.shot_count)
+        pump = port.pump(loop.config.shot_first + loop.config.shot_count)
         pump.start()
         try:
             yield
@@ -321,11 +348,15 @@ def kernel_config(
     plan: Plan = NO_PLAN,
     sweep: kernel.Sweep = kernel.NO_SWEEP,
     epochs: kernel.Epochs | None = None,
+    shot_first: int = 0,
+    stretched_first: int = 0,
+    goes_on: bool = False,
 ) -> kernel.Config:
     """Return the kernel's configuration for an armed lab.
 
     plan: what its thread asks of the machine, for real pacing; sweep: what the slots are
-    worth in each shot; epochs: where the values of controlled outputs come from.
+    worth in each shot; epochs: where the values of controlled outputs come from. Where a run arms several times: shot_first,
+    stretched_first: what came before, in shots and in periods that these were stretched by; goes_on: this may not be the last.
     """
     timing = lab.timing
     return kernel.Config(
@@ -333,6 +364,10 @@ def kernel_config(
         port=armed.port.address,
         rings=rings,
         shot_count=shots,
+        shot_first=shot_first,
+        stretched_first=stretched_first,
+        port_origin_tick=(shot_first + stretched_first) * armed.sequence.period_ticks,
+        rings_stay_open=goes_on,
         pacing=pacing,
         late_policy=kernel.Policy[timing.late_policy.upper()],
         tick_ps=timing.tick_ps,
@@ -380,7 +415,7 @@ def qubit_of(report: kernel.Report, sequence: Sequence) -> str:
 
 REASONS: Final = {
     kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
-    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`",
+    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",

@@ -285,7 +285,7 @@ class Alike:
     """Shots that are alike, `shots_per_arm` at a time."""
 
     def __init__(
-        self, rack: Instruments, rehearsed: NDArray[Any], shot_count: int, shots_per_arm: int, sample_ticks: int
+        self, rack: Instruments, rehearsed: NDArray[Any], shot_end: int, shots_per_arm: int, sample_ticks: int
     ) -> None:
         """Compare the rehearsed shots with each other, and write the tables."""
         begins = np.flatnonzero(rehearsed["kind"] == RequestKind.SHOT)
@@ -301,7 +301,7 @@ class Alike:
         self._fetches = np.flatnonzero(shot["kind"] == RequestKind.FETCH)
         self._captures = shot["capture"][self._fetches]
         self._distance_ticks = int(rehearsed["start_tick"][begins[1]] - rehearsed["start_tick"][begins[0]])
-        self._shot_count, self._shots_per_arm, self._sample_ticks = shot_count, shots_per_arm, sample_ticks
+        self._shot_end, self._shots_per_arm, self._sample_ticks = shot_end, shots_per_arm, sample_ticks
         self._at = 0  # in the shot
         self._shot = -1
         self._armed = Trigger(0, 0, 0, self._distance_ticks // sample_ticks)
@@ -334,7 +334,7 @@ class Alike:
         ahead = self._shot - self._armed.shot
         if not 0 <= ahead < self._armed.shots:
             start = int(_samples(start_tick, self._sample_ticks))
-            count = min(self._shots_per_arm, self._shot_count - self._shot)
+            count = min(self._shots_per_arm, self._shot_end - self._shot)
             self._armed = Trigger(self._shot, start, count, self._distance_ticks // self._sample_ticks)
             self.counters["arm_count"] += 1
             self._records = self._rack.play(self._armed)

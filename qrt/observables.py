@@ -56,6 +56,8 @@ def _why_not(sequence: Sequence, captures: list[int]) -> str:
         return "never measured"
     slots = [sequence.slots[index] for index in captures]
     names = sorted({slot.qubit for slot in slots})
+    if "" in names:
+        return "captured by the program itself: no assignment matrix is known of its readout"
     if len(names) > 1:
         return f"measured from several qubits: {', '.join(names)}"
     if slots[0].tone_index is None or len({slot.tone_index for slot in slots}) > 1:

@@ -7,18 +7,28 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from qrt import documents, kernel
+from qrt.captured import raw_ring
+from qrt.errors import ProgramError
 from qrt.image import Played, to_image
 from qrt.layout import Layout
+from qrt.loop import power_of_two
 from qrt.preflight import Held
 from qrt.record import RunFolder
 from qrt.store import encode_calibration
 from qrt.types import Calibration, Lab, Sequence
+from qrt.units import PS_PER_S
+
+ROWS_S: Final = 2.0  # what the rows ring holds at the least, of the run's own time
+ROWS_BYTES_MAX: Final = 1 << 28
+MISS_SLOTS: Final = 4096
+TIME_MAX: Final = (2**63 - 1) // 8  # ticks, and ns, that the kernel counts to
 
 
 def put_files(
@@ -75,6 +85,13 @@ def start_document(
     )
 
 
+def layout_of(sequence: Sequence, tick_ps: int) -> Layout:
+    """Return the layout of a sequence's rows."""
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
+    outputs, kinds = sequence.outputs, sequence.output_kinds
+    return Layout(dtype, capture_names(sequence), sequence.bits, tick_ps, outputs=outputs, output_kinds=kinds)
+
+
 def descriptor_document(uid: str, started_ns: int, layout: Layout) -> dict[str, Any]:
     """Return the `descriptor` of the run's rows."""
     return documents.descriptor(
@@ -84,6 +101,8 @@ def descriptor_document(uid: str, started_ns: int, layout: Layout) -> dict[str, 
         captures=layout.captures,
         bits=layout.bits,
         tick_ps=layout.tick_ps,
+        outputs=layout.outputs,
+        output_kinds=layout.output_kinds,
     )
 
 
@@ -104,10 +123,10 @@ def lacking(held: Held | None) -> tuple[str, ...]:
 
 
 def capture_names(sequence: Sequence) -> tuple[str, ...]:
-    """Return a unique name for each capture: the bit that it writes, with a number where several write the same."""
+    """Return a unique name for each capture: the bit that it writes or what the program calls it, with a number where several are alike."""
     names: list[str] = []
     for index, slot in enumerate(sequence.slots):
-        name = f"capture {index}" if slot.bit is None else sequence.bits[slot.bit]
+        name = (slot.name or f"capture {index}") if slot.bit is None else sequence.bits[slot.bit]
         names.append(name if name not in names else f"{name}#{index}")
     return tuple(names)
 
@@ -125,3 +144,25 @@ def _operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def check_counts(shots: int, seed: int, period_ticks: int, tick_ps: int) -> None:
+    """Raise ProgramError for what the kernel or the record cannot count to."""
+    ticks_max = TIME_MAX // max(1, tick_ps // 1000)
+    if not 1 <= shots <= ticks_max // period_ticks:
+        raise ProgramError(f"shots = {shots}: 1 to {ticks_max // period_ticks} are possible")
+    if not 0 <= seed < 1 << 64:
+        raise ProgramError(f"seed = {seed}: 0 to {(1 << 64) - 1} are possible")
+
+
+def rings_of(stack: ExitStack, sequence: Sequence, tick_ps: int, shots: int, readers: int) -> kernel.Rings:
+    """Return the rings of a run: rows for two seconds of its own time at least, within a bound. readers: of the rows."""
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
+    period_s = sequence.period_ticks * tick_ps / PS_PER_S
+    slots = power_of_two(min(int(ROWS_S / period_s) + 1, ROWS_BYTES_MAX // dtype.itemsize // 2, max(shots, 1024)))
+    return kernel.Rings(
+        rows=stack.enter_context(kernel.Ring.create(dtype.itemsize, slots, readers)),
+        lateness=stack.enter_context(kernel.Ring.create(8, slots, 1)),
+        misses=stack.enter_context(kernel.Ring.create(kernel.MISS_DTYPE.itemsize, MISS_SLOTS, 1)),
+        raw=raw_ring(stack, sequence, shots),
+    )

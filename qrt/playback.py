@@ -1,15 +1,16 @@
 """A recorded image on a kernel once more: armed on a port made of the recorded plant, played in virtual time, or logged for one shot.
 
-What a recorded run had beside its image goes in as inputs: the shots that it skipped, read from its rows, and the epochs that came in time
-or were held, with the pauses for them (epochs.py). No instrument is opened and nothing is compiled. What comes of it is compared elsewhere:
-replay.py holds it against the same run's rows, against.py against another's.
+A run that armed several times has an image for each leg, and each is played on a port of its own. What a recorded run had beside its
+images goes in as inputs: the shots that it skipped, read from its rows, and the epochs that came in time or were held, with the pauses
+for them (epochs.py). No instrument is opened and nothing is compiled. What comes of it is compared elsewhere: replay.py holds it against
+the same run's rows, against.py against another's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -21,10 +22,10 @@ from qrt import kernel
 from qrt.client import Run
 from qrt.epochs import entries_of
 from qrt.errors import BugError, RecordError
-from qrt.image import Played, from_image
-from qrt.layout import decode_image
+from qrt.image import Played, from_image, with_part
+from qrt.layout import Image, decode_image
 from qrt.loop import READER, named_entry, power_of_two
-from qrt.types import Sequence
+from qrt.types import Sequence as ShotSequence
 
 RING_SLOTS: Final = 1 << 13
 FEED_S: Final = 0.001  # how often a full ring is looked at
@@ -37,18 +38,47 @@ class Playback(NamedTuple):
     played: Played
     rows: NDArray[Any]  # as recorded, as far as everything is known that they need: which were skipped
     entries: NDArray[Any] | None  # of the epochs ring, [due epochs]; None: the run had none
+    legs: tuple[Played, ...] = ()  # of a run that armed several times, the first one too: each leg's own image
+
+    @property
+    def images(self) -> tuple[Played, ...]:
+        """What was armed, in order."""
+        return self.legs or (self.played,)
+
+    def at(self, index: int) -> Played:
+        """Return what a shot was played from."""
+        return next(one for one in reversed(self.images) if one.shot_first <= index)
 
 
 def playback_of(run: Run) -> tuple[Playback, tuple[str, ...]]:
     """Return what there is to be played again, and what is to be said of the record. RecordError where it cannot be."""
     played, notes = recorded_image(run)
     rows = run.committed_rows
+    if parts := run.image_parts:
+        legs, end = _legs(decode_image((run.path / "image").read_bytes()), parts)
+        if end < len(rows):
+            notes += (f"{run.path}: the armed image of the leg from shot {end} on is not on record: not played again",)
+        return Playback(played, rows[:end], None, legs), notes
     if played.epochs is None:
         return Playback(played, rows, None), notes
     paced = (run.start or {}).get("clock", "real") != "virtual"
     found = entries_of(played, run.epochs, rows, paced=paced, where=str(run.path))
     notes += (found.note,) if found.note else ()
     return Playback(played, rows[: found.shot_end], found.entries), notes
+
+
+def _legs(base: Image, parts: Sequence[bytes]) -> tuple[tuple[Played, ...], int]:
+    """Return the images of the legs that follow one another, and the shot after the last of them."""
+    legs: list[Played] = []
+    end = 0
+    for part in parts:
+        base = with_part(base, part)
+        one = from_image(base)
+        if one.shot_first != end:
+            break
+        legs.append(one)
+        end += one.shot_count
+    return tuple(legs), end
 
 
 def recorded_image(run: Run) -> tuple[Played, tuple[str, ...]]:
@@ -79,9 +109,13 @@ def recorded_image(run: Run) -> tuple[Played, tuple[str, ...]]:
 
 
 @contextmanager
-def armed(playback: Playback, count: int) -> Iterator[tuple[kernel.Kernel, kernel.Ring]]:
-    """Yield an armed kernel for the first `count` shots and the ring that it writes. RecordError if the image cannot be armed."""
-    played = playback.played
+def armed(playback: Playback, count: int, played: Played | None = None) -> Iterator[tuple[kernel.Kernel, kernel.Ring]]:
+    """Yield an armed kernel for the shots of an image before shot `count`, and the ring that it writes.
+
+    played: one of the playback's images, its first if None. RecordError if it cannot be armed.
+    """
+    played = playback.played if played is None else played
+    first, count = played.shot_first, count - played.shot_first
     port = named_entry("qrt.ports", played.twin, "image: twin")(played.plant)  # lives as long as the kernel
     dtype = kernel.row_dtype(len(played.sequence.slots), played.sequence.emit_count)
     with ExitStack() as stack:
@@ -92,12 +126,14 @@ def armed(playback: Playback, count: int) -> Iterator[tuple[kernel.Kernel, kerne
                 port=port.address,
                 rings=kernel.Rings(rows=ring),
                 shot_count=count,
+                shot_first=first,
                 sweep=played.sweep,
                 epochs=_epochs(playback, count, stack),
                 stretched_first=played.stretched_first,
+                port_origin_tick=(first + played.stretched_first) * played.sequence.period_ticks,
                 tick_ps=played.tick_ps,
                 seed=played.seed,
-                skips=skips_of(playback.rows[:count]),
+                skips=skips_of(playback.rows[first : first + count], first),
             )
             loop = stack.enter_context(kernel.Kernel(config))
         except (BugError, OverflowError) as error:  # from a compiler it would be a bug, from a file it is damage
@@ -139,14 +175,14 @@ def feeding(ring: kernel.Ring, records: NDArray[Any]) -> Iterator[None]:
         thread.join()
 
 
-def skips_of(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the ranges of skipped shots as the kernel takes them: SKIP_DTYPE [ranges], ascending. Row i is shot i."""
+def skips_of(rows: NDArray[Any], first: int = 0) -> NDArray[Any]:
+    """Return the ranges of skipped shots as the kernel takes them: SKIP_DTYPE [ranges], ascending. Row i is shot first + i."""
     skipped = np.flatnonzero((rows["flags"] & kernel.ROW_SKIPPED) != 0)
     if not len(skipped):
         return np.zeros(0, kernel.SKIP_DTYPE)
     starts = np.flatnonzero(np.diff(skipped, prepend=skipped[0] - 2) > 1)
     ranges = np.zeros(len(starts), kernel.SKIP_DTYPE)
-    ranges["shot"] = skipped[starts]
+    ranges["shot"] = first + skipped[starts]
     ranges["count"] = np.diff(np.append(starts, len(skipped)))
     return ranges
 
@@ -164,9 +200,10 @@ def rows_of(loop: kernel.Kernel, ring: kernel.Ring, dtype: np.dtype[Any]) -> Ite
 
 
 def logged(playback: Playback, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return row [1] and events of one shot, played from the run's beginning; a row of zeros if the kernel ends in it."""
-    dtype = playback.rows.dtype
-    with armed(playback, index + 1) as (loop, ring):
+    """Return row [1] and events of one shot, played from its leg's beginning; a row of zeros if the kernel ends in it."""
+    sequence = playback.played.sequence  # which may be another one than that of the recorded rows
+    dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
+    with armed(playback, index + 1, playback.at(index)) as (loop, ring):
         loop.log_shot(index)
         row = np.zeros(1, dtype)
         for part in rows_of(loop, ring, dtype):
@@ -194,7 +231,7 @@ def differing_field(row: Any, other: Any) -> str | None:
     return next((name for name in (*early, *between, *late) if not np.array_equal(row[name], other[name])), None)
 
 
-def _without_raw(sequence: Sequence) -> Sequence:
+def _without_raw(sequence: ShotSequence) -> ShotSequence:
     """Return the sequence without recording captures raw, which leaves no trace."""
     captures = sequence.captures.copy()
     captures["raw"] = 0

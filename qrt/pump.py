@@ -120,13 +120,13 @@ class MailboxPort:
         self._lab, self._mailbox, self._rack, self._rehearsed = lab, lab.mailbox, rack, rehearsed
         self.sequence = sequence
 
-    def pump(self, shot_count: int) -> Pump:
-        """Return what will serve a run of so many shots. Tables of shots that are alike are written now."""
+    def pump(self, shot_end: int) -> Pump:
+        """Return what will serve a run up to this shot, not included. Tables of shots that are alike are written now."""
         sample_ticks = self._lab.timing.sample_ticks
         if self._rehearsed is None:
             return Pump(self.box, self._rack, Asked(self._rack, self.sequence.period_ticks, sample_ticks))
         per_arm = self._mailbox.shots_per_arm
-        return Pump(self.box, self._rack, Alike(self._rack, self._rehearsed, shot_count, per_arm, sample_ticks))
+        return Pump(self.box, self._rack, Alike(self._rack, self._rehearsed, shot_end, per_arm, sample_ticks))
 
     def failure(self) -> str:
         """Return why the port failed, and what to do; empty if it did not. While no kernel plays."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from qrt.batch import BATCH_READER, BatchProcess, Shape, Update
@@ -133,7 +134,14 @@ def totals(
 ) -> Iterator[Sums | Update]:
     """Yield each batch's update, if there are laws, and the sums up to its end, from a batch process that reads these rows."""
     asked = () if laws is None else laws.asked
-    shape = Shape(len(wanted.bit_names), wanted.terms, batch_shots, rows.dtype["outcomes"].shape[0], asked)
+    shape = Shape(
+        len(wanted.bit_names),
+        wanted.terms,
+        batch_shots,
+        rows.dtype["outcomes"].shape[0],
+        asked,
+        _emit_count(rows.dtype),
+    )
     with (
         Ring.create(rows.dtype.itemsize, RING_SLOTS, 2) as ring,
         BatchProcess(shape, Control() if laws is None else laws.control) as batch,
@@ -155,6 +163,10 @@ def totals(
                 yield total
         if batch.failure is not None:
             raise RunError(f"not all was computed again: {batch.failure}; see its lines above")
+
+
+def _emit_count(dtype: np.dtype[Any]) -> int:
+    return int(dtype["emitted"].shape[0]) if "emitted" in (dtype.names or ()) else 0
 
 
 def _numbers(one: Estimate) -> dict[str, float]:

@@ -209,6 +209,12 @@ class RunFolder:
         self._journal(Kind.DOCUMENT, {**head, "body": dict(body)}, sync=sync)
         return self.rec
 
+    def image_part(self, leg: int, part: bytes, *, sync: bool = True) -> int:
+        """Write what a leg's armed image has otherwise into the journal, as a document is written."""
+        self._check_alive()
+        self._journal(Kind.IMAGE, {"leg": leg, "image": np.frombuffer(part, np.uint8)}, sync=sync)
+        return self.rec
+
     def digest(self) -> str:
         """Return the SHA-256, in hex, of shots.bin as appended so far."""
         return self._sha256.hexdigest()

@@ -36,6 +36,8 @@ COMMIT_S: Final = 0.05
 BUFFER_ROWS: Final = 16384  # a commit's rows at most
 PAGE_ROWS: Final = 4096
 WAKE_ROWS: Final = 512  # sleep until so many rows are there, or the commit is due; rings have several times as many
+HURRY_S: Final = 0.002  # the longest sleep in a run whose next point depends on what is on disk
+IMAGE: Final = "image"  # of a leg: recorded with the documents, and not streamed
 WAITING_COUNT_MAX: Final = 65536  # documents between two commits
 HEARTBEAT_S: Final = 1.0
 
@@ -48,6 +50,12 @@ class RingReader(Protocol):
     def wait(self, reader: int, minimum: int, timeout_s: float) -> int: ...
     def peek(self, reader: int, dtype: Any) -> NDArray[Any]: ...
     def release(self, reader: int, count: int) -> None: ...
+
+
+class Finishing(Protocol):
+    """What can be closed as its writer: `kernel.Ring`."""
+
+    def finish(self) -> None: ...
 
 
 class Sink(Protocol):
@@ -91,6 +99,8 @@ class Recorder:
         self._lock = threading.RLock()  # of `_waiting` and `_running`, and of the folder while the thread does not run
         self._running = False
         self._clean = False
+        self._wanted = 0  # somebody waits until every shot below it is on disk
+        self.hurries = False  # somebody will
         self._heartbeat_due = 0.0
         self._thread = threading.Thread(target=self._run, name="qrt-recorder", daemon=True)
 
@@ -122,6 +132,18 @@ class Recorder:
                 if doc == "stop":  # the last numbers, so that a viewer can count what it missed at the end
                     self._beat(math.inf, "stopped")
 
+    def leg(self, body: Mapping[str, Any], part: bytes) -> None:
+        """Record and publish that a leg begins, and record what its armed image has otherwise; before its first row is written."""
+        with self._lock:
+            self._waiting.append((IMAGE, {"leg": body["leg"], "part": part}, time.time_ns()))
+            self.document("leg", body)
+
+    def until(self, shot: int) -> None:
+        """Return when every shot below this one is on disk, or none will come any more. All of them are in the ring."""
+        self._wanted = shot
+        while self.folder.durable_shot < shot and self._thread.is_alive():
+            time.sleep(HURRY_S / 4)
+
     # ---- The thread --------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -145,10 +167,12 @@ class Recorder:
         closed = False
         while not closed:
             closed = self._rows.closed  # read first: what was published before the close is drained below
-            self._rows.wait(READER, 1 if closed else WAKE_ROWS, max(0.0, due - time.monotonic()))
+            sleep_s = max(0.0, due - time.monotonic())
+            self._rows.wait(READER, 1 if closed else WAKE_ROWS, min(sleep_s, HURRY_S) if self.hurries else sleep_s)
             full = self._drain()
             now = time.monotonic()
-            if full or closed or now >= due:
+            awaited = self.folder.durable_shot < self._wanted <= self.folder.appended_shot + self._filled
+            if full or closed or awaited or now >= due:
                 self._commit()
                 due = now + COMMIT_S
             closed = closed and not full
@@ -208,7 +232,10 @@ class Recorder:
             self._waiting.clear()
         for index, (doc, body, t_ns) in enumerate(waiting):
             last = index == len(waiting) - 1
-            self.folder.document(doc, documents.STREAM_OF[doc], body, t_ns=t_ns, sync=last)
+            if doc == IMAGE:
+                self.folder.image_part(body["leg"], body["part"], sync=last)
+            else:
+                self.folder.document(doc, documents.STREAM_OF[doc], body, t_ns=t_ns, sync=last)
         return self.folder.rec - len(waiting) + 1, waiting
 
     def _write_waiting(self) -> None:
@@ -238,7 +265,7 @@ class Recorder:
             self.counters["pages"] += 1
 
     def _send(self, doc: str, body: Mapping[str, Any], rec: int, t_ns: int, tick: int | None = None) -> None:
-        if self._sink is not None:
+        if self._sink is not None and doc != IMAGE:
             tick = self.folder.tick if tick is None else tick
             self._sink.send(doc, body, rec=rec, tick=tick, t_ns=t_ns, durable_shot=self.folder.durable_shot)
 
@@ -267,3 +294,23 @@ class Recorder:
             while self._misses is not None and (count := len(self._misses.peek(READER, self._miss_dtype))):
                 self._misses.release(READER, count)
                 self.counters["misses"] += count
+
+
+class Recording:
+    """The recorder at work: leaving closes the rings, if no kernel did, and waits until all that they held is on disk."""
+
+    def __init__(self, recorder: Recorder, rows: Finishing) -> None:
+        self.failure: WorldError | None = None
+        self.ended_s = 0.0
+        self._recorder, self._rows = recorder, rows
+
+    def __enter__(self) -> None:
+        self._recorder.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.finish()
+        try:
+            self._recorder.join()
+        except WorldError as error:
+            self.failure = error
+        self.ended_s = time.monotonic()

@@ -74,22 +74,26 @@ def _compare(playback: Playback) -> tuple[str, str, int | None, str]:
     """Return both digests, the index of the first row that is not the recorded one, and how the kernel ended if it ended early."""
     ours, recorded = hashlib.sha256(), hashlib.sha256()
     first: int | None = None
-    rows, done = playback.rows, 0
-    with armed(playback, len(rows)) as (loop, ring):
-        for part in rows_of(loop, ring, rows.dtype):
-            data, expected = bytes_of(part), bytes_of(rows[done : done + len(part)])
-            ours.update(data.data)
-            recorded.update(expected.data)
-            if first is None:
-                wrong = first_wrong(data, expected)
-                first = None if wrong is None else done + wrong
-            done += len(part)
-        report = loop.join()
+    rows, done, ended = playback.rows, 0, ""
+    for played in playback.images:
+        if done < played.shot_first or done == len(rows):
+            break  # the leg before it ended early, or it has no rows
+        end = min(played.shot_first + played.shot_count, len(rows)) if playback.legs else len(rows)
+        with armed(playback, end, played) as (loop, ring):
+            for part in rows_of(loop, ring, rows.dtype):
+                data, expected = bytes_of(part), bytes_of(rows[done : done + len(part)])
+                ours.update(data.data)
+                recorded.update(expected.data)
+                if first is None:
+                    wrong = first_wrong(data, expected)
+                    first = None if wrong is None else done + wrong
+                done += len(part)
+            ended = _ended(loop.join(), played.sequence)
     for start in range(done, len(rows), CHUNK_ROWS):
         recorded.update(bytes_of(rows[start : start + CHUNK_ROWS]).data)
     if first is None and done < len(rows):
         first = done
-    return ours.hexdigest(), recorded.hexdigest(), first, _ended(report, playback.played.sequence)
+    return ours.hexdigest(), recorded.hexdigest(), first, ended
 
 
 def _ended(report: kernel.Report, sequence: Sequence) -> str:
@@ -102,13 +106,13 @@ def _ended(report: kernel.Report, sequence: Sequence) -> str:
 
 def describe(run: Run, playback: Playback, index: int, ended: str) -> str:
     """Return where and how the replayed row `index` is not the recorded one; `ended`: how the kernel ended, if it ended early."""
-    played = playback.played
+    played = playback.at(index)
     replayed, events = logged(playback, index)
     recorded, row = playback.rows[index], replayed[0]
     shot = f"shot {index}"
-    again, why_not = _compiled_again(run, played)
+    again, why_not = _compiled_again(run, played, index)
     if again is not None:
-        _, expected = logged(playback._replace(played=again), index)
+        _, expected = logged(playback._replace(played=again, legs=()), index)
         found = first_event_difference(expected, events, again.sequence)
         if found:
             return f"{shot}: {found}; the image is not what the folder's program, lab and calibration compile to"
@@ -156,13 +160,13 @@ def _first_result_difference(recorded: Any, events: NDArray[Any], sequence: Sequ
     return ""
 
 
-def _compiled_again(run: Run, played: Played) -> tuple[Played | None, str]:
-    """Return the image with its sequence compiled from the folder's sources, None if that is what it holds already.
+def _compiled_again(run: Run, played: Played, index: int) -> tuple[Played | None, str]:
+    """Return the image with its sequence compiled from the folder's sources for a shot's leg, None if that is what it holds already.
 
     Where the sources cannot be compiled any more, None and the reason.
     """
     try:
-        again = compiled_again(run)
+        again = compiled_again(run, index)
     except (WorldError, ValueError) as error:
         return None, f"; the folder's program, lab and calibration do not compile: {error}"
     sequence, sweep = again.sequence, again.bound.sweep

@@ -1,6 +1,7 @@
-"""A run, from a program and a lab to a record, a stream and estimates: the function `qrt.run` and what it returns.
+"""A run, from a program and a lab to a record, a stream and results: the function `qrt.run`.
 
-Its steps are in session.py; here it is read what was asked for.
+Its steps are in session.py, what it returns in results.py, what it takes as a program in programs.py; here it is read what was asked
+for. A run is first prepared, which checks all that can be checked with nothing open, and then played; qrt.stream plays it in a thread.
 """
 
 from __future__ import annotations
@@ -9,64 +10,56 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import msgspec
 
-from qrt.client import Run, open_run
+from qrt.adaptive import Points
+from qrt.client import open_run
 from qrt.config import checked, lab_hash, load
 from qrt.config.controlled import with_controllers
+from qrt.errors import ProgramError, WorldError
 from qrt.events import RunEvent, silent
 from qrt.grids import Sweeps
+from qrt.interrupt import Interrupt, is_ours_to_take
 from qrt.latencies import lab_on, published
-from qrt.loop import NEVER, Stop
-from qrt.points import FILE, Swept, read_points
-from qrt.qasm import parse_program, read_program
+from qrt.loop import NEVER, Stop, StoppedError
+from qrt.programs import Given, given
+from qrt.qasm import Program, parse_program, program_of
+from qrt.results import Result
 from qrt.session import Session
 from qrt.store import bound_hash
-from qrt.types import Calibration, Controller, Found, Lab, Summary
+from qrt.types import Calibration, Controller, Lab
 
 
-class Result:
-    """What a run came to. Arrays by name: `bits[name]`, `outcomes[name]` uint8 [shots], `iq[name]` int64 [shots, 2].
+class Options(TypedDict, total=False):
+    """What a run can be asked for; `run` says what each means."""
 
-    `sweep`: axes and estimates of a sweep's points (points.Swept); None without one.
-    """
-
-    def __init__(
-        self,
-        summary: Summary,
-        record: Run,
-        found: tuple[Found, ...],
-        calibration: Calibration,
-        counters: Mapping[str, int],
-    ) -> None:
-        self.summary = summary
-        self.record = record
-        self.found = found
-        self.calibration = calibration
-        self.counters = dict(counters)
-        self.folder = record.path
-        self.bits, self.outcomes, self.iq = record.bits, record.outcomes, record.iq
-        self.estimates = {estimate.name: estimate for estimate in summary.estimates}
-        self.sweep = swept(record)
-
-    def __repr__(self) -> str:
-        lines = [f"<run {self.folder}: {self.summary.shots} shots>"]
-        lines += [
-            f"  {one.name} = {one.value:+.5f} ± {sum(part**2 for part in msgspec.structs.astuple(one.stderr)) ** 0.5:.5f}"
-            for one in self.summary.estimates
-        ]
-        return "\n".join(lines)
+    lab: Required[str | Path | Lab]
+    shots: int | None
+    averages: int
+    inputs: Mapping[str, float] | None
+    sweep: Sweeps | Points | Callable[[], Points] | None
+    order: str
+    seed: int | None
+    calibration: str | Calibration | None
+    pacing: str | None
+    period_ns: float | None
+    on: str | None
+    controllers: Mapping[str, Controller] | None
+    runs: str | Path | None
+    publish: bool
+    events: Callable[[RunEvent], None]
 
 
 def run(
-    program: str | Path,
+    program: Any,
     *,
     lab: str | Path | Lab,
-    shots: int,
+    shots: int | None = None,
+    averages: int = 1,
     inputs: Mapping[str, float] | None = None,
-    sweep: Sweeps | None = None,
+    sweep: Sweeps | Points | Callable[[], Points] | None = None,
     order: str = "point",
     seed: int | None = None,
     calibration: str | Calibration | None = None,
@@ -77,18 +70,23 @@ def run(
     runs: str | Path | None = None,
     publish: bool = True,
     events: Callable[[RunEvent], None] = silent,
-    stop: Stop = NEVER,
-    abort: Stop = NEVER,
+    stop: Stop | None = None,
+    abort: Stop | None = None,
 ) -> Result:
-    """Run a program on a lab and return its results.
+    """Run a program on a lab and return its results: arrays with named axes and units (results.Result).
 
     Args:
-      program: path of an OpenQASM 3 file, or its text (anything with a newline)
+      program: path of an OpenQASM 3 file, its text, an openqasm3.ast.Program, or an oqpy.Program. Spans of a tree's nodes are set to their
+        places in the text that is recorded. `qrt.Program` is oqpy's, and keeps the Python lines for errors; oqpy itself forgets them
       lab: path of a lab file, or a lab
-      shots: how many, >= 1; of a sweep at each point
+      shots: how many, >= 1; of a sweep at each point, one pass after the other
+      averages: how often all points are gone through, >= 1, each time with `shots` of them. With it alone a shot a point: slow drifts then
+        are the same at every point. Where instruments are set between points, passes are made before the next setting
       inputs: values of the program's `input` variables, of a duration in seconds
-      sweep: what inputs go through, by name: `linspace(0, 2*pi, 41)`, `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array. The points
-        are the product of them all, the last one fastest; `Result.sweep` has an estimate at each
+      sweep: what inputs and settings of instruments (`lo_readout.frequency_hz`) go through, by name: `linspace(0, 2*pi, 41)`,
+        `logspace(-8, -5, 31)`, `values(1, 2, 5)`, or an array; those under a tuple of names go along together. The points are the
+        product of them all, the last one fastest, settings before inputs; every array of the result has an axis for each. Or a
+        generator, which yields a point, `{"amp": 0.3}`, is sent what came of it (adaptive.Seen), and yields the next: the axis `point`
       order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
@@ -99,56 +97,104 @@ def run(
       runs: folder for the record, instead of the lab's
       publish: whether results are streamed while they come
       events: called on this thread with what happens
-      stop, abort: looked at all the time: end at a shot boundary, end at once
+      stop, abort: looked at all the time: end at a shot boundary, end at once, both as a StoppedError that says where the record is
+
+    Without these two Ctrl-C is taken, in a notebook the button: the first ends the run at the end of a shot, and what was played so far is
+    returned, with `stopped`; the second aborts, as a KeyboardInterrupt. A loop over runs looks at `stopped`. Only on the main thread, and
+    only where SIGINT has Python's own handler.
 
     Raises ConfigError, ProgramError, InstrumentError, CalibrationError, MachineError before the first shot. After it RunError, or an
     InstrumentError whose outputs do not go off: the record is closed and readable, and the error says where it is.
 
     """
-    lab = load(lab) if not isinstance(lab, Lab) else lab
-    text, path = _read_program(program)
-    session = Session(
-        lab=_with_options(lab if on is None else lab_on(lab, published(on)), pacing, period_ns, controllers or {}),
+    # fmt: off
+    options = Options(
+        lab=lab, shots=shots, averages=averages, inputs=inputs, sweep=sweep, order=order, seed=seed, calibration=calibration,
+        pacing=pacing, period_ns=period_ns, on=on, controllers=controllers, runs=runs, publish=publish, events=events,
+    )
+    # fmt: on
+    prepared = Prepared(program, options)
+    if stop is not None or abort is not None or not is_ours_to_take():
+        return prepared.play(stop or NEVER, abort or NEVER)
+    with Interrupt() as interrupt:
+        try:
+            return prepared.play(interrupt.stop, interrupt.abort, keep_stopped=True)
+        except StoppedError as error:
+            raise KeyboardInterrupt(str(error)) from error
+
+
+class Prepared:
+    """A run of which everything has been checked that can be with nothing open."""
+
+    def __init__(self, program: Any, options: Options) -> None:
+        """Raise what `run` raises before it opens anything."""
+        self.given = given(program)
+        self.publish = options.get("publish", True)
+        try:
+            self.session = _session(self.given, options)
+            self.session.prepare(options.get("calibration"))
+        except WorldError as error:
+            self.given.place(error)
+            raise
+
+    def play(self, stop: Stop, abort: Stop, *, keep_stopped: bool = False) -> Result:
+        """Open, calibrate, play; keep_stopped: a run that `stop` ends has a result, and no error."""
+        session = self.session
+        try:
+            with ExitStack() as stack:
+                session.open(stack, publish=self.publish, stop=stop, abort=abort)
+                session.calibrate()
+                summary, counters = session.play(keep_stopped=keep_stopped)
+        except WorldError as error:
+            self.given.place(error)
+            raise
+        record = open_run(summary.run)
+        return Result(summary, record, session.loop.found, session.calibration, counters, stopped=session.stopped)
+
+
+def _session(program: Given, options: Options) -> Session:
+    """Return the session of what was asked for."""
+    lab = options["lab"] if isinstance(options["lab"], Lab) else load(options["lab"])
+    shots, averages = _counts(options.get("shots"), options.get("averages", 1))
+    on, runs, seed = options.get("on"), options.get("runs"), options.get("seed")
+    return Session(
+        lab=_with_options(lab if on is None else lab_on(lab, published(on)), options),
         lab_hash=lab_hash(lab),  # of the lab itself: pacing, period, port and controllers may change from run to run
         bound_hash=bound_hash(lab),
-        program=parse_program(text, path),
-        text=text,
-        inputs=dict(inputs or {}),
+        program=_read(program),
+        text=program.text,
+        inputs=dict(options.get("inputs") or {}),
         shots=shots,
-        sweep=sweep or (),
-        order=order,
+        averages=averages,
+        sweep=options.get("sweep") or (),
+        order=options.get("order", "point"),
         seed=secrets.randbits(63) if seed is None else seed,
         runs=Path(runs if runs is not None else lab.runs),
-        events=events,
+        events=options.get("events", silent),
     )
-    session.prepare(calibration)
-    with ExitStack() as stack:
-        session.open(stack, publish=publish, stop=stop, abort=abort)
-        session.calibrate()
-        summary, counters = session.play()
-    return Result(summary, open_run(summary.run), session.loop.found, session.calibration, counters)
 
 
-def swept(record: Run) -> Swept | None:
-    """Return the estimates at each point of a recorded sweep; None for a run without one, or that ended before its first shot."""
-    return read_points(record.file(FILE), (record.start or {}).get("sweep")) if FILE in record.files else None
+def _read(program: Given) -> Program:
+    if program.tree is None:
+        return parse_program(program.text, program.path)
+    return program_of(program.tree, program.path, program.text)
 
 
-def _with_options(lab: Lab, pacing: str | None, period_ns: float | None, controllers: Mapping[str, Controller]) -> Lab:
+def _counts(shots: int | None, averages: int) -> tuple[int, int]:
+    """Return shots of one pass, and passes."""
+    if averages < 1:
+        raise ProgramError(f"averages = {averages}: at least 1 is needed")
+    if shots is None and averages == 1:
+        raise ProgramError("how many shots? Give shots=, averages= (passes through all points of a sweep), or both")
+    return 1 if shots is None else shots, averages
+
+
+def _with_options(lab: Lab, options: Options) -> Lab:
     """Return the lab with what the run has otherwise, checked as a file's is: it may have been made in Python."""
-    changes: dict[str, Any] = {}
-    if pacing is not None:
-        changes["pacing"] = pacing
-    if period_ns is not None:
-        changes["shot_period_ns"] = period_ns
+    wanted = {"pacing": options.get("pacing"), "shot_period_ns": options.get("period_ns")}
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+    controllers = options.get("controllers") or {}
     if not changes and not controllers:
         return checked(lab, f"lab {lab.name!r}")
     changed = msgspec.structs.replace(lab, timing=msgspec.structs.replace(lab.timing, **changes))
     return checked(with_controllers(changed, controllers), f"lab {lab.name!r} with the run's options")
-
-
-def _read_program(program: str | Path) -> tuple[str, str]:
-    """Return text and name of a program."""
-    if isinstance(program, str) and "\n" in program:
-        return program, "<program>"
-    return read_program(program), str(program)

@@ -5,8 +5,8 @@
     calibrate  the lab measures itself through the same loop, unless a calibration is given
     play       compile, upload, set, read back; only now the run folder is made, and the armed image goes into it. Then
                kernel thread -> rows ring -> recorder thread (disk, then stream); second reader: the batch process
-               (laws -> epochs, sums -> estimates);
-               outputs off and read back, `stop` document, summary
+               (laws -> epochs, sums -> estimates); where a sweep changes instruments, one leg after the other (walking.py);
+               outputs off and read back, settings put back, `stop` document, summary
 
 Before the folder there is nothing to close but instruments. From then on every way out, errors, bugs and Ctrl-C among them, takes the
 same steps: the kernel ends, every row that it made is on disk, outputs off, the reason in the `stop` document, the record closed. The
@@ -18,57 +18,59 @@ What is put on record before the first shot is in opening.py, what the end is co
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from qrt import documents, kernel
-from qrt.batch import BatchProcess, Points, Shape
+from qrt.adaptive import Points
+from qrt.axes import Grid, to_document
+from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
+from qrt.captured import Captured, check_captures
 from qrt.compile import compile_pulses
-from qrt.controlling import EpochsBy, asked_for, begin_with, bound_to, law_sources, points_of, reach_of
+from qrt.controlling import EpochsBy, asked_for, begin_with, law_sources, points_of, reach_of
 from qrt.ending import Finished, early_end, kernel_counters, lateness_counters, put_points
-from qrt.errors import InstrumentError, ProgramError, RunError, WorldError
+from qrt.errors import InstrumentError, RunError, WorldError
 from qrt.estimating import Estimating
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
-from qrt.grids import Sweeps, grid_of, to_document
+from qrt.grids import Sweeps
 from qrt.image import ArmedEpochs, Played
-from qrt.layout import Layout
-from qrt.loop import NO_PLAN, Armed, Loop, Stop, StoppedError, kernel_config, limits_of, power_of_two
+from qrt.legs import Leg, PlayedLeg, legs_of
+from qrt.loop import NO_PLAN, Loop, Stop, StoppedError, kernel_config, limits_of
 from qrt.observables import observables_of, with_truth
 from qrt.opening import (
-    capture_names,
+    check_counts,
     descriptor_document,
     lacking,
     law_files,
+    layout_of,
     put_files,
+    rings_of,
     start_document,
 )
 from qrt.points import check_points
 from qrt.preflight import Held, hold
+from qrt.publisher import Publisher
 from qrt.pulses import lower
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
 from qrt.record import RunFolder, check_writable, new_uid
-from qrt.recorder import Recorder
+from qrt.recorder import Recorder, Recording
 from qrt.store import (
     calibration_hash,
     check_calibration,
     load_calibration,
     save_calibration,
 )
-from qrt.stream import Publisher
-from qrt.sweeps import Bound
 from qrt.types import Calibration, Lab, Pulses, Sequence, Summary
 from qrt.units import PS_PER_S
-
-ROWS_S: Final = 2.0  # what the rows ring holds at the least, of the run's own time
-ROWS_BYTES_MAX: Final = 1 << 28
-MISS_SLOTS: Final = 4096
-TIME_MAX: Final = (2**63 - 1) // 8  # ticks, and ns, that the kernel counts to
+from qrt.walking import Arming, Ready, Telling, Walk, played_of, seen_in, swept_by
 
 
 class Session:
@@ -87,14 +89,17 @@ class Session:
         seed: int,
         runs: Path,
         events: Callable[[RunEvent], None],
-        sweep: Sweeps = (),
+        sweep: Sweeps | Points | Callable[[], Points] = (),
         order: str = "point",
+        averages: int = 1,
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
-        self.grid = grid_of(sweep, program, inputs, order, shots) if sweep else None
-        self.reach = reach_of(lab, program, self.grid)
-        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots, seed, runs
+        swept = swept_by(lab, program, inputs, sweep, order=order, shots=shots, averages=averages)
+        self.grid, self.adaptive, self.first = swept.grid, swept.adaptive, swept.first
+        self.reach = reach_of(lab, program, self.first.grid)
+        self.shots, self.seed, self.runs = self.grid.shots if self.grid else shots * averages, seed, runs
+        self.legs: list[PlayedLeg] = []  # that have begun
         self.events = events
         self.uid = new_uid(time.time_ns())
         self.given: Calibration | None = None
@@ -102,6 +107,7 @@ class Session:
         self.estimating: Estimating | None = None
         self.publisher: Publisher | None = None
         self.finished: Finished | None = None
+        self.stopped = False  # as asked, before the last shot
         self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
 
     def prepare(self, calibration: str | Calibration | None) -> None:
@@ -115,12 +121,18 @@ class Session:
         if self.grid is not None:
             check_points(self.grid)
         self.pulses = self._lowered(self.given)
-        nominal = compile_pulses(self.pulses, self.lab, limits_of(self.lab), self.reach)
-        _check_counts(self.shots, self.seed, nominal.period_ticks, self.lab.timing.tick_ps)
+        limits = limits_of(self.lab)
+        nominal = compile_pulses(self.pulses, self.lab, limits, self.reach)
+        for leg in () if self.grid is None else legs_of(self.grid):
+            if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
+                compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
+        longest = nominal.period_ticks * (1 + nominal.stretch_max)
+        check_counts(self.shots, self.seed, longest, self.lab.timing.tick_ps)
+        check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
-        self.capture_count = len(nominal.slots)
+        self.capture_count, self.emit_count = len(nominal.slots), nominal.emit_count
         check_writable(self.runs)
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
@@ -132,7 +144,7 @@ class Session:
         if self.observables.terms or self.asked:
             control = self.lab.control
             bit_count, terms = len(self.observables.bit_names), self.observables.terms
-            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked)
+            shape = Shape(bit_count, terms, control.batch_shots, self.capture_count, self.asked, self.emit_count)
             self.batch = stack.enter_context(
                 BatchProcess(shape, control)
             )  # JAX loads there while the lab is calibrated here
@@ -160,40 +172,33 @@ class Session:
         """Return the program's pulses, open where an operand varies."""
         return lower(self.program, self.lab, calibration, self.inputs, self.reach.varied if self.reach else ())
 
-    def play(self) -> tuple[Summary, dict[str, int]]:
-        """Arm, record, run, close: return its summary and everything that was counted."""
-        armed = self.loop.arm(self.pulses, self.reach)
+    def play(self, *, keep_stopped: bool = False) -> tuple[Summary, dict[str, int]]:
+        """Arm, record, run, close: return its summary and everything that was counted. keep_stopped: of a run that was stopped, too."""
         values = begin_with(self.lab, self.inputs, self.calibration)
-        sequence, bound = bound_to(self.lab, armed.sequence, self.reach, values)
-        armed = msgspec.structs.replace(armed, sequence=sequence)
-        if self.batch is not None:
-            self.batch.wait_ready(self.loop.asked_to_end)
-        self.loop.check_asked()
-        tick_ps = self.lab.timing.tick_ps
-        layout = Layout(kernel.row_dtype(len(sequence.slots)), capture_names(sequence), sequence.bits, tick_ps)
+        self.arming = Arming(self.loop, self.program, self.pulses, controlled=values, reach=self.reach)
         with ExitStack() as stack:
+            stack.callback(self.loop.dials.put_back)
+            ready = self.arming.ready(self.first, 0, 0)
+            sequence = ready.sequence
+            if self.batch is not None:
+                self.batch.wait_ready(self.loop.asked_to_end)
+            self.loop.check_asked()
+            tick_ps = self.lab.timing.tick_ps
+            layout = layout_of(sequence, tick_ps)
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
-            rings = self._rings(stack, sequence)
-            pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
-            if pacing is not kernel.Pacing.VIRTUAL:
+            readers = 1 if self.batch is None else 2
+            rings = rings_of(stack, sequence, tick_ps, self.leg_shots, readers)
+            self.pacing = kernel.Pacing[self.lab.timing.pacing.upper()]
+            if self.pacing is not kernel.Pacing.VIRTUAL:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
-            plan = NO_PLAN if self.held is None else self.held.plan
-            epochs = EpochsBy.create(stack, self.lab, values, bound) if self.asked else None
-            config = kernel_config(
-                self.lab,
-                armed,
-                rings,
-                self.shots,
-                pacing,
-                plan=plan,
-                sweep=bound.sweep,
-                epochs=epochs and epochs.kernel,
-            )
-            loop = kernel.Kernel(config)
+            stack.enter_context(Captured(self.record, rings.raw, layout.captures))
+            epochs = EpochsBy.create(stack, self.lab, values, ready.bound) if self.asked else None
+            armed = self._kernel(ready, rings, epochs)
             started_ns = time.time_ns()
-            recorder = self._recorder(rings, loop, started_ns)
+            self.walk = Walk()
+            recorder = self._recorder(rings, started_ns)
             try:
-                played = self._image(armed, bound, epochs)
+                played = self._image(ready, epochs)
                 put_files(
                     self.record,
                     played,
@@ -203,29 +208,37 @@ class Session:
                     sources=self.sources,
                 )
                 self._begin(recorder, started_ns)
-                self.finished = self._play(rings, loop, recorder, points_of(bound.sweep), epochs)
+                self.telling = Telling(recorder, self.lab, played)
+                self.finished = self._play(rings, ready, armed, recorder, epochs)
                 self.loop.safe()
-                return self._end(armed.sequence, self.finished, recorder)
+                return self._end(sequence, self.finished, recorder, keep_stopped=keep_stopped)
             except BaseException as error:
                 self._end_early(recorder, error)
                 raise
 
-    def _rings(self, stack: ExitStack, sequence: Sequence) -> kernel.Rings:
-        """Make the rings: rows for two seconds of the run's own time at least, within a bound."""
-        dtype = kernel.row_dtype(len(sequence.slots))
-        period_s = sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
-        slots = power_of_two(
-            min(int(ROWS_S / period_s) + 1, ROWS_BYTES_MAX // dtype.itemsize // 2, max(self.shots, 1024))
+    def _kernel(self, ready: Ready, rings: kernel.Rings, epochs: EpochsBy | None) -> kernel.Kernel:
+        """Return the kernel of a leg, not armed yet."""
+        config = kernel_config(
+            self.lab,
+            msgspec.structs.replace(ready.armed, sequence=ready.sequence),
+            rings,
+            self.leg_shots,
+            self.pacing,
+            plan=NO_PLAN if self.held is None else self.held.plan,
+            sweep=ready.bound.sweep,
+            epochs=epochs and epochs.kernel,
+            shot_first=ready.shot_first,
+            stretched_first=ready.stretched_first,
+            goes_on=self.adaptive is not None or (self.grid is not None and ready.leg.index + 1 < self.grid.legs),
         )
-        readers = 1 if self.batch is None else 2
-        return kernel.Rings(
-            rows=stack.enter_context(kernel.Ring.create(dtype.itemsize, slots, readers)),
-            lateness=stack.enter_context(kernel.Ring.create(8, slots, 1)),
-            misses=stack.enter_context(kernel.Ring.create(kernel.MISS_DTYPE.itemsize, MISS_SLOTS, 1)),
-            raw=None,
-        )
+        return kernel.Kernel(config)
 
-    def _recorder(self, rings: kernel.Rings, loop: kernel.Kernel, started_ns: int) -> Recorder:
+    @property
+    def leg_shots(self) -> int:
+        """How many shots each leg has."""
+        return self.shots // (self.grid.legs if self.grid is not None else 1)
+
+    def _recorder(self, rings: kernel.Rings, started_ns: int) -> Recorder:
         """Return the recorder of these rings; it stops the kernel if the disk fails."""
         assert rings.lateness is not None
         return Recorder(
@@ -236,23 +249,19 @@ class Session:
             miss_dtype=kernel.MISS_DTYPE,
             sink=self.publisher,
             time_s=started_ns / 1e9,
-            on_failure=loop.stop,
+            on_failure=self.walk.stop,
         )
 
     def _play(
-        self,
-        rings: kernel.Rings,
-        loop: kernel.Kernel,
-        recorder: Recorder,
-        points: Points,
-        epochs: EpochsBy | None,
+        self, rings: kernel.Rings, ready: Ready, armed: kernel.Kernel, recorder: Recorder, epochs: EpochsBy | None
     ) -> Finished:
-        """Play every shot; return when the kernel has ended, every row is on disk and every batch is in."""
-        recording = _Recording(recorder, rings.rows)
+        """Play every leg; return when the last kernel has ended, every row is on disk and every batch is in."""
+        recording = Recording(recorder, rings.rows)
         with ExitStack() as stack:
             if self.batch is not None:
                 qubits, wanted = self.calibration.qubits, self.observables
                 handed = () if epochs is None else (epochs.to, epochs.ring)
+                points = points_of(ready.bound.sweep)
                 self.batch.consume(rings.rows, tables(wanted.bit_qubits, qubits), points, *handed)
                 self.estimating = stack.enter_context(
                     Estimating(
@@ -261,32 +270,70 @@ class Session:
                         qubits,
                         publish=recorder.document,
                         abort=self.abort.is_set,
-                        stop_kernel=loop.stop,
+                        stop_kernel=self.walk.stop,
                     )
                 )
             stack.enter_context(recording)
-            stack.enter_context(loop)
             started_s = time.monotonic()
-            report = self.loop.play(loop, lambda: self.events(Progress(self.record.durable_shot, self.shots)))
-        self.events(Progress(self.record.durable_shot, self.shots))
-        truth = self.loop.truth if self.lab.twin is not None else None
+            ended = self._legs(rings, ready, armed, recorder)
+        self.events(Progress(self.record.durable_shot, self.record.durable_shot if self.adaptive else self.shots))
+        walked = self.walk.total()
+        truth = self.walk.truth if self.lab.twin is not None else None
         estimates = () if self.estimating is None else self.estimating.estimates
         estimates = with_truth(estimates, self.observables, truth)
-        return Finished(report, recording.ended_s - started_s, recording.failure, estimates, truth)
+        durable_s = recording.ended_s - started_s
+        return Finished(walked.report, durable_s, recording.failure, ended, walked.dead_s, estimates, truth)
 
-    def _image(self, armed: Armed, bound: Bound, epochs: EpochsBy | None) -> Played:
-        """Return what the kernel is armed with, as a replay needs it."""
-        return Played(
-            armed.sequence,
-            armed.image,
-            self.lab.twin.kind if self.lab.twin is not None else "",
-            self.shots,
-            self.lab.timing.tick_ps,
-            armed.seed,
-            sweep=bound.sweep,
-            axes={axis.name: axis.floats() for axis in self.grid.axes} if self.grid else {},
-            epochs=epochs and ArmedEpochs(epochs.kernel.values, epochs.kernel.delay, epochs.kernel.batch_shots),
-        )
+    def _legs(self, rings: kernel.Rings, ready: Ready, armed: kernel.Kernel, recorder: Recorder) -> WorldError | None:
+        """Play leg after leg; return what ended the run between two of them, None if nothing did."""
+        following = self._following(recorder)
+        while True:
+            self._leg(ready, armed, recorder)
+            played = ready.shot_first + self.leg_shots
+            if self.walk.ended or (self.adaptive is None and played == self.shots):
+                return None
+            if self.loop.asked_to_end():
+                return StoppedError(f"stopped as asked after {played} shots, between two legs")
+            try:
+                leg = next(following, None)
+            except RunError as error:
+                return error
+            if leg is None:
+                return None
+            try:
+                ready = self.arming.ready(leg, played, self.walk.stretched)
+            except WorldError as error:
+                ended = RunError(f"{leg.text}: {error}")
+                ended.__cause__ = error
+                return ended
+            armed = self._kernel(ready, rings, None)
+
+    def _leg(self, ready: Ready, armed: kernel.Kernel, recorder: Recorder) -> None:
+        """Play one leg."""
+        grid = ready.leg.grid or Grid((), "point", self.leg_shots)
+        self.legs.append(PlayedLeg(ready.shot_first, ready.values, grid))
+        end = ready.shot_first + self.leg_shots if self.adaptive else self.shots
+        with armed:
+            dead_s = self.walk.began(armed)
+            if ready.leg.held:
+                self.telling.leg(ready, self.leg_shots, dead_s)
+            report = self.loop.play(armed, lambda: self.events(Progress(self.record.durable_shot, end)))
+        self.walk.add(report, armed.histogram[0], self.loop.truth if self.lab.twin is not None else None)
+        if ready.leg.held:
+            self.events(Progress(self.record.durable_shot, end))
+
+    def _following(self, recorder: Recorder) -> Iterator[Leg]:
+        """Yield the legs after the first."""
+        if self.adaptive is None:
+            return islice(legs_of(self.grid), 1, None) if self.grid is not None else iter(())
+        recorder.hurries = True
+        seen = partial(seen_in, recorder, self.legs, self.observables, self.calibration.qubits)
+        return islice(self.adaptive.legs(seen), 1, None)
+
+    def _image(self, ready: Ready, epochs: EpochsBy | None) -> Played:
+        """Return what the kernel of the first leg is armed with, as a replay needs it."""
+        due = epochs and ArmedEpochs(epochs.kernel.values, epochs.kernel.delay, epochs.kernel.batch_shots)
+        return played_of(ready, self.lab, self.leg_shots, epochs=due)
 
     def _begin(self, recorder: Recorder, started_ns: int) -> None:
         """Record and publish the documents that come before the first shot."""
@@ -302,7 +349,7 @@ class Session:
             calibration_hash=self.calibration_hash,
             seed=self.seed,
             inputs=dict(self.inputs),
-            sweep=to_document(self.grid) if self.grid else {},
+            sweep=to_document(self.grid) if self.grid else self.adaptive.document if self.adaptive else {},
             shots=self.shots,
             period_ticks=self.pulses.period_ticks,
             instruments=msgspec.to_builtins(self.loop.found),
@@ -314,19 +361,22 @@ class Session:
         address = "" if self.publisher is None else self.publisher.address
         self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held)))
 
-    def _end(self, sequence: Sequence, finished: Finished, recorder: Recorder) -> tuple[Summary, dict[str, int]]:
+    def _end(
+        self, sequence: Sequence, finished: Finished, recorder: Recorder, *, keep_stopped: bool
+    ) -> tuple[Summary, dict[str, int]]:
         """Close the record with everything counted, and return what it came to or raise what ended the run early."""
         if finished.failure is None:
             for one in finished.estimates:
                 recorder.document("estimate", documents.estimate(one))
-            if self.grid is not None:
-                put_points(self.record, self.grid, self.observables, self.calibration)
-        early = finished.failure or self._failed_controllers() or early_end(finished.report, sequence, self.batch)
-        if isinstance(early, RunError):
-            raise early
-        if early is not None:
-            raise RunError(str(early)) from early
-        recorder.document("stop", self._stop(recorder, "success", ""))
+            if self.grid is not None or self.adaptive is not None:
+                put_points(self.record, self.legs, self.grid, self.observables, self.calibration)
+        early = finished.failure or finished.ended or self._failed_controllers()
+        early = early or early_end(finished.report, sequence, self.batch)
+        self.stopped = isinstance(early, StoppedError) and not self.abort.is_set()
+        kept = self.stopped and keep_stopped
+        if early is not None and not kept:
+            raise early if isinstance(early, RunError) else RunError(str(early)) from early
+        recorder.document("stop", self._stop(recorder, *(("abort", str(early)) if kept else ("success", ""))))
         recorded, period_s = self.record.durable_shot, sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
         summary = Summary(
             run=str(self.record.path),
@@ -337,6 +387,8 @@ class Session:
             digest=self.record.digest(),
             estimates=finished.estimates,
             controllers=() if self.estimating is None else self.estimating.controlled,
+            legs=len(self.legs),
+            dead_s=finished.dead_s,
         )
         return summary, self._counters(recorder)
 
@@ -390,32 +442,3 @@ class Session:
             counters |= {} if self.held is None else lateness_counters(self.finished.report)
             counters |= {} if self.finished.truth is None else dict(self.finished.truth.counters)
         return counters
-
-
-class _Recording:
-    """The recorder at work: leaving closes the rings, if no kernel did, and waits until all that they held is on disk."""
-
-    def __init__(self, recorder: Recorder, rows: kernel.Ring) -> None:
-        self.failure: WorldError | None = None
-        self.ended_s = 0.0
-        self._recorder, self._rows = recorder, rows
-
-    def __enter__(self) -> None:
-        self._recorder.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._rows.finish()
-        try:
-            self._recorder.join()
-        except WorldError as error:
-            self.failure = error
-        self.ended_s = time.monotonic()
-
-
-def _check_counts(shots: int, seed: int, period_ticks: int, tick_ps: int) -> None:
-    """Raise ProgramError for what the kernel or the record cannot count to."""
-    ticks_max = TIME_MAX // max(1, tick_ps // 1000)
-    if not 1 <= shots <= ticks_max // period_ticks:
-        raise ProgramError(f"shots = {shots}: 1 to {ticks_max // period_ticks} are possible")
-    if not 0 <= seed < 1 << 64:
-        raise ProgramError(f"seed = {seed}: 0 to {(1 << 64) - 1} are possible")

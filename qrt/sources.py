@@ -10,7 +10,7 @@ from qrt.client import Run
 from qrt.compile import compile_pulses
 from qrt.controlling import begin_with, bound_to, reach_of
 from qrt.errors import RecordError
-from qrt.grids import from_document
+from qrt.legs import leg_at
 from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.qasm import parse_program
@@ -37,8 +37,8 @@ def recorded_lab(run: Run) -> Lab:
         raise RecordError(f"{run.path / 'lab.json'}: a lab of another version: {error}") from error
 
 
-def compiled_again(run: Run) -> Compiled:
-    """Return what the program, lab and calibration in a run's folder compile to, for its inputs and its sweep.
+def compiled_again(run: Run, shot: int = 0) -> Compiled:
+    """Return what the program, lab and calibration in a run's folder compile to, for its inputs and its sweep, in the leg of a shot.
 
     A WorldError where one of them is not there, not the one on record, or does not compile any more.
     """
@@ -46,7 +46,8 @@ def compiled_again(run: Run) -> Compiled:
     calibration = decode_calibration(run.file("calibration.json"), str(run.path / "calibration.json"))
     program = parse_program(run.file("program.qasm").decode(), str(run.path / "program.qasm"))
     inputs = start.get("inputs", {})
-    reach = reach_of(lab, program, from_document(start.get("sweep")))
+    legs = run.legs
+    reach = reach_of(lab, program, leg_at(legs, shot).grid if legs else None)
     pulses = lower(program, lab, calibration, inputs, reach.varied if reach else ())
     values = begin_with(lab, inputs, calibration)
     return Compiled(

@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -53,11 +53,14 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
         raise CalibrationError(f"{where}: {problems[0]}; leave --calibration out to take a new one")
 
 
+PACED: Final = ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy", "stretch_max")  # how runs are paced
+
+
 def bound_hash(lab: Lab) -> str:
     """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced, played and controlled."""
     timing = msgspec.structs.replace(
         lab.timing,
-        **{name: getattr(Timing(), name) for name in ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy")},
+        **{name: getattr(Timing(), name) for name in PACED},
     )
     changes = {
         "timing": timing,

@@ -2,7 +2,7 @@
 
 `Reach` says what each varied operand of a program (`Parameter`) is over all points of a grid, for the schedule to prove the program with,
 and `bind` makes the kernel's slots of it. So a run needs no compiling between points. Controlled inputs, which batches set
-between shots, are operands of an epoch: `Encode` says how their values become words.
+between shots, are operands of an epoch: encode.py says how their values become words.
 
 Rounding. An operand that is affine in an input on an evenly spaced axis has the words of its two ends, each rounded to nearest, and the
 kernel goes from one to the other on the exact line, rounded to nearest, ties to even: within 1/2 of the line between the end words,
@@ -14,31 +14,26 @@ sums of floats do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from math import lcm
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt.axes import TABLE_MAX, Axis, Grid, Line
+from qrt.encode import INT64, RANGES, Encode, beyond, words
 from qrt.errors import ProgramError
-from qrt.grids import TABLE_MAX, Axis, Grid, Line
 from qrt.kernel import SLOT_DTYPE, Order, Rule, Sweep
 from qrt.qasm.expressions import Duration, Exact, Value, as_float
 from qrt.qasm.program import Program
 from qrt.timeline import POINTS_MAX
 from qrt.types import Parameter
-from qrt.units import AMPLITUDE_ONE, TURN, signed64
+from qrt.units import signed64
 
-INT64: Final = (-(1 << 63), (1 << 63) - 1)
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
-RANGES: Final = {
-    "amplitude": (-AMPLITUDE_ONE, AMPLITUDE_ONE),
-    "ticks": (0, 1 << 48),
-    "frequency": (-TURN // 2, TURN // 2 - 1),
-}
+WHOLE: Final = frozenset({"ticks", "integer"})  # units of operands that are never rounded
 
 
 # ---- Words -------------------------------------------------------------------------------------------------------------
@@ -87,7 +82,9 @@ class Reach:
     def __init__(self, program: Program, grid: Grid | None, controlled: Mapping[str, Bounds] | None = None) -> None:
         self.grid, self.controlled = grid, dict(controlled or {})
         self._durations = {one.name for one in program.inputs if one.kind == "duration"}
-        self._axes = {axis.name: index for index, axis in enumerate(grid.axes if grid else ())}
+        axes = grid.axes if grid else ()
+        self._axes = {one.name: index for index, axis in enumerate(axes) for one in axis.together}
+        self._columns = {one.name: one for axis in axes for one in axis.together}
         self._numbers: dict[tuple[str, Any], int] = {}
         self._found: list[Straight | Tabled | Ruled] = []
 
@@ -183,54 +180,77 @@ class Reach:
         swept = [name for name in names if name in self._axes]
         if not swept:
             return self._ruled(parameter)
-        if len(names) > 1:
-            raise ProgramError(
-                f"{parameter.source.where}one operand depends on {' and '.join(names)} together; each may follow one swept "
-                "input, or controlled ones: write a gate or a delay for each, such as rz(a) q; rz(b) q; for rz(a + b) q;"
-            )
         assert self.grid is not None
-        index = self._axes[swept[0]]
-        axis = self.grid.axes[index]
-        if parameter.word.affine and isinstance(axis.points, Line):
-            ends = [self._at(parameter, axis, k) for k in (0, axis.count - 1)]
-            step = (ends[1] - ends[0]) / max(axis.count - 1, 1)
-            if parameter.unit == "ticks" and ends[0].denominator == 1 and step.denominator != 1:
-                self._whole(parameter, axis, 1, ends[0] + step)
-            words = [self._word(parameter, axis, k, end) for k, end in zip((0, axis.count - 1), ends, strict=True)]
-            if parameter.unit != "phase" or all(INT64[0] <= word <= INT64[1] for word in words):
-                return Straight(index, words[0], words[1], axis.count)
-        if axis.count > TABLE_MAX:
+        moving = {self._axes[name] for name in swept if self._columns[name].count > 1} or {self._axes[swept[0]]}
+        if len(moving) > 1 or len(swept) < len(names):
             raise ProgramError(
-                f"{parameter.source.where}{axis.count} points of {axis.name} need a table of as many words here; {TABLE_MAX} are possible: "
-                "take fewer points, or an angle within half a turn"
+                f"{parameter.source.where}one operand depends on {' and '.join(names)} together; it may follow inputs on one axis of the "
+                "sweep, or controlled ones: let them go along one axis, as in --sweep 'a,b=zip(...)', or write a gate or a delay for each, "
+                "such as rz(a) q; rz(b) q; for rz(a + b) q;"
             )
-        words = [self._word(parameter, axis, k, self._at(parameter, axis, k)) for k in range(axis.count)]
+        (index,) = moving
+        count = self.grid.axes[index].count
+        if parameter.word.affine and all(
+            self._columns[name].count < count or isinstance(self._columns[name].points, Line) for name in swept
+        ):
+            ends = [self._at(parameter, k) for k in (0, count - 1)]
+            step = (ends[1] - ends[0]) / max(count - 1, 1)
+            if parameter.unit in WHOLE and ends[0].denominator == 1 and step.denominator != 1:
+                self._whole(parameter, 1, ends[0] + step)
+            words = [self._word(parameter, k, end) for k, end in zip((0, count - 1), ends, strict=True)]
+            if parameter.unit != "phase" or all(INT64[0] <= word <= INT64[1] for word in words):
+                return Straight(index, words[0], words[1], count)
+        if count > TABLE_MAX:
+            raise ProgramError(
+                f"{parameter.source.where}{count} points of {' and '.join(swept)} need a table of as many words here; {TABLE_MAX} are "
+                "possible: take fewer points, or an angle within half a turn"
+            )
+        words = [self._word(parameter, k, self._at(parameter, k)) for k in range(count)]
         return Tabled(index, tuple(signed64(word) if parameter.unit == "phase" else word for word in words))
 
-    def _at(self, parameter: Parameter, axis: Axis, k: int) -> Fraction:
-        try:
-            return parameter.word.at({axis.name: axis.at(k)})
-        except ProgramError as error:
-            value = as_float(axis.exact(k))
-            raise ProgramError(f"{parameter.source.where}{error} at {axis.name} = {value:.12g} (point {k})") from error
+    def _along(self, name: str, k: int) -> tuple[Axis, int]:
+        """Return the values of a swept input, and which one it has at point k of the axis that an operand follows."""
+        column = self._columns[name]
+        return column, k if column.count > 1 else 0
 
-    def _whole(self, parameter: Parameter, axis: Axis, k: int, value: Fraction) -> int:
-        """Return a duration's ticks."""
-        near = round(value)
-        if value != near and (isinstance(axis.points, Line) or abs(value - near) > FLOAT_ERROR * abs(value)):
+    def _at(self, parameter: Parameter, k: int) -> Fraction:
+        """Return an operand's value at a point of the axis that it follows."""
+        values = {}
+        for name in parameter.word.names:
+            column, place = self._along(name, k)
+            values[name] = column.at(place)
+        try:
+            return parameter.word.at(values)
+        except ProgramError as error:
+            raise ProgramError(f"{parameter.source.where}{error} {self._place(parameter, k)}") from error
+
+    def _place(self, parameter: Parameter, k: int) -> str:
+        """Return where that is, in words."""
+        told, count = [], 1
+        for name in parameter.word.names:
+            column, place = self._along(name, k)
+            told.append(f"{name} = {as_float(column.exact(place)):.12g}")
+            count = max(count, column.count)
+        return f"at {', '.join(told)}" + (f" (point {k} of {count})" if count > 1 else "")
+
+    def _whole(self, parameter: Parameter, k: int, value: Fraction) -> int:
+        """Return what must be whole: a duration's ticks, an integer."""
+        near, duration = round(value), parameter.unit == "ticks"
+        exact = all(isinstance(self._columns[name].points, Line) for name in parameter.word.names)
+        if value != near and (exact or not duration or abs(value - near) > FLOAT_ERROR * abs(value)):
+            what = f"duration is {float(value):.12g} ticks" if duration else f"integer is {float(value):.12g}"
             raise ProgramError(
-                f"{parameter.source.where}at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count}) this duration is "
-                f"{float(value):.12g} ticks; durations are whole ticks: choose first, last and number of points so, or give values(...)"
+                f"{parameter.source.where}{self._place(parameter, k)} this {what}; {'durations are whole ticks' * duration}"
+                f"{'it must be whole' * (not duration)}: choose first, last and number of points so, or give values(...)"
             )
         return near
 
-    def _word(self, parameter: Parameter, axis: Axis, k: int, value: Fraction) -> int:
+    def _word(self, parameter: Parameter, k: int, value: Fraction) -> int:
         """Return the word of a value; ProgramError where the kernel or the line cannot take it."""
-        word = self._whole(parameter, axis, k, value) if parameter.unit == "ticks" else round(value)
+        word = self._whole(parameter, k, value) if parameter.unit in WHOLE else round(value)
         low, high = RANGES.get(parameter.unit, (None, None))
         if low is not None and high is not None and not low <= word <= high:
-            at = f"at {axis.name} = {as_float(axis.exact(k)):.12g} (point {k} of {axis.count})"
-            raise ProgramError(f"{parameter.source.where}{at} {_beyond(parameter.unit, word)}")
+            raise ProgramError(f"{parameter.source.where}{self._place(parameter, k)} {beyond(parameter.unit, word)}")
         return word
 
     def _ruled(self, parameter: Parameter) -> Ruled:
@@ -241,6 +261,10 @@ class Reach:
                 "here they do not"
             )
         where = parameter.source.where
+        if parameter.unit == "integer":
+            raise ProgramError(
+                f"{where}{' and '.join(names)} are set by a controller, whose values are no whole numbers: sweep the integer, or give it"
+            )
         zero = {name: self._value(name, 0) for name in names}
         offset = parameter.word.at(zero)
         factors = {name: parameter.word.at({**zero, name: self._value(name, 1)}) - offset for name in names}
@@ -261,7 +285,7 @@ class Reach:
         if parameter.unit != "phase" and not limits[0] <= words[0] <= words[1] <= limits[1]:
             worst = words[0] if words[0] < limits[0] else words[1]
             raise ProgramError(
-                f"{where}at the bounds of {' and '.join(names)}, which a controller sets, {_beyond(parameter.unit, worst)}"
+                f"{where}at the bounds of {' and '.join(names)}, which a controller sets, {beyond(parameter.unit, worst)}"
             )
         return Ruled(offset, factors, *words)
 
@@ -296,24 +320,7 @@ def _ends(one: Straight | Tabled | Ruled) -> tuple[int, int]:
             return low, high
 
 
-def _beyond(unit: str, word: int) -> str:
-    match unit:
-        case "amplitude":
-            return f"the pulse has {word / AMPLITUDE_ONE:.4g} of full scale; possible is -1 to 1: smaller angles, or two turns"
-        case "ticks":
-            return f"the duration is {word} ticks; possible is 0 to {RANGES['ticks'][1]}"
-    return f"the {unit} is out of range"
-
-
 # ---- For the kernel ----------------------------------------------------------------------------------------------------
-
-
-class Encode(msgspec.Struct, frozen=True):
-    """How values of controlled inputs become the words of an epoch: plain data, exact rationals as text."""
-
-    units: tuple[str, ...] = ()
-    offsets: tuple[str, ...] = ()
-    factors: tuple[dict[str, str], ...] = ()
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -353,46 +360,3 @@ def bind(parameters: Sequence[Parameter], reach: Reach, initial: Mapping[str, fl
         grid.shots_per_point if grid else 1,
     )
     return Bound(sweep, words(encode, initial or {}), encode)
-
-
-def words(encode: Encode, values: Mapping[str, float]) -> NDArray[np.int64]:
-    """Return the words of an epoch, int64 [values]. ValueError names the value whose word is out of range."""
-    return np.array(encoder(encode)(values), np.int64)
-
-
-def encoder(encode: Encode) -> Callable[[Mapping[str, float]], list[int]]:
-    """Return `words` for many epochs: rationals are brought to whole numbers once, and each word is one division, exact as before."""
-    lines = tuple(_Line.of(*parts) for parts in zip(encode.units, encode.offsets, encode.factors, strict=True))
-    return lambda values: [line.word(values) for line in lines]
-
-
-class _Line(NamedTuple):
-    """A word as (offset + sum of factor * value) / scale, all whole numbers but the values."""
-
-    unit: str
-    offset: int
-    factors: tuple[tuple[str, int], ...]
-    scale: int
-
-    @classmethod
-    def of(cls, unit: str, offset: str, factors: Mapping[str, str]) -> _Line:
-        exact = {name: Fraction(factor) for name, factor in factors.items()}
-        scale = lcm(Fraction(offset).denominator, *(factor.denominator for factor in exact.values()))
-        whole = tuple((name, int(factor * scale)) for name, factor in exact.items())
-        return cls(unit, int(Fraction(offset) * scale), whole, scale)
-
-    def word(self, values: Mapping[str, float]) -> int:
-        """Return it, rounded to nearest, ties to even. ValueError out of range, and for what is no number; OverflowError for infinity."""
-        ratios = [(factor, *values[name].as_integer_ratio()) for name, factor in self.factors]
-        power = lcm(*(below for _, _, below in ratios))
-        total = self.offset * power + sum(factor * above * (power // below) for factor, above, below in ratios)
-        word, rest = divmod(total, self.scale * power)
-        twice = 2 * rest - self.scale * power
-        word += twice > 0 or (twice == 0 and word % 2 == 1)
-        if self.unit == "phase":
-            return signed64(word)
-        low, high = RANGES.get(self.unit, INT64)
-        if not low <= word <= high:
-            given = ", ".join(f"{name} = {values[name]:.9g}" for name, _ in self.factors)
-            raise ValueError(f"{given}: {_beyond(self.unit, word)}")
-        return word

@@ -30,6 +30,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     driver: str
     address: str  # a VISA resource name, or `serial:<device>` for a serial line
     timeout_s: Positive = 2.0
+    settle_s: NonNegative | None = None  # after one of its settings was changed; None: what its driver says
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+    stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
 class Mailbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,6 +157,18 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: Control = Control()
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """A number of an instrument that a sweep can set, as its driver declares it: how, within what, and when it holds."""
+
+    name: str  # its end is its unit: `frequency_hz`
+    unit: str
+    header: str  # SCPI: `<header> <value>` sets it, `<header>?` reads it back
+    low: float  # what the instrument takes
+    high: float
+    resolution: float  # what it rounds to: what is read back may differ by as much from what was asked for, and no more
+    settle_s: float = 0.0  # from the command until the signal holds
+
+
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
 # What programs and calibrations compile from: blocks of operations, one block per sequencer (a qubit has one sequencer, which
 # plays on the qubit's drive frame `<qubit>.drive` and readout frame `<qubit>.readout`).
@@ -206,13 +220,47 @@ class Formula(Protocol):
 class Parameter(msgspec.Struct, frozen=True):
     """An operand that may be another one in every shot. `word` is the function that the kernel's word is rounded from.
 
-    Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick.
+    Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick; an
+    integer is what it is.
     """
 
-    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold"]
+    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold", "integer"]
     word: Formula
     text: str  # for a person
     source: Source = NOWHERE
+
+
+class Bits(msgspec.Struct, frozen=True):
+    """sum(bit_k << k) over bits, once all of them are ready."""
+
+    bits: tuple[int, ...]
+
+
+class Variable(msgspec.Struct, frozen=True):
+    """What a variable of the program holds, in a register of each sequencer that needs it; 0 at the shot's start."""
+
+    index: int  # in Pulses.variables
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """values[index], from a table in the kernel; an index outside of it ends the run."""
+
+    values: tuple[int, ...]
+    index: Classical
+
+
+class Computed(msgspec.Struct, frozen=True):
+    """Two values with an operator of the sequencer between them, modulo 2^64; == and < give 0 or 1, >> is arithmetic and by a constant."""
+
+    operator: Literal["+", "-", "*", "&", "|", "^", "==", "<", ">>"]
+    left: Classical
+    right: Classical
+
+
+# What a sequencer computes while the shot runs, in int64: a bool is 0 or 1, an angle 2^-64 turns, a duration ticks. An operand of a pulse
+# that is `Dynamic` is in the units of Parameter.
+Dynamic = Parameter | Bits | Variable | Lookup | Computed
+Classical = int | Dynamic
 
 
 class Play(msgspec.Struct, frozen=True):
@@ -220,7 +268,7 @@ class Play(msgspec.Struct, frozen=True):
 
     frame: str
     envelope: str  # name in Pulses.envelopes
-    amplitude: float | Parameter  # [-1, 1]
+    amplitude: float | Dynamic  # [-1, 1]
     restart: bool = False  # the NCO counts from this play (readout tones) instead of from the shot's start
     source: Source = NOWHERE
 
@@ -249,7 +297,7 @@ class ShiftPhase(msgspec.Struct, frozen=True):
     """
 
     frame: str
-    phase_rad: float | Parameter
+    phase_rad: float | Dynamic
     source: Source = NOWHERE
     turns: Fraction | None = None
 
@@ -258,7 +306,7 @@ class SetFrequency(msgspec.Struct, frozen=True):
     """Change a frame's frequency at the cursor, phase-continuous."""
 
     frame: str
-    frequency_hz: float | Parameter
+    frequency_hz: float | Dynamic
     source: Source = NOWHERE
 
 
@@ -270,15 +318,14 @@ class Sync(msgspec.Struct, frozen=True):
 
 
 class If(msgspec.Struct, frozen=True):
-    """Branch on bits once they are ready: `then` if sum(bit_k << k) over `bits` equals `value`, else `otherwise`.
+    """Branch once the bits of the condition are ready: `then` where it is not 0, else `otherwise`.
 
     With `pad`, the shorter branch is padded, so that what follows keeps one tick on both paths. Where one branch of a program acts on
     several sequencers, each has an If of its own in its block, and `sequencers` names all of them: they take the same side, and may
     hold syncs among each other. None named: the branch is this sequencer's alone.
     """
 
-    bits: tuple[int, ...]
-    value: int
+    condition: Classical
     then: tuple[Op, ...]
     otherwise: tuple[Op, ...] = ()
     pad: bool = True
@@ -307,7 +354,27 @@ class WriteBit(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit
+class Assign(msgspec.Struct, frozen=True):
+    """Set a variable, on this sequencer; it waits until the bits that the value needs are ready."""
+
+    variable: int  # in Pulses.variables
+    value: Classical
+    source: Source = NOWHERE
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """Put a value into a column of the shot's row."""
+
+    column: int  # in Pulses.outputs
+    value: Classical
+    source: Source = NOWHERE
+
+
+OutputKind = Literal[
+    "int", "uint", "bool", "angle", "duration"
+]  # of an emitted column: an angle is 2^-64 turns, a duration ticks
+
+Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit | Assign | Emit
 
 
 class Weights(msgspec.Struct, frozen=True):
@@ -315,7 +382,8 @@ class Weights(msgspec.Struct, frozen=True):
 
     samples: NDArray[np.int16]  # [2, samples], within +-32767; calibration scales to +-4095
     threshold: int
-    qubit: str
+    qubit: str  # whose level the outcome is; "" for a capture of the program's own, of which nobody knows that
+    name: str = ""  # what the program calls the capture
 
 
 class Pulses(msgspec.Struct, frozen=True):
@@ -327,6 +395,10 @@ class Pulses(msgspec.Struct, frozen=True):
     weights: Mapping[str, Weights]
     bits: tuple[str, ...] = ()  # names as the program writes them: ("c[0]", "c[1]", "flag")
     period_ticks: int = 0
+    variables: tuple[str, ...] = ()  # names of what Assign sets
+    outputs: tuple[str, ...] = ()  # names of the columns that Emit fills
+    output_kinds: tuple[OutputKind, ...] = ()  # what they mean, in the same order; none given: whole numbers
+    stretch_max: int = 0  # periods that the shot may take beyond its own
 
 
 # ---- The armed image ---------------------------------------------------------------------------------------------------
@@ -342,10 +414,11 @@ class Segment(msgspec.Struct, frozen=True):
 class CaptureSlot(msgspec.Struct, frozen=True):
     """What one capture statement of the sequence is, for whoever reads the rows."""
 
-    qubit: str
+    qubit: str  # "" where no qubit is known, of a capture that the program makes itself
     bit: int | None
     tone_index: int | None  # the k-th readout tone of this qubit in the shot where that is static
     line: int  # source line, 0 for none
+    name: str = ""  # what the program calls it, where that is not its bit
 
 
 class Sequence(msgspec.Struct, frozen=True):
@@ -367,6 +440,8 @@ class Sequence(msgspec.Struct, frozen=True):
     table: NDArray[np.int64] = msgspec.field(default_factory=lambda: np.zeros(0, np.int64))  # of `lookup`
     factors: NDArray[np.float64] = msgspec.field(default_factory=lambda: np.zeros(0))  # of `weigh`, finite
     emit_count: int = 0  # emitted columns of a row
+    outputs: tuple[str, ...] = ()  # [emit_count] their names; or none
+    output_kinds: tuple[OutputKind, ...] = ()  # [outputs]
     parameters: tuple[Parameter, ...] = ()  # [slots] what each slot of the kernel means
     stretch_max: int = 0  # periods that a shot may take beyond its own; 0: a shot longer than its period is an error
 
@@ -497,3 +572,5 @@ class Summary(msgspec.Struct, frozen=True):
     digest: str  # SHA-256 of shots.bin, in hex
     estimates: tuple[Estimate, ...]
     controllers: tuple[Controlled, ...] = ()
+    legs: int = 1  # between which instruments were set
+    dead_s: float = 0.0  # wall time in which that was done, and nothing played

@@ -18,10 +18,10 @@ import msgspec
 from qrt.batch import Asked, EpochsTo, Points, Refused, Update
 from qrt.client import Run
 from qrt.controlling import asked_for, epochs_to, points_of
+from qrt.encode import Encode, encoder
 from qrt.epochs import Epoch
 from qrt.errors import RecordError
 from qrt.sources import compiled_again
-from qrt.sweeps import Encode, encoder
 from qrt.tally import Tally
 from qrt.types import Control
 

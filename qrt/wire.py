@@ -53,6 +53,7 @@ REQUIRED: Final[Mapping[str, frozenset[str]]] = {
     "descriptor": frozenset({"uid", "time", "run_start", "data_keys"}),
     "event_page": frozenset({"descriptor", "seq_num", "uid", "time", "data", "timestamps"}),
     "epoch": frozenset({"epoch", "first_shot", "values"}),
+    "leg": frozenset({"leg", "first_shot", "shots", "values"}),
     "estimate": frozenset({"name", "value", "stderr"}),
     "miss": frozenset({"tick", "class", "lateness_ns", "policy", "cause", "skipped_count"}),
     "heartbeat": frozenset({"last_seq", "counters", "state"}),

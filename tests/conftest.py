@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from qrt.run import Result
+    from qrt.results import Result
     from qrt.types import Calibration, Lab
 
 # An int16 sample that silently becomes float32, or a vector that is silently stretched, is an error. Set before any

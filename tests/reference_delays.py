@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from qrt.timeline import Event, Timeline, survey
 from qrt.types import (
+    Bits,
     Box,
     Capture,
+    Classical,
+    Computed,
     Frame,
     If,
     Op,
@@ -103,7 +106,7 @@ class _Draw:
     def branch(self, group: Sequence[str], blocks: dict[str, list[Op]], depth: int) -> None:
         chosen = self.draw(st.sets(st.sampled_from(group), min_size=1, max_size=2))
         bits = tuple(NAMES.index(name) for name in group if name in chosen)
-        value, sides = self.number(0, (1 << len(bits)) - 1), []
+        condition, sides = Computed("==", Bits(bits), self.number(0, (1 << len(bits)) - 1)), []
         self.sync(group, blocks)  # so that the others' bits may be read
         source = self.source()
         for _ in range(2):
@@ -115,7 +118,7 @@ class _Draw:
         together = tuple(group) if len(group) > 1 else ()
         for name in group:
             then, otherwise = (tuple(side[name]) for side in sides)
-            blocks[name].append(If(bits, value, then, otherwise, source=source, sequencers=together))
+            blocks[name].append(If(condition, then, otherwise, source=source, sequencers=together))
         self.sync(group, blocks)
 
 
@@ -196,12 +199,17 @@ def executed(timeline: Timeline, outcomes: dict[tuple[str, int], int]) -> list[E
             written.setdefault(event.bit, []).append((end, event.source.line, int(event.operands[-1])))
         elif event.decides is not None and event.decides not in taken:
             sides = [one for other in timeline.events for one in other.branches if one.number == event.decides]
-            taken[event.decides] = bool(sides) and _value(written, sides[0].bits) != sides[0].value
+            taken[event.decides] = bool(sides) and not _value(written, sides[0].condition)
     return events
 
 
-def _value(written: dict[str, list[tuple[int, int, int]]], bits: tuple[str, ...]) -> int:
-    return sum(max(written.get(bit, [(0, 0, 0)]))[2] << index for index, bit in enumerate(bits))
+def _value(written: dict[str, list[tuple[int, int, int]]], value: Classical) -> int:
+    match value:
+        case Bits(bits=bits):
+            return sum(max(written.get(NAMES[bit], [(0, 0, 0)]))[2] << index for index, bit in enumerate(bits))
+        case Computed(operator="==", left=left, right=right):
+            return int(_value(written, left) == _value(written, right))
+    return value
 
 
 def seen(events: Sequence[Event]) -> Counter[tuple[str, int, str]]:

@@ -22,6 +22,7 @@ from qrt import kernel
 from qrt.compile import compile_pulses
 from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.types import (
+    Bits,
     Capture,
     Digitizer,
     Frame,
@@ -114,7 +115,7 @@ def reset_pulses(bench: Bench, threshold: float, rounds: int = 1) -> Pulses:
     sx = Play("q.drive", "sx", bench.sx_amplitude)
     ops = [Play("q.drive", "sx", bench.prepare_amplitude)]
     for bit in range(rounds):
-        ops += [Capture("w", bit), *tone, If((bit,), 1, (sx, sx))]
+        ops += [Capture("w", bit), *tone, If(Bits((bit,)), (sx, sx))]
     return Pulses(
         blocks={"q": (*ops, Capture("w", rounds), *tone)},
         frames={

@@ -15,7 +15,7 @@ from qrt.commands import demo, watch
 from qrt.commands.check import SLACK_COLUMNS
 from qrt.commands.interrupt import SIGNALS, Interrupt
 from qrt.commands.screen import Screen, columns, estimate_rows, misses_line, printable
-from qrt.stream import Seen
+from qrt.publisher import Seen
 from qrt.types import Estimate, StdErr
 from qrt.wire import Header, Message
 

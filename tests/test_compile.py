@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrt import compile as compiler
 from qrt import config, kernel, units
 from qrt.compile import compile_pulses
+from qrt.compile import instructions as compiler
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ProgramError
 from qrt.firmware_sim.twin import open_twin
@@ -27,6 +27,7 @@ from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.timeline import Timeline, schedule
 from qrt.types import (
+    Bits,
     Capture,
     Frame,
     If,
@@ -131,7 +132,7 @@ class Interpreter:
             self.bits[b], self.ready[b] = registers[a] & 1, tick
         elif op == ALU:
             registers[a] = {0: d, 2: registers[a] + registers[c] + d, 3: registers[a] - registers[c] - d}[b]
-        elif op == BRANCH and {0: True, 1: registers[a] == 0, 2: registers[a] != 0}[b]:
+        elif op == BRANCH and {0: True, 1: registers[a] == d, 2: registers[a] != d}[b]:
             self.pc[s] = c
 
     def sync(self, s: int, mask: int) -> None:
@@ -378,7 +379,7 @@ def test_signs_and_words() -> None:
 
 def test_waits_are_one_unless_a_jump_leads_in_between() -> None:
     assert [row[4] for row in named(hand(Wait(3), Wait(4), Wait(0))) if row[0] == WAIT] == [7]
-    branch = If((0,), 1, (Wait(30),), (Wait(30),), pad=False)
+    branch = If(Bits((0,)), (Wait(30),), (Wait(30),), pad=False)
     for bit in (0, 1):
         sequence = hand(WriteBit(0, bit), Wait(2), branch, Wait(1))
         assert executed(sequence, LIMITS, [0]).cursor == [33]

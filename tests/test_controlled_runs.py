@@ -69,7 +69,7 @@ def test_controlled_runs_are_the_same_on_both_clocks_and_with_eight_listeners(co
         (batch + 2, (batch + 2) * W, batch) for batch in range(4)
     ]
     value = 0.8
-    for one, bits in zip(epochs, virtual.bits["c"].reshape(4, W), strict=True):
+    for one, bits in zip(epochs, virtual.record.bits["c"].reshape(4, W), strict=True):
         value = min(max(value - (bits.mean() - 0.5), 0.0), 3.1)
         assert one["values"]["theta"] == pytest.approx(value, rel=1e-12)
         assert one["refused"] == []

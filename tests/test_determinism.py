@@ -17,9 +17,9 @@ from qrt import kernel, wire
 from qrt.events import Playing
 from qrt.firmware_sim import plant
 from qrt.loop import derived_seed
+from qrt.publisher import Tally
 from qrt.replay import replay
 from qrt.store import decode_calibration, save_calibration
-from qrt.stream import Tally
 from qrt.types import Stream
 
 PROCESS_TIMEOUT_S = 300

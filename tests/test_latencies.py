@@ -135,7 +135,7 @@ def test_a_sweep_runs_on_a_controller_and_replays(demo_lab, demo_calibration, tm
     assert plant_from_bytes(from_image(result.record.image()).plant).limits.feedback_latency_ticks == 364
     assert replay(result.folder).same
     # The outcome is there 1000 + 2100 ticks after the box begins, at any delay.
-    message = r":7:3: if q0.reset is 1 on q0 ends up to 100 ticks after the end of the box of line 6"
+    message = r":7:3: if q0.reset == 1 on q0 ends up to 100 ticks after the end of the box of line 6"
     with pytest.raises(ProgramError, match=message):
         run(SWEPT, shots=20, sweep={"t": "linspace(0, 400ns, 5)"}, on="artiq-2015", **given)
 

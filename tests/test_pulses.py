@@ -17,6 +17,7 @@ from qrt.pulses import GateSet, lower
 from qrt.pulses.gates import cosine_envelope
 from qrt.qasm import parse_program
 from qrt.types import (
+    Bits,
     Calibration,
     Capture,
     Estimated,
@@ -157,7 +158,7 @@ def test_measure_is_capture_and_tone_at_one_tick_then_the_depletion() -> None:
 def test_reset_is_measure_and_a_padded_x() -> None:
     *measure, branch = GateSet(LAB).reset("q0", 0)
     assert tuple(measure) == GateSet(LAB).measure("q0", 0)
-    assert branch == If((0,), 1, GateSet(LAB).x("q0"), (), pad=True)
+    assert branch == If(Bits((0,)), GateSet(LAB).x("q0"), (), pad=True)
 
 
 def test_id_waits_as_long_as_x_takes() -> None:
@@ -279,10 +280,10 @@ def test_barrier_and_delay_of_several_begin_together() -> None:
     assert [op.ticks for op in pulses.blocks["q1"] if isinstance(op, Wait)] == [102, 1000]
 
 
-def test_bits_that_begin_as_one_are_written_before_anything_else() -> None:
+def test_bits_that_begin_as_one_are_written_and_known() -> None:
     pulses = lowered('x q[1]; bit[2] d = "10"; if (d[1]) x q[1]; if (d[1]) x q[0];')
-    assert kinds(pulses.blocks["q0"]) == ["WriteBit", "Sync", "If"]
-    assert kinds(pulses.blocks["q1"]) == ["Sync", "Play", "Play", "If"]
+    assert kinds(pulses.blocks["q0"]) == ["WriteBit", "Play", "Play"]
+    assert kinds(pulses.blocks["q1"]) == ["Play", "Play", "Play", "Play"]
     assert pulses.blocks["q0"][0] == WriteBit(3, 1, pulses.blocks["q0"][0].source)
 
 

@@ -8,21 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt.errors import ProgramError
-from qrt.qasm import parse_program
+from qrt.qasm import Elaborated, elaborate, parse_program
 from qrt.qasm.expressions import Duration, Exact, as_float, evaluate
-from qrt.qasm.program import Barrier, Branch, Delay, Gate, Initial, Measurement, Reset, Statement
+from qrt.qasm.facts import NoLab
+from qrt.qasm.program import Barrier, Branch, Delay, Gate, Measurement, Reset, SetBit, Statement
+from qrt.types import Bits, Classical, Computed
 
 HEAD = 'OPENQASM 3;\ninclude "stdgates.inc";\nqubit[2] q;\nbit[2] c;\ninput float theta;\n'
 HEAD_LINES = HEAD.count("\n")
 
 
+def elaborated(text: str) -> Elaborated:
+    program = parse_program(text, "p.qasm")
+    return elaborate(program, {}, [one.name for one in program.inputs], NoLab())
+
+
 def read(body: str) -> tuple[Statement, ...]:
-    return parse_program(HEAD + body, "p.qasm").statements
+    return elaborated(HEAD + body).statements
 
 
 def refusal(text: str) -> str:
     with pytest.raises(ProgramError) as caught:
-        parse_program(text, "p.qasm")
+        elaborated(text)
     return str(caught.value)
 
 
@@ -40,9 +47,7 @@ def test_registers_are_written_out() -> None:
 
 
 def test_names_are_those_of_the_text() -> None:
-    program = parse_program(
-        "qubit a; qubit[2] b; bit flag; bit[2] c; creg d[1]; qreg e[1]; bit[1] g = measure a; x b[0];", "p.qasm"
-    )
+    program = elaborated("qubit a; qubit[2] b; bit flag; bit[2] c; creg d[1]; qreg e[1]; bit[1] g = measure a; x b[0];")
     assert program.qubits == ("a", "b[0]", "b[1]", "e[0]")
     assert program.bits == ("flag", "c[0]", "c[1]", "d[0]", "g[0]")
     assert program.statements[0] == Measurement(0, 4, program.statements[0].source)
@@ -55,38 +60,42 @@ def test_sources_are_file_line_and_column_from_one() -> None:
 
 
 def test_hardware_qubits() -> None:
-    assert parse_program("x $3; measure $0; x $3;", "p").qubits == ("$3", "$0")
+    assert elaborated("x $3; measure $0; x $3;").qubits == ("$3", "$0")
     assert "use one of the two" in refusal("qubit q; x $0;")
     assert "use one of the two" in refusal("x $0; qubit q;")
 
 
 def test_initial_bits() -> None:
     # The rightmost character is element 0.
-    program = parse_program('qubit q; bit[3] c = "011"; bit a = 1; bit b = "0"; bit d = true; bit e = 0;', "p")
-    assert [program.bits[s.bit] for s in program.statements if isinstance(s, Initial)] == ["c[0]", "c[1]", "a", "d"]
+    program = elaborated('qubit q; bit[3] c = "011"; bit a = 1; bit b = "0"; bit d = true; bit e = 0;')
+    written = [(program.bits[s.bit], s.value) for s in program.statements if isinstance(s, SetBit)]
+    assert written == [("c[0]", 1), ("c[1]", 1), ("a", 1), ("d", 1)]
+
+
+BOTH = Bits((0, 1))
 
 
 @pytest.mark.parametrize(
-    ("condition", "bits", "value", "inverted"),
+    ("condition", "word", "inverted"),
     [
-        ("c[0]", (0,), 1, False),
-        ("!c[1]", (1,), 1, True),
-        ("!!c[1]", (1,), 1, False),
-        ("c[0] == 1", (0,), 1, False),
-        ("c[0] == true", (0,), 1, False),
-        ("0 == c[0]", (0,), 0, False),
-        ("c[0] != 0", (0,), 0, True),
-        ("c == 2", (0, 1), 2, False),
-        ('c == "10"', (0, 1), 2, False),
-        ("c != 3", (0, 1), 3, True),
-        ("!(c == 1)", (0, 1), 1, True),
-        ("c", (0, 1), 0, True),
+        ("c[0]", Bits((0,)), False),
+        ("!c[1]", Bits((1,)), True),
+        ("!!c[1]", Bits((1,)), False),
+        ("c[0] == 1", Computed("==", Bits((0,)), 1), False),
+        ("c[0] == true", Computed("==", Bits((0,)), 1), False),
+        ("0 == c[0]", Computed("==", Bits((0,)), 0), False),
+        ("c[0] != 0", Computed("==", Bits((0,)), 0), True),
+        ("c == 2", Computed("==", BOTH, 2), False),
+        ('c == "10"', Computed("==", BOTH, 2), False),
+        ("c != 3", Computed("==", BOTH, 3), True),
+        ("!(c == 1)", Computed("==", BOTH, 1), True),
+        ("c", Computed("==", BOTH, 0), True),
     ],
 )
-def test_conditions(condition: str, bits: tuple[int, ...], value: int, inverted: bool) -> None:
+def test_conditions(condition: str, word: Classical, inverted: bool) -> None:
     branch = read(f"if ({condition}) x q[0]; else {{ sx q[1]; }}")[0]
     assert isinstance(branch, Branch)
-    assert (branch.bits, branch.value) == (bits, value)
+    assert branch.condition == word
     taken = [s.name for s in (branch.otherwise if inverted else branch.then) if isinstance(s, Gate)]
     assert taken == ["x"]
 
@@ -98,6 +107,7 @@ def angle(text: str, **inputs: float) -> Exact | float:
     gate = read(f"rz({text}) q[0];")[0]
     assert isinstance(gate, Gate)
     assert gate.angle is not None
+    assert not isinstance(gate.angle, Classical)
     value = evaluate(gate.angle, {name: Exact(Fraction(repr(value))) for name, value in inputs.items()})
     assert not isinstance(value, Duration)
     return value
@@ -147,7 +157,9 @@ def test_durations_are_exact(text: str, nanoseconds: int, samples: int) -> None:
     assert evaluate(delay.duration, {}) == Duration(Fraction(nanoseconds, 10**9), Fraction(samples))
 
 
-NUMBERS = st.one_of(st.integers(0, 50).map(str), st.sampled_from(["pi", "0.5", "tau", "1.25e-1"]))
+NUMBERS = st.one_of(
+    st.integers(0, 50).map(lambda number: f"{number}.0"), st.sampled_from(["pi", "0.5", "tau", "1.25e-1"])
+)
 FORMULAS = st.recursive(
     NUMBERS,
     lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner).map(
@@ -180,7 +192,7 @@ def test_arithmetic_agrees_with_python(text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "column", "wanted"),
     [
-        ("x q[2];", 3, "index 2 is outside 'q', which has 2 qubits: 0 to 1"),
+        ("x q[2];", 5, "index 2 is outside 'q', which has 2 qubits: 0 to 1"),
         ("x r;", 3, "'r' is no declared qubit; declared: q"),
         ("x cc;", 3, "'cc' is no declared qubit"),
         ("y q[0];", 1, "gate 'y' is not supported; did you mean ry? supported gates: x, sx, rx, ry, rz, h, id"),
@@ -189,47 +201,26 @@ def test_arithmetic_agrees_with_python(text: str) -> None:
         ("x(1) q[0];", 1, "x takes 0 angles, not 1"),
         ("x q[0], q[1];", 1, "x acts on one qubit, not 2"),
         ("rz(1ns) q[0];", 4, "a number, not a duration"),
-        ("delay[3] q[0];", 6, "a duration: a number with ns, us, ms, s or dt"),
+        ("delay[3] q[0];", 6, "a duration is needed here, a number with ns, us, ms, s or dt"),
         ("delay[3ns + 1] q[0];", 6, "a duration + a number has no meaning"),
         ("rz(1/0) q[0];", 4, "division by zero"),
         ("rz(10**10**10) q[0];", 4, "no finite number"),
-        ("rz(sin(1)) q[0];", 4, "only numbers, durations, pi, tau, inputs"),
         ("rz(thet) q[0];", 4, "did you mean theta?"),
         ("x q[theta];", 5, "a constant whole number"),
-        ("x q[0:1];", 3, "one element of it such as c[0]"),
         ("c = measure q[0];", 1, "1 qubits are measured into 2 bits"),
-        ("if (c[0] && c[1]) x q[0];", 5, "this condition is not supported; supported: c[0], !c[0]"),
-        ("if (c == 4) x q[0];", 10, "2 bits are compared with 4; allowed: 0 to 3"),
-        ('if (c == "100") x q[0];', 10, "2 bits are compared with a string of 3"),
-        ("if (theta == 1) x q[0];", 5, "'theta' is no declared bit"),
-        ("if (c[0]) { bit d; }", 13, "declared inside a branch"),
+        ("if (c == 4) x q[0];", 5, "2 bits are compared with 4; allowed: 0 to 3"),
+        ('if (c == "100") x q[0];', 5, "2 bits are compared with a string of 3"),
+        ("if (theta == 1) x q[0];", 5, "a float of outcomes, or compared while inputs vary"),
         ("bit q;", 1, "'q' is declared already"),
         ("qubit[0] r;", 1, "has 0 elements; allowed: 1 to 64"),
         ("qubit[1000000000] r;", 1, "allowed: 1 to 64"),
-        ('bit[2] d = "101";', 1, "3 initial bits for a register of 2"),
-        ("bit[2] d = 2;", 1, "bits begin with a constant"),
-        ("input bit b;", 1, "input of type bit is not supported; supported: int, uint, float, angle"),
+        ('bit[2] d = "101";', 12, "3 bits for a register of 2"),
+        ("bit[2] d = 4;", 12, "4 for 2 bits; allowed: 0 to 3"),
         ('include "other.inc";', 1, 'supported: include "stdgates.inc"'),
         ("x[20ns] q[0];", 1, "a gate with a duration is not supported"),
         ("ctrl @ x q[0], q[1];", 1, "the modifier ctrl is not supported"),
-        ("for int i in [0:3] { x q[0]; }", 1, "for is not supported; supported: qubit, bit, input"),
-        ("while (c[0]) { x q[0]; }", 1, "while is not supported"),
-        ("c[0] = 1;", 1, "assignment is not supported"),
-        ("int i = 1;", 1, "a variable of type int is not supported"),
-        ("const float a = 1;", 1, "const is not supported"),
-        ("gate g a { x a; }", 1, "a gate definition is not supported"),
-        ("def f() { }", 1, "def is not supported"),
-        ("let a = q[0];", 1, "let is not supported"),
+        ("while (c[0]) { x q[0]; }", 1, "a loop without bound"),
         ("box { x q[0]; }", 1, "a box without a duration is not supported"),
-        ("end;", 1, "end is not supported"),
-        ("gphase(1);", 1, "gphase is not supported"),
-        ("cal { x; }", 1, "cal is not supported"),
-        ("pragma hello", 1, "pragma is not supported"),
-        ("output bit o;", 1, "output is not supported"),
-        ("@hint\nx q[0];", 1, "annotation is not supported"),
-        ("switch (1) { case 1 { x q[0]; } }", 1, "switch is not supported"),
-        ("extern f(int) -> int;", 1, "extern is not supported"),
-        ("if (c[0]) { x q[0]; { x q[1]; } }", 21, "a block on its own is not supported"),
         ("x q[0]", 7, "not OpenQASM 3: missing ';'"),
         ("x q[0]; }", 9, "not OpenQASM 3: extraneous input '}'"),
         ("x \x01;", 3, "token recognition error at: '\\x01"),
@@ -276,7 +267,7 @@ PROGRAM = (
 @given(st.integers(0, len(PROGRAM)), st.integers(0, 4), st.text(alphabet='xq[]()=;{}"/ci0\n@$-é\x00', max_size=4))
 def test_damaged_programs_are_read_or_refused_and_nothing_else(position: int, cut: int, text: str) -> None:
     try:
-        parse_program(PROGRAM[:position] + text + PROGRAM[position + cut :], "p.qasm")
+        elaborated(PROGRAM[:position] + text + PROGRAM[position + cut :])
     except ProgramError as error:
         file, line, column = str(error).split(":")[:3]
         assert file == "p.qasm"
@@ -295,7 +286,7 @@ def test_what_oqpy_writes_is_read() -> None:
         program.gate(qubit, "x")
     program.delay(100e-9, qubit)
     program.gate(qubit, "rz", oqpy.pi / 2)
-    read_back = parse_program(program.to_qasm(), "oqpy")
+    read_back = elaborated(program.to_qasm())
     assert read_back.qubits == ("$0",)
     assert read_back.bits == ("flag",)
     assert [type(s) for s in read_back.statements] == [Gate, Measurement, Branch, Delay, Gate]

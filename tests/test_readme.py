@@ -79,5 +79,5 @@ def test_the_python_forms_run(project: Path, folder: Path, capsys: pytest.Captur
     assert names["run"].outcomes["second"].shape == (SHOTS,)
     built = executed(block(project, "import oqpy\n"), {"qrt": names["qrt"]})["result"]
     assert set(built.outcomes) == set(names["result"].outcomes) == {"first", "second"}
-    before, after = (result.outcomes["second"].mean() for result in (names["result"], built))
+    before, after = (float(result.mean["second"].values) for result in (names["result"], built))
     assert abs(before - after) < 0.15

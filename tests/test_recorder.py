@@ -14,9 +14,9 @@ from qrt.client import open_run
 from qrt.errors import BugError, MachineError, RecordError  # noqa: F401 - the child uses the second
 from qrt.kernel import MISS_DTYPE, Ring, row_dtype
 from qrt.layout import Layout
+from qrt.publisher import Publisher, Tally
 from qrt.record import RunFolder
 from qrt.recorder import BUFFER_ROWS, PAGE_ROWS, Recorder
-from qrt.stream import Publisher, Tally
 from qrt.types import Estimate, StdErr
 
 ROW = row_dtype(2)

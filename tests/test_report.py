@@ -16,7 +16,7 @@ from qrt.qasm import parse_program
 from qrt.report import clouds, collect, curve, reset, shot, updates
 from qrt.report.axes import ticks
 from qrt.report.data import Bar, Cloud, Feedback, MissRow, QubitFacts, ReportData, ResetFacts, Updates
-from qrt.report.markup import element, join
+from qrt.report.markup import VOID, element, join
 from qrt.report.page import page
 from qrt.timeline import schedule
 from qrt.types import Calibration, Estimate, Estimated, Found, PortLimits, QubitCalibration, StdErr
@@ -112,7 +112,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.names.append(tag)
         self.attributes += attrs
-        if tag not in {"meta", "br", "hr"}:
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):

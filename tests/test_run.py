@@ -9,9 +9,9 @@ import pytest
 from qrt.client import open_run
 from qrt.errors import CalibrationError, ConfigError, MachineError, ProgramError
 from qrt.events import Calibrated, InstrumentsFound, Playing, Progress
+from qrt.publisher import Publisher
 from qrt.run import run
 from qrt.store import bound_hash, calibration_hash, save_calibration
-from qrt.stream import Publisher
 from qrt.types import Stream
 
 EXCITED = """OPENQASM 3;
@@ -44,7 +44,7 @@ def test_results_are_arrays_by_name(two):
     assert result.bits["c[0]"].dtype == np.uint8
     assert result.iq["c[1]"].shape == (3000, 2)
     assert np.array_equal(result.bits["c[0]"], result.outcomes["c[0]"])
-    assert result.bits["c[0]"].mean() > 0.9 > 0.1 > result.bits["c[1]"].mean()
+    assert result.bits["c[0]"].values.mean() > 0.9 > 0.1 > result.bits["c[1]"].values.mean()
     assert result.summary.shots == len(result.record.rows) == 3000
     assert result.record.complete
 

@@ -18,7 +18,7 @@ from qrt.compile import BRANCH, CAPTURE, END, IF_ALWAYS, PLAY, SET_FREQUENCY, SH
 from qrt.errors import ProgramError
 from qrt.kernel import Status
 from qrt.timeline import event_slacks, outcome_slacks, schedule, survey
-from qrt.types import Box, Capture, Frame, If, Play, PortLimits, Pulses, Source, Sync, Wait, Weights, WriteBit
+from qrt.types import Bits, Box, Capture, Frame, If, Play, PortLimits, Pulses, Source, Sync, Wait, Weights, WriteBit
 from tests.reference_delays import PERIOD_MAX, cases, delayed, executed, limits, seen
 from tests.test_kernel_reference import ScriptedPort
 from tests.test_timeline import LAB
@@ -204,7 +204,7 @@ def test_slack_is_what_is_left_of_the_period_on_the_way_through():
 
 
 def test_an_outcome_that_comes_long_before_its_branch_has_slack_of_its_own():
-    pulses = hand(200, a=(Capture("w", 0), Wait(100), If((0,), 1, (play(),), ())))
+    pulses = hand(200, a=(Capture("w", 0), Wait(100), If(Bits((0,)), (play(),), ())))
     # Ready at 50, due at 100; the branch ends at 110, 90 before the period.
     assert [row[3] for row in found(pulses)] == [90, 90, 90, 90, 100]
     timeline = survey(pulses, limits(30, 1))
@@ -248,7 +248,7 @@ def test_many_instants_are_followed_in_pieces():
 
 
 def test_an_outcome_from_before_a_box_that_another_holds_up_has_the_boxs_slack():
-    inside = (If((0,), 1, (play(),), ()),)
+    inside = (If(Bits((0,)), (play(),), ()),)
     boxes = (Box(40, inside, sequencers=("a", "b")), Box(40, (), sequencers=("a", "b")))
     # b comes to the box at 100; the outcome is ready at 120, its branch ends at 130, and the box at 140.
     pulses = hand(1000, a=(Capture("w", 0), boxes[0]), b=(Wait(100), boxes[1]))
@@ -258,7 +258,7 @@ def test_an_outcome_from_before_a_box_that_another_holds_up_has_the_boxs_slack()
 
 
 def test_a_write_after_a_capture_that_only_one_side_makes_has_one_tick_on_both():
-    pulses = hand(100, a=(If((0,), 1, (Capture("w", 0),), ()), WriteBit(0, 1)))
+    pulses = hand(100, a=(If(Bits((0,)), (Capture("w", 0),), ()), WriteBit(0, 1)))
     status, log, _ = run(pulses, limits(30, 1), [1], 100)
     assert status is Status.OK
     assert log["tick"][log["op"] == WRITE].tolist() == [20 + 30]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qrt import documents, wire
 from qrt.errors import ConfigError, MachineError, RecordError
-from qrt.stream import SEND_QUEUE_COUNT, Publisher, Tally, watch
+from qrt.publisher import SEND_QUEUE_COUNT, Publisher, Tally, watch
 from qrt.types import Estimate, StdErr
 
 RUN = "20250101-120000-0a1b2c3d"

@@ -21,7 +21,8 @@ from qrt.points import COLUMNS, ESTIMATED_MAX, SHOTS, check_points, encode_point
 from qrt.qasm import parse_program
 from qrt.readout.estimate import tables
 from qrt.report.page import page
-from qrt.run import run, swept
+from qrt.results import swept
+from qrt.run import run
 
 RABI = Path(__file__).parents[1].joinpath("examples/rabi.qasm").read_text(encoding="utf-8")
 SWEEP = {"theta": "linspace(0, pi, 7)", "t": "linspace(0, 60us, 4)"}

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt import config
+from qrt.axes import TABLE_MAX, Line, from_document, to_document
 from qrt.compile import compile_pulses
+from qrt.encode import Encode, words
 from qrt.errors import ProgramError
-from qrt.grids import TABLE_MAX, Line, from_document, grid_of, to_document
+from qrt.grids import grid_of
 from qrt.kernel import Rule, sweep_slots
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.expressions import Exact, Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import Encode, Reach, bind, words
+from qrt.sweeps import Reach, Straight, Tabled, bind
 from qrt.types import NOWHERE, Parameter, PortLimits
 
 HEAD = "input float a; input float b; input angle p; input duration t; input int n; input uint k; qubit q; "
@@ -86,6 +88,48 @@ def test_a_list_is_a_table(ticks):
     )
 
 
+def both(unit, text, *sweeps):
+    """Return an operand of a + b, in units of a hundredth, and the words that the kernel loads of it."""
+    program = parse_program("input float a; input float b; input int n; qubit q; x q;", "p")
+    found = grid_of(list(sweeps), program, {}, "shot", 1)
+    tree = parse_program(f"input float a; input float b; input int n; qubit q; rz({text}) q;", "p").statements[0].angle
+    parameter = Parameter(unit, Formula(tree, Fraction(100), plain=True), text)
+    reach = Reach(program, found)
+    return reach.found(parameter), sweep_slots(bind([parameter], reach).sweep, np.arange(found.points))[:, 0].tolist()
+
+
+def test_an_operand_of_inputs_that_go_along_together_is_the_sum_point_by_point():
+    found, words = both("amplitude", "a + 2*b", "n=values(0, 1)", "a,b=zip(linspace(0, 1, 5), linspace(-2, 0, 5))")
+    assert isinstance(found, Straight)
+    assert words == [-400, -275, -150, -25, 100] * 2
+    found, words = both("amplitude", "a * b", "a,b=zip(linspace(0, 4, 5), values(1, 0, 2, -1, 5))", "n=values(7)")
+    assert isinstance(found, Tabled)
+    assert words == [0, 0, 400, -300, 2000]
+    assert both("amplitude", "a + b + n", "a=values(3)", "b=linspace(0, 1, 3)", "n=values(2)")[1] == [500, 550, 600]
+    with pytest.raises(ProgramError, match=r"depends on a and b together; .* --sweep 'a,b=zip\(...\)'"):
+        both("amplitude", "a + b", "a=linspace(0, 1, 2)", "b=linspace(0, 1, 3)")
+    assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))") == grid_of(
+        {("a", "b"): ([1, 2], "linspace(0, 1, 2)")}, PROGRAM, {}, "shot", 1
+    )
+    assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))").names == ("a", "b")
+
+
+def test_an_integer_is_never_rounded():
+    assert both("integer", "n", "n=linspace(-3, 3, 7)")[1] == [100 * one for one in range(-3, 4)]
+    assert both("integer", "a", "a=values(0.01, 0.07)")[1] == [1, 7]
+    for text, sweep, said in (
+        ("a", "a=values(0, 0.005)", r"at a = 0.005 \(point 1 of 2\) this integer is 0.5; it must be whole"),
+        ("a", "a=linspace(0, 0.03, 3)", r"at a = 0.015 \(point 1 of 3\) this integer is 1.5"),
+        ("a", "a=values(1e30)", r"at a = 1e\+30 the integer is 1\d+; possible are those of 64 bits"),
+    ):
+        with pytest.raises(ProgramError, match=said):
+            both("integer", text, sweep)
+    program = parse_program("input int n; qubit q; x q;", "p")
+    parameter = Parameter("integer", Formula(Name("n", NOWHERE), plain=True), "n")
+    with pytest.raises(ProgramError, match="n are set by a controller, whose values are no whole numbers"):
+        Reach(program, None, {"n": (0, 3)}).slot(parameter)
+
+
 def test_an_array_of_floats_means_the_ticks_that_it_was_made_from():
     program = parse_program("input duration t; qubit q; delay[t] q;", "p")
     for array in (np.linspace(0, 10e-6, 11), np.arange(101) * 100e-9, np.logspace(-8, -5, 4)):
@@ -121,7 +165,8 @@ def test_texts_are_exact_numbers_of_the_language():
     assert from_document(document) == found
     assert from_document({}) is None
     assert document["axes"][1] | {"exact": 0} == {
-        "name": "t", "unit": "s", "points": 5, "form": "linspace", "exact": 0, "values": [0, 5e-6, 1e-5, 1.5e-5, 2e-5],
+        "name": "t", "kind": "duration", "unit": "s", "beside": [], "points": 5, "form": "linspace", "exact": 0,
+        "values": [0, 5e-6, 1e-5, 1.5e-5, 2e-5],
     }  # fmt: skip
 
 
@@ -140,8 +185,8 @@ REFUSED = [
     ("a=linspace(0, 1)", "--sweep:1:3: linspace of 2 values is no sweep; forms: "),
     ("a=grid(0, 1)", "--sweep:1:3: grid is no form; forms: "),
     ("a=0:1", "--sweep:1:4: no sweep: "),
-    ("a=linspace(0, one, 2)", "--sweep:1:15: 'one' is no constant and no input; allowed: pi, tau"),
-    ("a=linspace(0, a, 2)", "--sweep:1:15: 'a' is no constant and no input"),
+    ("a=linspace(0, one, 2)", "--sweep:1:15: 'one' is no declared value; declared: pi, tau"),
+    ("a=linspace(0, a, 2)", "--sweep:1:15: 'a' is no declared value"),
     ("a=linspace(0, 1, 0)", "--sweep:1:18: a sweep of 0 points; at least 1 is needed"),
     ("a=linspace(0, 1, 2.5)", "--sweep:1:18: a constant whole number is needed here"),
     ("a=linspace(0, 1/0, 2)", "--sweep:1:15: division by zero"),

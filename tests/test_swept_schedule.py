@@ -338,7 +338,7 @@ REFUSED = [
     ("delay[200ns - t] q[0];", ["t=linspace(0, 400ns, 3)"], "at t = 4e-07 (point 2 of 3) the duration is -200 ticks"),
     ("delay[t] q[0]; delay[t] q[0];", ["t=linspace(0, 600us, 3)"], "the shot takes 1200000 ticks, 200000 more than its period"),
     ("rz(a + p) q[0];", SWEEPS, "p.qasm:2:1: one operand depends on a and p together"),
-    ("rz(1/a) q[0];", SWEEPS, "p.qasm:2:1: division by zero at a = 0 (point 1)"),
+    ("rz(1/a) q[0];", SWEEPS, "p.qasm:2:1: division by zero at a = 0 (point 1 of 3)"),
     ("rz(p) q[0];", ["p=linspace(0, 2*pi, 100000)"], "100000 points of p need a table of as many words here; 16384 are possible"),
     ("".join(f"rz({k}*p) q[0];" for k in range(2, 67)), SWEEPS, "p.qasm:2:889: more than 64 different operands vary"),
 ]  # fmt: skip

@@ -123,7 +123,7 @@ def _follow(
         force_hz=np.array([values[one] for one in epoch.tolist()]),
         given_hz=np.array([values[batch + 1 + delay] for batch in range(batches)]),
         truth_hz=_truth(result.folder, batches, batch_shots),
-        ones=result.bits["c"].reshape(batches, batch_shots).mean(axis=1),
+        ones=result.record.bits["c"].reshape(batches, batch_shots).mean(axis=1),
         epoch=epoch,
         folder=result.folder,
     )

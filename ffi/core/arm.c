@@ -97,8 +97,11 @@ static qrt_status check_numbers(const qrt_kernel_config *c)
     if (!choices || !times || !shots) {
         return QRT_ERR_ARGUMENT;
     }
-    bool fits = qrt_periods_fit(c, c->shot_count, (__int128)c->shot_first + c->stretched_first);
-    return fits ? QRT_OK : QRT_ERR_ARGUMENT;
+    if (!qrt_periods_fit(c, c->shot_count, (__int128)c->shot_first + c->stretched_first)) {
+        return QRT_ERR_ARGUMENT;
+    }
+    int64_t first_tick = (c->shot_first + c->stretched_first) * c->sequence.period_ticks;
+    return c->port_origin_tick >= 0 && c->port_origin_tick <= first_tick ? QRT_OK : QRT_ERR_ARGUMENT;
 }
 
 static qrt_status check_sweep(const qrt_kernel_config *c)

@@ -80,14 +80,14 @@ qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row)
     int64_t *iq = qrt_rows_iq(row);
     qrt_shot_start *start = &k->shot.start; /* field by field: a struct made for this and copied waits for its own stores */
     start->index = k->shot_index;
-    start->tick = row->tick;
+    start->tick = row->tick - k->config.port_origin_tick;
     start->slots = k->slots;
     start->outcomes = qrt_rows_outcomes(row);
     start->iq = iq;
     start->emitted = iq + 2 * row->capture_count;
     start->events = k->shot_index == k->log_shot ? k->log_events : NULL;
     start->event_count_max = k->log_count_max;
-    qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, row->tick);
+    qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, start->tick);
     status = status == QRT_OK ? play_shot(k) : status;
     if (status != QRT_OK) {
         k->report.error_shot = k->shot_index;

@@ -8,7 +8,7 @@
  * over; where the run pauses for an epoch (epochs.c), a later one.
  *
  * A stop or abort is seen at the latest after SLICE_NS of sleeping (paced.c). Whatever ends the loop, the port is made safe, then
- * the rings are closed.
+ * the rings are closed, unless another kernel goes on writing to them.
  */
 #include <fenv.h>
 #include <signal.h>
@@ -70,7 +70,9 @@ static void *run_thread(void *argument)
     if (is_paced) {
         qrt_watch_close(&k->watch);
     }
-    close_rings(k);
+    if (!k->config.rings_stay_open) {
+        close_rings(k);
+    }
     atomic_store_explicit(&k->state, STATE_ENDED, memory_order_release);
     return NULL;
 }

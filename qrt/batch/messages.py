@@ -43,6 +43,7 @@ class Shape(msgspec.Struct, frozen=True):
     batch_shots: int
     capture_count: int = 0
     controllers: tuple[Asked, ...] = ()
+    emit_count: int = 0  # emitted columns of a row, which they pass over
 
 
 class Points(msgspec.Struct, frozen=True):

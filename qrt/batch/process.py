@@ -34,8 +34,8 @@ from qrt.batch.messages import (
     send,
 )
 from qrt.batch.stepping import CompiledError, Stepping
+from qrt.encode import Encode, encoder
 from qrt.kernel import Ring, epoch_dtype, row_dtype
-from qrt.sweeps import Encode, encoder
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 LOOK_S: Final = 0.05
@@ -92,7 +92,7 @@ def _serve(channel: socket.socket, shape: Shape) -> None:
     resume, abort = consume.resume, to is not None and to.abort
     publish = _publisher(descriptors[2:], consume)
     work = Work(shape.bit_count, consume.points, tables, function, stepping, publish, abort, resume.batches_summed)
-    gathering = Gathering(memory, row_dtype(shape.capture_count), shape.batch_shots)
+    gathering = Gathering(memory, row_dtype(shape.capture_count, shape.emit_count), shape.batch_shots)
     if resume.last is not None:  # the process before this one may have ended between telling the run and the next batch
         publish(resume.last)
         if resume.last.batch == gathering.batch:

@@ -20,10 +20,11 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from qrt.axes import Grid
 from qrt.calibrate.fit import Array
 from qrt.calibrate.sequences import DELAY_GRID_NS, PERIOD_GRID_NS, PERIOD_T1, Qubits, whole_ticks
 from qrt.calibrate.signals import Points, points_of, stacked
-from qrt.grids import Grid, grid_of
+from qrt.grids import grid_of
 from qrt.pulses import lower
 from qrt.qasm import Program, parse_program
 from qrt.sweeps import Reach

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from qrt import config
 from qrt.commands.screen import Screen
 from qrt.controlling import reach_of
+from qrt.drivers.settings import settings_of
 from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
@@ -38,7 +39,9 @@ class Asked(NamedTuple):
 
     def timeline(self, lab: Lab) -> Timeline:
         """Return the timeline of a shot on a lab, with nominal pulses."""
-        grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1) if self.sweeps else None
+        grid = None
+        if self.sweeps:
+            grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1, settings=settings_of(lab)).of_inputs
         reach = reach_of(lab, self.program, grid)
         pulses = lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied)
         return survey(pulses, limits_of(lab), reach)
@@ -78,9 +81,10 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
         rows.append(tuple(without_comment(cell) for cell in (*row[:2], *words, *row[2:])))
     screen.table(SLACK_COLUMNS, rows)
     screen.line()
-    spare = timeline.period_ticks - timeline.shot_ticks
+    spare = timeline.period_ticks * (1 + timeline.stretch_max) - timeline.shot_ticks
+    more = f" and up to {timeline.stretch_max} more (timing.stretch_max)" if timeline.stretch_max else ""
     screen.line(
-        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}, {spare} to spare; "
+        f"   shot {timeline.shot_ticks} ticks of {tick_ps / 1000:g} ns, period {timeline.period_ticks}{more}, {spare} to spare; "
         "slack: how much later it could begin before something is late for what `due` names; early: how long before a branch its "
         "outcome is ready"
     )
@@ -93,6 +97,7 @@ def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:
         "tick_ps": tick_ps,
         "shot_ticks": timeline.shot_ticks,
         "period_ticks": timeline.period_ticks,
+        "stretch_max": timeline.stretch_max,
         "late": [
             {
                 "line": late.source.line,

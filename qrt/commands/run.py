@@ -35,7 +35,8 @@ from qrt.errors import RunError
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.latencies import published
 from qrt.report import write
-from qrt.run import Result, run
+from qrt.results import Result
+from qrt.run import run
 from qrt.types import Lab, Summary
 
 

@@ -166,11 +166,12 @@ def sweep_rows(swept: Swept) -> tuple[str, tuple[str, ...], list[tuple[str, ...]
         for index in range(min(count, SWEEP_ROWS_MAX))
     ]
     names = list(swept.curves)[:SWEEP_CURVES_MAX]
-    head = tuple(f"{name} [{unit}]" if (unit := swept.units[name]) else name for name in swept.axes) + tuple(names)
+    columns = swept.columns
+    head = tuple(f"{name} [{unit}]" if (unit := swept.units[name]) else name for name in columns) + tuple(names)
     rows: list[tuple[str, ...]] = []
     for point in shown:
         at = tuple(int(index) for index in np.unravel_index(point, shape))
-        places = [f"{values[index]:.6g}" for values, index in zip(swept.axes.values(), at, strict=True)]
+        places = [f"{values[at[axis]]:.{9 if '.' in name else 6}g}" for name, (axis, values) in columns.items()]
         curves = [swept.curves[name] for name in names]
         rows.append((*places, *(f"{one.value[at]:+.4f} ± {one.stderr[at]:.4f}" for one in curves)))
     told = f"mitigated, {spaced(swept.shots_per_point)} shots a point, {len(shown)} of {spaced(count)} points"
@@ -184,6 +185,7 @@ def summary_line(summary: Summary) -> str:
     return (
         f"{spaced(summary.shots)} shots, {spaced(round(summary.shots_per_s))} shots/s, "
         f"simulated time / wall time {summary.sim_over_wall:.2f}, misses {summary.misses}"
+        + (f"; {summary.legs} legs, {summary.dead_s:.3g} s between them" if summary.legs > 1 else "")
     )
 
 

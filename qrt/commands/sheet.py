@@ -11,14 +11,13 @@ import msgspec
 
 from qrt.commands.screen import spaced
 from qrt.controlling import reach_of
-from qrt.grids import from_document
 from qrt.image import from_image
 from qrt.loop import named_entry
-from qrt.points import Swept
+from qrt.points import POINT, Swept
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.report import ReportData, collect
-from qrt.run import Result
+from qrt.results import Result
 from qrt.store import calibration_hash
 from qrt.timeline import schedule
 from qrt.types import Lab
@@ -32,8 +31,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
     played = from_image(record.image())
     sequence = played.sequence
     program, start = parse_program(text, program_name), result.record.start or {}
-    grid = from_document(start.get("sweep"))
-    reach = reach_of(lab, program, grid)
+    reach = reach_of(lab, program, record.legs[0].grid if record.legs else None)
     pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else ())
     timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits, reach)
     tick_ns = lab.timing.tick_ps / 1000
@@ -53,7 +51,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
         estimates=result.summary.estimates,
         calibration_hash=calibration_hash(result.calibration),
         qubits=collect.qubits(result.calibration, lab),
-        clouds=collect.clouds(record, sequence.slots, sequence.bits, result.calibration, reset),
+        clouds=collect.clouds(record.rows, sequence.slots, sequence.bits, result.calibration, reset),
         bars=collect.bars(timeline, pulses, tick_ns),
         feedbacks=collect.feedbacks(decisions, tick_ns),
         period_ns=timeline.period_ticks * tick_ns,
@@ -73,6 +71,7 @@ def facts(result: Result, start: Mapping[str, object], *, replayed: bool) -> tup
         ("sweep", "" if result.sweep is None else _sweep(result.sweep)),
         ("shots per second", spaced(round(summary.shots_per_s))),
         ("simulated time / wall time", f"{summary.sim_over_wall:.2f}"),
+        ("legs", f"{summary.legs}, {summary.dead_s:.3g} s between them" if summary.legs > 1 else ""),
         ("misses", spaced(summary.misses)),
         ("pacing", str(start.get("clock", ""))),
         ("seed", str(start.get("seed", ""))),
@@ -84,5 +83,9 @@ def facts(result: Result, start: Mapping[str, object], *, replayed: bool) -> tup
 
 def _sweep(swept: Swept) -> str:
     """Return what was swept: `theta: 41 x t: 11 points, 100 shots each`."""
-    axes = " x ".join(f"{name}: {len(values)}" for name, values in swept.axes.items())
+    named = {
+        axis: "(" + ", ".join(swept.beside[axis]) + ")" if axis == POINT else ",".join((axis, *swept.beside[axis]))
+        for axis in swept.axes
+    }
+    axes = " x ".join(f"{named[axis]}: {len(values)}" for axis, values in swept.axes.items())
     return f"{axes} points, {spaced(swept.shots_per_point)} shots each"

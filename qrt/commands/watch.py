@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 
 from qrt.commands.screen import printable, spaced
-from qrt.stream import Seen, Tally
-from qrt.stream import watch as listen
+from qrt.publisher import Seen, Tally
+from qrt.publisher import watch as listen
 from qrt.wire import Message
 
 FREQUENT = frozenset({"event_page", "epoch", "estimate", "heartbeat"})

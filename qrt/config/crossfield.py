@@ -19,6 +19,7 @@ from qrt.types import Lab, Line, Qubit
 NS_PER_S = 10**9
 PS_PER_NS = 1000
 PS_PER_S = 10**12
+SHOT_TICKS_MAX = 1 << 48  # qrt_core.h: of a period, stretched too
 
 
 def cross_problems(lab: Lab) -> Iterator[Problem]:
@@ -33,6 +34,7 @@ def cross_problems(lab: Lab) -> Iterator[Problem]:
     yield from _spacing(lab)
     yield from _stream(lab)
     yield from _mailbox(lab)
+    yield from _stretch(lab)
     yield from controller_problems(lab)
 
 
@@ -192,6 +194,19 @@ def _stream(lab: Lab) -> Iterator[Problem]:
         stream_address(lab.stream.address)
     except ValueError as error:
         yield Problem(("stream", "address"), str(error))
+
+
+def _stretch(lab: Lab) -> Iterator[Problem]:
+    """Yield a stretch that the kernel does not count to, or that a mailbox cannot play."""
+    path, timing = ("timing", "stretch_max"), lab.timing
+    ticks = exact(timing.shot_period_ns) * PS_PER_NS / timing.tick_ps * (1 + timing.stretch_max)
+    if ticks > SHOT_TICKS_MAX:
+        yield Problem(path, f"{timing.stretch_max} more periods are {float(ticks):.4g} ticks; a shot has at most 2^48")
+    if timing.stretch_max and lab.mailbox is not None:
+        yield Problem(
+            path,
+            f"{timing.stretch_max}, but a mailbox plays its shots one period apart; allowed: 0, or leave [mailbox] out",
+        )
 
 
 def _mailbox(lab: Lab) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from qrt.drivers import trigger
 from qrt.drivers.link import Link
 from qrt.drivers.switch import Driver
 from qrt.scpi import ReplyError, read_integer
+from qrt.types import Setting
 
 SAMPLE_BYTES = 2
 CHANNELS = (1, 2)
@@ -40,6 +41,18 @@ class Awg2(Driver):
     manufacturer = "Q-RT"
     model = "AWG2"
     switches = ("OUTPut1", "OUTPut2")
+    settings = tuple(
+        one
+        for channel in CHANNELS
+        for one in (
+            Setting(
+                f"amplitude{channel}_v", "V", f"SOURce{channel}:VOLTage", 0.001, 5.0, resolution=1e-6, settle_s=1e-3
+            ),
+            Setting(
+                f"offset{channel}_v", "V", f"SOURce{channel}:VOLTage:OFFSet", -1.0, 1.0, resolution=1e-4, settle_s=1e-3
+            ),
+        )
+    )
     table_entries_max: ClassVar[int] = 4096
 
     def __init__(self, link: Link) -> None:

@@ -16,6 +16,7 @@ from qrt.drivers import trigger
 from qrt.drivers.link import Link
 from qrt.drivers.switch import Driver
 from qrt.scpi import ReplyError, read_integer
+from qrt.types import Setting
 
 ERROR_QUEUE = 4  # bit of the status byte
 HEAD = [("counter", "<i8"), ("time", "<i8"), ("window", "<u4"), ("size", "<u4")]
@@ -28,6 +29,7 @@ class Dig1(Driver):
     manufacturer = "Q-RT"
     model = "DIG1"
     switches = ("INPut1",)
+    settings = (Setting("range_v", "V", "SENSe1:VOLTage:RANGe", 0.01, 50.0, resolution=1e-6, settle_s=1e-3),)
     window_count_max: ClassVar[int] = 1024
 
     def __init__(self, link: Link) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt.drivers.link import open_link
+from qrt.drivers.settings import Dials
 from qrt.drivers.switch import Driver
 from qrt.errors import ConfigError, InstrumentError
 from qrt.transport import Library
@@ -117,14 +118,16 @@ class OpenLab:
         self._library = library
         self._drivers: dict[str, Driver] = {}
         self._kinds = driver_kinds(lab)
+        self._held: dict[str, tuple[Segment, ...]] = {}  # by line, what its channels were last seen to hold
+        self.line_kept_count = 0  # uploads that were left out, since the line holds them
+        self.dials = Dials(lab, self.driver)
         self._sample_rate_hz = PS_PER_S / (lab.timing.tick_ps * lab.timing.sample_ticks)
 
     @property
     def counters(self) -> dict[str, int]:
         """Every retry, time-out, discarded byte and segment, as `<instrument>.<counter>`."""
-        return {
-            f"{name}.{key}": count for name, driver in self._drivers.items() for key, count in driver.counters.items()
-        }
+        own = {f"{name}.{key}": count for name, one in self._drivers.items() for key, count in one.counters.items()}
+        return own | self.dials.counters | {"upload.lines_kept": self.line_kept_count}
 
     def __enter__(self) -> Self:
         """Open and identify every instrument and leave its outputs off. Raises InstrumentError that names all failures."""
@@ -169,11 +172,19 @@ class OpenLab:
     def upload(self, segments: Mapping[str, tuple[Segment, ...]]) -> None:
         """Make each line's two channels hold the line's segments; sends what changed, and reads it back."""
         for name, memory in segments.items():
+            self._held.pop(name, None)  # not known, should this fail
             line = self.lab.lines[name]
             generator = self._drivers[line.awg]
             assert isinstance(generator, Generator)
             generator.upload(line.i_channel, [to_bytes(segment.i) for segment in memory])
             generator.upload(line.q_channel, [to_bytes(segment.q) for segment in memory])
+            self._held[name] = memory
+
+    def upload_changed(self, segments: Mapping[str, tuple[Segment, ...]]) -> None:
+        """Do the same for those lines alone that were last seen to hold something else: nothing at all is said to the others."""
+        changed = {name: memory for name, memory in segments.items() if not same_segments(self._held.get(name), memory)}
+        self.line_kept_count += len(segments) - len(changed)
+        self.upload(changed)
 
     def outputs(self, on: bool) -> None:  # noqa: FBT001 - the value itself
         """Switch everything on (sources first) or off (sources last), each switch read back."""
@@ -263,6 +274,18 @@ def driver_kinds(lab: Lab) -> dict[str, Any]:
     if problems:
         raise ConfigError("\n".join(problems))
     return kinds
+
+
+def same_segments(held: tuple[Segment, ...] | None, wanted: tuple[Segment, ...]) -> bool:
+    """Return whether what a line holds is, sample for sample, what it should."""
+    return (
+        held is not None
+        and len(held) == len(wanted)
+        and all(
+            np.array_equal(one.i, other.i) and np.array_equal(one.q, other.q)
+            for one, other in zip(held, wanted, strict=True)
+        )
+    )
 
 
 def to_bytes(samples: NDArray[np.int16]) -> bytes:

@@ -87,8 +87,8 @@ class Link:
         reply = BlockReply(size_expected, size_expected)
         return self._run(Request(message.encode("ascii"), reply, repeatable=True), message)
 
-    def set_number(self, header: str, value: float, tolerance: float | None = None) -> None:
-        """Set a number and read it back. The tolerance is absolute; by default a millionth of the value."""
+    def set_number(self, header: str, value: float, tolerance: float | None = None) -> float:
+        """Set a number and return what is read back. The tolerance is absolute; by default a millionth of the value."""
         message = f"{header} {write_number(float(value))}"
         self.command(message)
         found = self.query_number(f"{header}?")
@@ -98,6 +98,7 @@ class Link:
                 message,
                 f"setting not taken: sent {value!r}, read back {found!r}, tolerance {allowed:g}{self._complaint()}",
             )
+        return found
 
     def set_boolean(self, header: str, value: bool) -> None:  # noqa: FBT001 - the value itself
         """Set a switch and read it back."""

@@ -1,4 +1,4 @@
-"""What every driver does: prove that it talks to the instrument it was written for, and switch its outputs off.
+"""What every driver does: prove that it talks to the instrument it was written for, switch its outputs off, and set what a sweep changes.
 
 Safe means read back. An output that stays on after OFF is tried on a second path, *RST; if that does not help, the error
 says what was read; if nothing can be read, it says that the state is UNKNOWN. An instrument that does not answer costs
@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from qrt.drivers.link import Link
 from qrt.errors import InstrumentError
+from qrt.types import Setting
 
 IDN_FIELDS = 4
 
@@ -21,6 +22,7 @@ class Driver:
     manufacturer: ClassVar[str]
     model: ClassVar[str]
     switches: ClassVar[tuple[str, ...]]  # headers of the switches that are off when the instrument is safe
+    settings: ClassVar[tuple[Setting, ...]] = ()  # what a sweep can change
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -44,6 +46,15 @@ class Driver:
         self.idn = idn
         self.link.command("*CLS")
         return idn
+
+    def set(self, setting: Setting, value: float) -> float:
+        """Set one of the settings and return what the instrument says that it is now.
+
+        InstrumentError where that is further from what was asked for than the instrument rounds.
+        """
+        found = self.link.set_number(setting.header, value, setting.resolution)
+        self.link.check_errors(setting.header)
+        return found
 
     def safe(self) -> None:
         """Switch every output off and read it back. Raises InstrumentError where that could not be verified."""

@@ -49,6 +49,10 @@ class Config:
     shot_count: int
     shot_first: int = 0
     stretched_first: int = 0  # periods by which the shots before the first were stretched or paused
+    port_origin_tick: int = (
+        0  # of the run: where the port's ticks count from, the start of the first shot since it was armed
+    )
+    rings_stay_open: bool = False  # another kernel writes to them after this one
     sweep: Sweep = NO_SWEEP
     seed: int = 0  # of the random words that instructions draw, 0 to 2^64 - 1
     pacing: Pacing = Pacing.VIRTUAL
@@ -248,6 +252,7 @@ class Kernel:
         c.skips, c.skip_count = lend(self._lent, skips, SKIP_DTYPE, "qrt_skip[]")
         for name in ("pacing", "late_policy", "shot_first", "shot_count", "tick_ps", "late_tolerance_ns", "spin_ns"):
             setattr(c, name, int(getattr(config, name)))
+        c.port_origin_tick, c.rings_stay_open = config.port_origin_tick, int(config.rings_stay_open)
         c.start_delay_ns = config.start_delay_ns
 
 

@@ -24,6 +24,7 @@ from qrt.errors import CalibrationError, ProgramError
 from qrt.readout.discriminate import boxcar_weights
 from qrt.types import (
     NOWHERE,
+    Bits,
     Calibration,
     Capture,
     Formula,
@@ -74,6 +75,16 @@ class GateSet:
         self._lab = lab
         self._found = {} if calibration is None else calibration.qubits
         self._is_nominal = calibration is None
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether nominal values stand in for a calibration."""
+        return self._is_nominal
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The qubits that have values."""
+        return tuple(name for name in self._lab.qubits if self._is_nominal or name in self._found)
 
     # ---- Durations -----------------------------------------------------------------------------------------------------
 
@@ -166,7 +177,7 @@ class GateSet:
 
     def reset(self, qubit: str, bit: int, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Measure into a bit, and x if it is 1; as long if it is 0."""
-        return (*self.measure(qubit, bit, source), If((bit,), 1, self.x(qubit, source), (), pad=True, source=source))
+        return (*self.measure(qubit, bit, source), If(Bits((bit,)), self.x(qubit, source), (), pad=True, source=source))
 
     # ---- What gates play on and with -------------------------------------------------------------------------------------
 

@@ -3,13 +3,13 @@
 A number is `Exact`, a + b pi with rational a and b, so that pi/3 is a sixth of a turn and not its nearest float; it becomes a float
 where an operation leaves that set, or where an input's value is one. A `Duration` is seconds plus samples (`dt`), both rational. An
 expression is a small tree with the inputs of the program as leaves, evaluated when their values are known; `fold` puts in those that
-are known, and leaves a tree of the others.
+are known, and leaves a tree of the others. Functions such as sin are in `functions`; their nodes carry what they compute.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -31,6 +31,13 @@ class Duration(NamedTuple):
 
     seconds: Fraction
     samples: Fraction = Fraction(0)
+
+
+class Stretched(NamedTuple):
+    """A duration with stretches in it, whose lengths are not found yet."""
+
+    known: Duration
+    factors: tuple[tuple[int, Fraction], ...]  # by the number of the stretch, ascending
 
 
 Value = Exact | float | Duration
@@ -67,7 +74,16 @@ class Binary(NamedTuple):
     source: Source
 
 
-Expression = Literal | Name | Negative | Binary
+class Function(NamedTuple):
+    """A function of expressions, such as sin."""
+
+    name: str
+    apply: Callable[..., Value]
+    operands: tuple[Expression, ...]
+    source: Source
+
+
+Expression = Literal | Name | Negative | Binary | Function
 
 
 def fold(expression: Expression, inputs: Mapping[str, Value]) -> Expression:
@@ -84,6 +100,9 @@ def fold(expression: Expression, inputs: Mapping[str, Value]) -> Expression:
             return Negative(fold(expression.operand, inputs), NOWHERE)
         case Binary():
             return Binary(expression.operator, fold(expression.left, inputs), fold(expression.right, inputs), NOWHERE)
+        case Function():
+            operands = tuple(fold(operand, inputs) for operand in expression.operands)
+            return expression._replace(operands=operands, source=NOWHERE)
     raise AssertionError("a literal needs no input")
 
 
@@ -103,6 +122,8 @@ def degree(expression: Expression) -> int:
             if operator == "*":
                 return min(left + right, 2)
             return left if operator == "/" and not right else 2 * bool(left or right)
+        case Function():
+            return 2 * any(map(degree, expression.operands))
 
 
 def as_float(value: Exact | float) -> float:
@@ -122,6 +143,9 @@ def names(expression: Expression) -> Iterator[str]:
         case Binary():
             yield from names(expression.left)
             yield from names(expression.right)
+        case Function():
+            for operand in expression.operands:
+                yield from names(operand)
 
 
 def is_duration(expression: Expression) -> bool:
@@ -133,6 +157,8 @@ def is_duration(expression: Expression) -> bool:
             return expression.duration
         case Negative():
             return is_duration(expression.operand)
+        case Function():
+            return False
         case Binary():
             left, right = is_duration(expression.left), is_duration(expression.right)
             result = DIMENSIONS[expression.operator].get((left, right))
@@ -154,20 +180,26 @@ def evaluate(expression: Expression, inputs: Mapping[str, Value]) -> Value:
         case Negative():
             return _multiply(Exact(Fraction(-1)), evaluate(expression.operand, inputs))
         case Binary():
-            left, right = evaluate(expression.left, inputs), evaluate(expression.right, inputs)
-            try:
-                value = ARITHMETIC[expression.operator](left, right)
-                if not isinstance(value, Duration) and not math.isfinite(as_float(value)):
-                    raise OverflowError
-            except ZeroDivisionError as error:
-                raise ProgramError(f"{expression.source.where}division by zero") from error
-            except OverflowError as error:
-                raise ProgramError(
-                    f"{expression.source.where}the result of {expression.operator} is no finite number"
-                ) from error
-            except ValueError as error:
-                raise ProgramError(f"{expression.source.where}{error}") from error
-            return value
+            pair = (evaluate(expression.left, inputs), evaluate(expression.right, inputs))
+            return compute(ARITHMETIC[expression.operator], pair, expression.operator, expression.source)
+        case Function():
+            operands = tuple(evaluate(operand, inputs) for operand in expression.operands)
+            return compute(expression.apply, operands, expression.name, expression.source)
+
+
+def compute(apply: Callable[..., Value], operands: Sequence[Value], name: str, source: Source) -> Value:
+    """Return a function of values. Raises ProgramError at a place where there is none that is finite."""
+    try:
+        value = apply(*operands)
+        if type(value) is float and not math.isfinite(value):
+            raise OverflowError
+    except ZeroDivisionError as error:
+        raise ProgramError(f"{source.where}division by zero") from error
+    except OverflowError as error:
+        raise ProgramError(f"{source.where}the result of {name} is no finite number") from error
+    except ValueError as error:
+        raise ProgramError(f"{source.where}{error}") from error
+    return value
 
 
 def _add(left: Value, right: Value) -> Value:

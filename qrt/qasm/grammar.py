@@ -1,11 +1,17 @@
-"""The standard's grammar, run so that every refusal is an error with a place and nothing is printed.
+"""The standard's grammars, run so that every refusal is an error with a place and nothing is printed.
 
 `openqasm3.parse` prints to stderr and forgets where the parser stopped; its lexer, parser and visitor are the same here, with a
 listener of ours, which raises at the first error with line, column and ANTLR's own words.
+
+The bodies of `cal` and `defcal` are another grammar's, OpenPulse (package openpulse, imported with the first body). `openpulse.parse` gives
+their nodes places that count from the body's beginning; here the body's lexer begins to count where the body stands in the file. The
+grammar in the package lacks `extern port p;` and `extern frame f;`, which the text of the standard has: the word is skipped, since a
+declaration without a value already names what the lab has.
 """
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,23 +25,88 @@ from qrt.types import Source
 
 standard: Any = openqasm3.parser  # it is without types
 CHOICES_MAX = 8  # what could stand at a place is told up to here; beyond, it is half of the grammar
+HINTS = {  # the token at which the grammar of OpenPulse stops -> how it is written there
+    ".": "a frame's frequency and phase are set_frequency(f, value), shift_frequency(f, value), get_frequency(f), and the same of _phase",
+    "[": "samples are written in braces: waveform w = {0.1, 0.2 + 0.1im};",
+}
 
 
 class _Refusal(Exception):  # noqa: N818 - never leaves this module
     """What the lexer or the parser does not accept: line from 1, column from 0."""
 
-    def __init__(self, line: int, column: int, message: str) -> None:
+    def __init__(self, line: int, column: int, grammar: str, message: str, token: str | None) -> None:
         super().__init__(message)
-        self.line, self.column = line, column
+        self.line, self.column, self.grammar, self.token = line, column, grammar, token
 
 
 class _Listener(ErrorListener):  # type: ignore[misc]  # antlr4 has no types
     """Raises the first error instead of printing it."""
 
+    def __init__(self, grammar: str) -> None:
+        super().__init__()
+        self._grammar = grammar
+
     def syntaxError(  # noqa: N802, PLR0917 - ANTLR's name and arguments
         self, recognizer: Any, offendingSymbol: Any, line: int, column: int, msg: str, e: Any
     ) -> NoReturn:
-        raise _Refusal(line, column, msg)
+        raise _Refusal(line, column, self._grammar, msg, getattr(offendingSymbol, "text", None))
+
+
+class _Tree(standard.QASMNodeVisitor):  # type: ignore[misc]  # without types
+    """The standard's visitor, with trees for the bodies of `cal` and `defcal`."""
+
+    def visitCalStatement(self, ctx: Any) -> Any:  # noqa: N802 - ANTLR's name
+        return _with_body(super().visitCalStatement(ctx), ctx, in_defcal=False)
+
+    def visitDefcalStatement(self, ctx: Any) -> Any:  # noqa: N802 - ANTLR's name
+        return _with_body(super().visitDefcalStatement(ctx), ctx, in_defcal=True)
+
+
+def _with_body(node: Any, ctx: Any, *, in_defcal: bool) -> Any:
+    """Return a `cal` or `defcal` of the standard as openpulse's, its body a list of statements that stand where they stand in the file."""
+    import openpulse  # a program without pulses does without its tables
+
+    block = ctx.CalibrationBlock()
+    node.body = [] if block is None else _pulse_statements(block.symbol, in_defcal=in_defcal)
+    kinds = openpulse.ast.CalibrationDefinition if in_defcal else openpulse.ast.CalibrationStatement
+    node.__class__ = kinds
+    return node
+
+
+def _pulse_statements(body: Any, *, in_defcal: bool) -> list[ast.Statement]:
+    """Return the statements in the body of a `cal` or `defcal`, a token of the standard's. Raises _Refusal."""
+    import openpulse.parser
+
+    grammar: Any = openpulse.parser
+    listener = _Listener("OpenPulse")
+    lexer = grammar.openpulseLexer(InputStream(body.text))
+    lexer.line, lexer.column = body.line, body.column
+    lexer.removeErrorListeners()
+    lexer.addErrorListener(listener)
+    tokens = CommonTokenStream(lexer)
+    tokens.fill()
+    _skip_extern(tokens, grammar.openpulseLexer)
+    parser = grammar.openpulseParser(tokens)
+    parser.removeErrorListeners()
+    parser.addErrorListener(listener)
+    tree = parser.calibrationBlock()
+    rest = tokens.LT(1)
+    if rest.type != Token.EOF:  # the grammar's block ends wherever no statement follows
+        raise _Refusal(rest.line, rest.column, "OpenPulse", f"no statement begins with {rest.text!r}", rest.text)
+    if not tree.children:
+        return []
+    statements: list[ast.Statement] = grammar.OpenPulseNodeVisitor(in_defcal).visitCalibrationBlock(tree).body
+    return statements
+
+
+def _skip_extern(tokens: Any, lexer: Any) -> None:
+    """Hide `extern` before `port`, `frame` and `waveform`."""
+    seen = [token for token in tokens.tokens if token.channel == Token.DEFAULT_CHANNEL]
+    kinds = {lexer.PORT, lexer.FRAME, lexer.WAVEFORM}
+    for token, following in itertools.pairwise(seen):
+        if token.type == lexer.EXTERN and following.type in kinds:
+            token.channel = Token.HIDDEN_CHANNEL
+    tokens.seek(0)
 
 
 def read_program(path: str | Path) -> str:
@@ -57,29 +128,35 @@ def syntax_tree(text: str, path: str) -> ast.Program:
     """Return the standard's syntax tree of a program. Raises ProgramError at the first error of syntax."""
     lines = text.splitlines()
 
-    def refuse(line: int, column: int, message: str) -> ProgramError:
+    def refuse(
+        line: int, column: int, message: str, grammar: str = "OpenQASM 3", hint: str | None = None
+    ) -> ProgramError:
         source = Source(line, column, lines[line - 1].strip() if 0 < line <= len(lines) else "", path)
         message, expecting, choices = message.partition(" expecting ")
         if choices.count(",") < CHOICES_MAX:
             message += expecting + choices
+        if hint is not None:
+            message += f"; {hint}"
         shown = f"\n    {source.text}" if source.text else ""
-        return ProgramError(_printable(f"{source.where}not OpenQASM 3: {message}{shown}"))
+        return ProgramError(_printable(f"{source.where}not {grammar}: {message}{shown}"))
 
+    listener = _Listener("OpenQASM 3")
     try:
         lexer = standard.qasm3Lexer(InputStream(text))
         lexer.removeErrorListeners()
-        lexer.addErrorListener(_Listener())
+        lexer.addErrorListener(listener)
         tokens = CommonTokenStream(lexer)
         tokens.fill()
         if all(token.type == Token.EOF or token.channel != Token.DEFAULT_CHANNEL for token in tokens.tokens):
             raise refuse(1, 1, "there is no statement")
         parser = standard.qasm3Parser(tokens)
         parser.removeErrorListeners()
-        parser.addErrorListener(_Listener())
-        tree: ast.Program = standard.QASMNodeVisitor().visitProgram(parser.program())
+        parser.addErrorListener(listener)
+        tree: ast.Program = _Tree().visitProgram(parser.program())
         return tree
     except _Refusal as error:
-        raise refuse(error.line, error.column + 1, str(error)) from error
+        hint = HINTS.get(error.token or "") if error.grammar == "OpenPulse" else None
+        raise refuse(error.line, error.column + 1, str(error), error.grammar, hint) from error
     except standard.QASM3ParsingError as error:
         place, _, message = str(error).partition(": ")
         line, _, column = place.removeprefix("L").partition(":C")

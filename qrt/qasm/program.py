@@ -1,37 +1,66 @@
-"""A program as the lab can execute it: statements over indexed qubits and bits, each with its place in the text.
+"""A program as text and tree, and what elaboration makes of it: flat statements over indexed qubits and bits.
 
-Registers are resolved (`q[1]` is an index into `Program.qubits`), broadcasts are written out, conditions are bits and the value
-that they must have. Angles and durations stay expressions until the inputs are known. Nothing here knows a lab.
+`Program` is the standard's tree with what can be told without the lab and without values: what it wants and what it gives. `Elaborated` is
+the same program for certain values: registers are resolved (`q[1]` is an index into `qubits`), loops are unrolled, subroutines
+and gate definitions are inlined, and what remains of the classical language is conditions and values of outcomes (`types.Classical`, with
+the program's bits and variables by index) and expressions of the inputs that vary. Nothing here knows a lab.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from qrt.qasm.expressions import Expression
-from qrt.types import NOWHERE, Source
+from qrt.qasm.pulses import PulseStatement, Tables
+from qrt.types import NOWHERE, Classical, Source
+
+Kind = Literal["int", "uint", "float", "angle", "duration", "bool", "bit"]
 
 
 class Input(msgspec.Struct, frozen=True):
     """A value that the caller gives: `input float theta;`."""
 
     name: str
-    kind: Literal["int", "uint", "float", "angle", "duration"]
+    kind: Kind
     source: Source
+    width: int = 0  # 0: none given
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """One gate on one qubit; `rx`, `ry` and `rz` have an angle."""
+class Output(msgspec.Struct, frozen=True):
+    """A value that the caller gets from every shot: `output int n;`. Outcomes that are bits are not among them."""
 
-    name: Literal["x", "sx", "rx", "ry", "rz", "h", "id"]
+    name: str
+    kind: Kind
+    source: Source
+    width: int = 0
+
+
+class Program(msgspec.Struct, frozen=True):
+    """A program of one shot, read and not executed. Equal texts at equal paths are equal programs."""
+
+    path: str
+    text: str  # empty for a program that was built as a tree
+    tree: Any  # openqasm3.ast.Program
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+
+
+# ---- Statements --------------------------------------------------------------------------------------------------------
+# Tuples, since a program has thousands of them and they are made anew for every value that changes.
+
+
+class Gate(NamedTuple):
+    """One gate on one qubit; `rx`, `ry` and `rz` have an angle: of inputs in radians, of outcomes in 2^-64 turns."""
+
+    name: str  # one of qrt.qasm.gates.NATIVE
     qubit: int
-    angle: Expression | None = None
+    angle: Expression | Classical | None = None
     source: Source = NOWHERE
 
 
-class Measurement(msgspec.Struct, frozen=True):
+class Measurement(NamedTuple):
     """Measure one qubit, into a bit or for the record only."""
 
     qubit: int
@@ -39,14 +68,14 @@ class Measurement(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Reset(msgspec.Struct, frozen=True):
+class Reset(NamedTuple):
     """Bring one qubit to level 0 by measurement and feedback."""
 
     qubit: int
     source: Source = NOWHERE
 
 
-class Delay(msgspec.Struct, frozen=True):
+class Delay(NamedTuple):
     """Wait. On several qubits it begins when the last of them is free, and ends together."""
 
     qubits: tuple[int, ...]
@@ -54,31 +83,51 @@ class Delay(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Barrier(msgspec.Struct, frozen=True):
+class Barrier(NamedTuple):
     """Let the qubits go on together."""
 
     qubits: tuple[int, ...]
     source: Source = NOWHERE
 
 
-class Initial(msgspec.Struct, frozen=True):
-    """A bit that is 1 at the shot's start; all others are 0."""
+class SetBit(NamedTuple):
+    """Set a bit to a constant."""
 
     bit: int
+    value: int
     source: Source = NOWHERE
 
 
-class Branch(msgspec.Struct, frozen=True):
-    """Execute `then` if sum(bits[k] << k) equals `value`, else `otherwise`."""
+class Branch(NamedTuple):
+    """Execute `then` if the condition is not 0, else `otherwise`; what follows comes at one tick after either, if `pad`."""
 
-    bits: tuple[int, ...]
-    value: int
+    condition: Classical
     then: tuple[Statement, ...]
     otherwise: tuple[Statement, ...] = ()
+    pad: bool = True
+    source: Source = NOWHERE
+    leaves: bool = (
+        False  # a side left a loop, a subroutine or the program: the branch holds what the other went on with
+    )
+
+
+class Assign(NamedTuple):
+    """Set a variable, an index into `Elaborated.variables`."""
+
+    variable: int
+    value: Classical
     source: Source = NOWHERE
 
 
-class Box(msgspec.Struct, frozen=True):
+class Emit(NamedTuple):
+    """Put a value into a column of the shot's row, an index into `Elaborated.outputs`."""
+
+    column: int
+    value: Classical
+    source: Source = NOWHERE
+
+
+class Box(NamedTuple):
     """Statements whose qubits begin together and have a duration for all of it; what follows starts exactly so much later."""
 
     duration: Expression
@@ -86,15 +135,17 @@ class Box(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-Statement = Gate | Measurement | Reset | Delay | Barrier | Initial | Branch | Box
+Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box | PulseStatement
 
 
-class Program(msgspec.Struct, frozen=True):
-    """A program of one shot."""
+class Elaborated(msgspec.Struct, frozen=True):
+    """A program for certain values, ready to be lowered."""
 
     path: str
-    text: str
     qubits: tuple[str, ...]  # names as written: "q[0]", "ancilla", "$2"
     bits: tuple[str, ...]  # names as written: "c[0]", "flag"
-    inputs: tuple[Input, ...]
+    variables: tuple[str, ...]
+    outputs: tuple[Output, ...]
     statements: tuple[Statement, ...]
+    events: tuple[str, ...] = ()  # what is done other than written, one line each with its place
+    pulses: Tables = Tables()

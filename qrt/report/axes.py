@@ -5,6 +5,7 @@ Drawing units are those of an SVG's viewBox, y downwards. Colours are CSS classe
 
 from __future__ import annotations
 
+from importlib.resources import files
 from math import ceil, floor, log10
 from typing import NamedTuple
 
@@ -76,3 +77,15 @@ def number(value: float) -> str:
 def drawing(width: float, height: float, alternative: str, *children: Markup) -> Markup:
     """Return the whole SVG; `alternative` is what a screen reader says."""
     return element("svg", *children, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=alternative)
+
+
+def drawing_style() -> Markup:
+    """Return the style element that drawings need: colours for light and dark, and the classes of lines and texts."""
+    return Markup(files("qrt.report").joinpath("drawing.html").read_text(encoding="utf-8"))
+
+
+def picture(drawn: Markup, width: float, height: float) -> Markup:
+    """Return an SVG drawing as one that stands alone: with its style and its own paper, for a place whose colours are not ours."""
+    paper = element("rect", width=width, height=height, fill="var(--paper)")
+    attributes = {"viewBox": f"0 0 {width:g} {height:g}", "xmlns": "http://www.w3.org/2000/svg"}
+    return element("svg", drawing_style(), paper, drawn, width=width, height=height, **attributes)

@@ -13,6 +13,7 @@ from math import hypot
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qrt.client import Run
 from qrt.points import Swept
@@ -182,21 +183,21 @@ def _is_late(run: Run, body: Mapping[str, Any]) -> bool:
 
 
 def clouds(
-    run: Run,
+    rows: NDArray[Any],
     slots: Sequence[CaptureSlot],
     bit_names: Sequence[str],
     calibration: Calibration,
     reset_facts: ResetFacts | None,
 ) -> tuple[Cloud, ...]:
     """Return the first and the last capture of each qubit, over the shots that executed them."""
-    used = run.rows["flags"][:CLOUD_SHOTS_MAX] == 0
-    some = f" (first {CLOUD_SHOTS_MAX} shots)" if len(run.rows) > CLOUD_SHOTS_MAX else ""
+    used = rows["flags"][:CLOUD_SHOTS_MAX] == 0
+    some = f" (first {CLOUD_SHOTS_MAX} shots)" if len(rows) > CLOUD_SHOTS_MAX else ""
     found = []
     for qubit in dict.fromkeys(slot.qubit for slot in slots):
         own = [index for index, slot in enumerate(slots) if slot.qubit == qubit]
         for index in dict.fromkeys((own[0], own[-1])):
-            taken = used & (run.rows["outcomes"][:CLOUD_SHOTS_MAX, index] <= 1)
-            iq = run.rows["iq"][:CLOUD_SHOTS_MAX, index][taken]
+            taken = used & (rows["outcomes"][:CLOUD_SHOTS_MAX, index] <= 1)
+            iq = rows["iq"][:CLOUD_SHOTS_MAX, index][taken]
             if len(iq) == 0 or qubit not in calibration.qubits:
                 continue
             place = f"into {bit_names[bit]}" if (bit := slots[index].bit) is not None else "into no bit"

@@ -12,6 +12,7 @@ from math import hypot
 
 from qrt.latencies import PUBLISHED
 from qrt.report import clouds, curve, shot, trace, updates
+from qrt.report.axes import drawing_style
 from qrt.report.data import MissRow, QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
 from qrt.types import Estimate, Estimated
@@ -26,7 +27,7 @@ def page(data: ReportData) -> str:
 
 def document(title: str, *sections: Markup) -> str:
     """Return a whole page of these sections."""
-    style = Markup(files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
+    style = Markup(drawing_style() + files("qrt.report").joinpath("style.html").read_text(encoding="utf-8"))
     head = element(
         "head",
         element("meta", charset="utf-8"),

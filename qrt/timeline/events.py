@@ -6,13 +6,16 @@ change with it. Ticks count from the shot's start; `walk` makes all of this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
 
+from qrt.classical import outcome_of
 from qrt.timeline.graph import Graph
-from qrt.types import Parameter, Source
+from qrt.types import Classical, Parameter, Source
 
 COLUMNS = ("tick", "duration", "early", "sequencer", "event", "operands", "condition", "line", "source")
 
@@ -29,25 +32,26 @@ class Step(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """One side of a branch: that the bits, read together, are a value, or that they are not."""
+    """One side of a branch: that its condition holds, or that it does not."""
 
     number: int  # of the branch in the shot, from 1
-    otherwise: bool  # the side on which they are not
-    bits: tuple[str, ...]  # names, the lowest first
-    value: int
+    otherwise: bool  # the side on which it does not
+    condition: Classical
+    bits: tuple[str, ...]  # names of those that it needs
+    text: str  # of the condition
 
     @property
     def outcome(self) -> int | None:
-        """The outcome of the one bit on which this side is taken; None for a branch on several bits."""
-        return self.value ^ self.otherwise if len(self.bits) == 1 and self.value in {0, 1} else None
+        """The outcome of the one bit on which this side is taken; None for a branch on anything else."""
+        found = outcome_of(self.condition)
+        return None if found is None else found[1] ^ self.otherwise
 
     @property
     def words(self) -> str:
-        """The condition for a person: `c[0] is 1`."""
-        names = " ".join(reversed(self.bits))
+        """What holds on this side, for a person: `c[0] == 1`."""
         if self.outcome is not None:
-            return f"{names} is {self.outcome}"
-        return f"{names} is {'not ' if self.otherwise else ''}{self.value:0{max(len(self.bits), 1)}b}"
+            return f"{self.bits[0]} == {self.outcome}"
+        return f"!({self.text})" if self.otherwise else self.text
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +63,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sequencer: str
     tick: int  # the earliest, of a shot with varied durations
     duration_ticks: int  # the shortest
-    kind: str  # play, capture, wait, phase, frequency, sync, box, if, pad, write
+    kind: str  # play, capture, wait, phase, frequency, sync, box, if, pad, write, assign, output; read: a wait for an operand's bits
     operands: str
     slack_ticks: (
         int | None
-    )  # of branches, the least: own tick - tick at which the outcomes are ready: what one could bear unmoved
-    condition: str  # "" always, else such as "c[0] is 1"
+    )  # of what waits for outcomes, the least: own tick - tick at which they are ready: what one could bear unmoved
+    condition: str  # "" always, else such as "c[0] == 1"
     source: Source
     branches: tuple[Branch, ...]  # what the condition says: the sides taken, outermost first
     envelope: str = ""  # of plays
@@ -75,7 +79,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     end_tick: int  # the latest
     path: Path = ()  # of the operation; of a pad: where one at the end of the padded block would stand
     instant: int = 0  # of the graph: the event's beginning
-    outcome_instant: int = 0  # of an if: when its outcomes are ready
+    outcome_instant: int = 0  # of what waits for outcomes: when they are ready; 0: it waits for none
 
 
 class Late(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +103,14 @@ class Pad(NamedTuple):
     varied: tuple[tuple[Parameter, int], ...] = ()
 
 
-class Timeline(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
     """A shot as it will run, if nothing of it is late. Ticks count from the shot's start."""
 
-    events: tuple[Event, ...]  # by tick
     shot_ticks: int  # until the last cursor and the last capture have ended, at the latest
     period_ticks: int
-    branch_ticks: Mapping[Step, int]  # at which a branch decides or a write waits for captures, where that is one tick
+    stretch_max: int  # periods that it may take beyond its own
+    branch_ticks: Mapping[Step, int]  # at which what waits for outcomes goes on, where that is one tick
     join_ticks: Mapping[Step, int]  # at which the sides of a padded branch meet, or a box ends, where that is one tick
     pads: Mapping[Step, tuple[Pad, ...]]  # else: what `then` and `otherwise`, or the box, are padded by
     tone_indices: Mapping[
@@ -114,6 +119,12 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     late: tuple[Late, ...]  # by tick
     graph: Graph
     grid_ticks: int  # of the port
+    tell: Callable[[], tuple[Event, ...]]  # makes the events
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The events, by tick."""
+        return self.tell()
 
 
 def format_timeline(timeline: Timeline) -> list[tuple[str, ...]]:

@@ -47,6 +47,13 @@ class Graph:
         self.edges.append(edges)
         return len(self.at) - 1
 
+    def follow(self, instant: int, ticks: int | Parameter) -> int:
+        """Return a new instant, so much after one: `add` with one edge, which straight programs are made of."""
+        at = self.at[instant]
+        self.at.append(at + ticks if type(at) is int and type(ticks) is int else self.ticks.after(at, ticks))
+        self.edges.append((Edge(instant, ticks),))
+        return len(self.at) - 1
+
     def after(self, edge: Edge) -> Tick:
         """Return what an edge says."""
         tick = self.ticks.after(self.at[edge.instant], edge.ticks)

@@ -10,34 +10,45 @@ from collections.abc import Iterable
 
 from qrt.errors import ProgramError
 from qrt.timeline.events import Event, Late
+from qrt.timeline.found import Found
+from qrt.timeline.noted import Noted
 from qrt.timeline.ticks import Tick, Ticks
-from qrt.types import PortLimits
+from qrt.types import PortLimits, Pulses
 
 
-def past_period(events: Iterable[Event], shot_ticks: int, period: int) -> list[Late]:
-    """Return the events that end after the period."""
-    due = f"the period of {period} ticks"
+def stretched(period: str, pulses: Pulses) -> str:
+    """Return what a shot is due by, for a person."""
+    return f"{period}, stretched by {pulses.stretch_max} more" if pulses.stretch_max else period
+
+
+def past_period(found: Found, shot_ticks: int, period: int) -> list[Late]:
+    """Return the events that end after the period, stretched as far as it may be."""
+    pulses = found.pulses
+    due = stretched(f"the period of {pulses.period_ticks} ticks", pulses)
+    its = f"its period of {pulses.period_ticks} (timing.shot_period_ns)"
+    more = (
+        f" and the {pulses.stretch_max} by which it may be stretched (timing.stretch_max)" if pulses.stretch_max else ""
+    )
+    events = [found.event(noted) for noted in found.noted if found.ticks.span(noted.end)[1] > period]
     return [
         _late(
             event,
             event.end_tick,
             event.end_tick - period,
             due,
-            f"the shot takes {shot_ticks} ticks, {shot_ticks - period} more than its period of {period} (timing.shot_period_ns); "
+            f"the shot takes {shot_ticks} ticks, {shot_ticks - period} more than {its}{more}; "
             f"the first event past it is {_named(event)}, which ends at tick {event.end_tick}",
         )
-        for event in sorted(events, key=lambda one: one.end_tick)
-        if event.end_tick > period
+        for event in sorted(events, key=lambda one: (one.end_tick, one.tick))
     ]
 
 
-def past_box(ticks: Ticks, events: Iterable[tuple[Event, Tick]], box: str, begin: Tick, end: Tick) -> list[Late]:
-    """Return the events in a box that end after it; each with the tick of its end."""
-    late = []
-    for event, ended in sorted(events, key=lambda one: one[0].end_tick):
-        ahead = ticks.most_ahead(ended, end)
-        if ahead <= 0:
-            continue
+def past_box(found: Found, inside: Iterable[Noted], box: str, begin: Tick, end: Tick) -> list[Late]:
+    """Return the events in a box that end after it."""
+    late, ticks = [], found.ticks
+    ahead_of = [(ticks.most_ahead(noted.end, end), noted) for noted in inside]
+    events = [(ahead, noted.end, found.event(noted)) for ahead, noted in ahead_of if ahead > 0]
+    for ahead, ended, event in sorted(events, key=lambda one: one[2].end_tick):
         lasting, needed = ticks.lasting(end, begin), ticks.most_ahead(ended, begin)
         advice = f"give it at least {needed}" if lasting[0] == lasting[1] else f"what is in it takes up to {needed}"
         if all(isinstance(tick, int) for tick in (ended, begin, end)):

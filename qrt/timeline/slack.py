@@ -69,8 +69,8 @@ def event_slacks(timeline: Timeline) -> list[Slack]:
 
 
 def outcome_slacks(timeline: Timeline) -> list[Slack]:
-    """Return for each branch how much later its outcomes could be ready, in the order of the timeline's events."""
-    return slacks(timeline, [event.outcome_instant for event in timeline.events if event.kind == "if"])
+    """Return for each event that waits for outcomes how much later these could be ready, in the order of the timeline's events."""
+    return slacks(timeline, [event.outcome_instant for event in timeline.events if event.outcome_instant])
 
 
 def slacks(timeline: Timeline, instants: Sequence[int]) -> list[Slack]:

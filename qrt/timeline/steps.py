@@ -1,98 +1,113 @@
-"""The operations that concern one sequencer alone: plays, captures, waits, frames, writes of bits. Each moves its cursor along an edge."""
+"""The operations that concern one sequencer alone: plays, captures, waits, frames, bits and values. Each moves its cursor along an edge.
+
+`ALONE` is the table of them. An operand that needs outcomes waits for them first, which is an event of its own.
+"""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from qrt.classical import bits_of
 from qrt.errors import ProgramError
-from qrt.timeline.events import Step
 from qrt.timeline.found import Found
 from qrt.timeline.graph import Edge
 from qrt.timeline.late import off_grid
+from qrt.timeline.noted import dynamic
 from qrt.timeline.state import State
-from qrt.types import Box, Capture, If, Op, Parameter, Play, SetFrequency, ShiftPhase, Sync, Wait, WriteBit
+from qrt.types import (
+    Assign,
+    Capture,
+    Classical,
+    Emit,
+    Op,
+    Parameter,
+    Play,
+    SetFrequency,
+    ShiftPhase,
+    Wait,
+    WriteBit,
+)
 from qrt.units import AMPLITUDE_ONE
 
 
-def execute(found: Found, state: State, step: Step, op: Op, following: tuple[Op, ...]) -> None:
-    """Execute one of them; `following`: what comes next on the sequencer, if anything."""
-    name = step.sequencer
-    found.path = step.path
-    cursor = Edge(state.cursors[name])
-    settles: tuple[Edge, ...] = ()
-    match op:
-        case Play():
-            cursor = cursor._replace(ticks=_play(found, state, name, op))
-        case Capture():
-            _capture(found, state, step, op, following)
-        case Wait(ticks=ticks):
-            cursor = cursor._replace(ticks=ticks)
-            assert (found.words(ticks)[0] if isinstance(ticks, Parameter) else ticks) >= 0
-            found.event(state, name, found.graph.after(cursor), "wait", op.source)
-        case ShiftPhase():
-            found.event(state, name, state.cursor(name), "phase", op.source, operands=_phase(found, op))
-        case SetFrequency(frame=frame, frequency_hz=hertz):
-            if isinstance(hertz, Parameter):
-                found.ticks.reach.slot(hertz)  # raises for one that cannot be played
-            words = hertz.text if isinstance(hertz, Parameter) else f"{hertz:+.10g} Hz"
-            found.event(state, name, state.cursor(name), "frequency", op.source, operands=f"{frame} {words}")
-        case WriteBit():
-            settles = _write(found, state, step, op)
-        case Sync() | Box() | If():
-            raise AssertionError(op)
-    state.cursors[name] = found.graph.add(cursor, *settles)
-    if isinstance(op, WriteBit):
-        state.ready[op.bit] = state.cursors[name]
-        state.unsure.discard(op.bit)
+def alone(found: Found, state: State, name: str, ops: Sequence[Op], index: int) -> int:
+    """Let one sequencer go on until it meets others, branches or ends; return how far it came in its block."""
+    count, found.ops = len(ops), ops
+    while index < count:
+        op = ops[index]
+        execute = ALONE.get(type(op))
+        if execute is None:
+            break
+        found.index = index
+        execute(found, state, name, op)
+        index += 1
+    return index
 
 
-def _play(found: Found, state: State, name: str, op: Play) -> int:
-    """Send an envelope; return its duration in ticks."""
-    tick = state.cursor(name)
-    samples = found.pulses.envelopes[op.envelope]
-    duration = len(samples) * found.limits.sample_ticks
-    if isinstance(op.amplitude, Parameter):
-        low, high = (word / AMPLITUDE_ONE for word in found.words(op.amplitude))
-        words = f"{op.envelope} x {low:.6g}..{high:.6g} {op.amplitude.text}"
-    else:
-        low = high = op.amplitude
-        words = f"{op.envelope} x {op.amplitude:.6g}"
-    end = found.ticks.after(tick, duration)
-    event = found.event(state, name, end, "play", op.source, operands=words, envelope=op.envelope)
-    found.late += off_grid(found.ticks, event, tick, f"the play of {op.envelope}", found.limits)
+def _play(found: Found, state: State, name: str, op: Play) -> None:
+    """Send an envelope."""
+    peak = op.amplitude
+    if not isinstance(peak, float):
+        peak = _operand(found, state, name, op)
+    duration, height = found.played(op.envelope)
+    instant = state.cursors[name]
+    tick = found.graph.at[instant]
+    cursor = found.graph.follow(instant, duration)
+    end = found.graph.at[cursor]
+    found.note(state, name, end, "play", op)
+    if type(tick) is not int or tick % found.limits.granularity_ticks:
+        found.late += off_grid(
+            found.ticks, found.event(found.noted[-1]), tick, f"the play of {op.envelope}", found.limits
+        )
     line = found.pulses.frames[op.frame].line
-    peak = max(abs(low), abs(high)) * float(np.abs(samples).max(initial=0.0))
-    found.plays.setdefault(line, []).append(found.interval(tick, end, peak, op.source))
+    found.plays.setdefault(line, []).append(found.interval(tick, end, abs(peak) * height, op))
     if op.frame.endswith(".readout"):
         count = state.tones.get(op.frame, 0)
         state.tones[op.frame] = None if count is None else count + 1
-    return duration
+    state.cursors[name] = cursor
 
 
-def _capture(found: Found, state: State, step: Step, op: Capture, following: tuple[Op, ...]) -> None:
+def _operand(found: Found, state: State, name: str, op: Play) -> float:
+    """Wait for what an amplitude is computed from; return the largest that it can be, of full scale."""
+    if isinstance(op.amplitude, int | float):
+        return op.amplitude
+    _wait_for(found, state, name, op)
+    low, high = found.span(op.amplitude)
+    if low > AMPLITUDE_ONE or high < -AMPLITUDE_ONE:
+        raise ProgramError(
+            f"{op.source.where}the amplitude {found.text(op.amplitude)} is {low / AMPLITUDE_ONE:.4g} to {high / AMPLITUDE_ONE:.4g} of full "
+            "scale; possible is -1 to 1"
+        )
+    return min(max(abs(low), abs(high)) / AMPLITUDE_ONE, 1.0)  # beyond it the kernel ends the run
+
+
+def _capture(found: Found, state: State, name: str, op: Capture) -> None:
     """Record; the outcome is ready a feedback latency after the last sample."""
-    name = step.sequencer
     tick = state.cursor(name)
     weights = found.pulses.weights[op.weights]
     samples = weights.samples.shape[1]
     if not 1 <= samples <= found.limits.capture_samples_max:
+        asked = f"change qubits.{weights.qubit}.readout.duration_ns" if weights.qubit else "capture for less time"
         raise ProgramError(
-            f"{op.source.where}a capture of {samples} samples for {weights.qubit}; the port takes 1 to "
-            f"{found.limits.capture_samples_max}: change qubits.{weights.qubit}.readout.duration_ns"
+            f"{op.source.where}a capture of {samples} samples for {weights.qubit or weights.name}; the port takes 1 to "
+            f"{found.limits.capture_samples_max}: {asked}"
         )
     duration = samples * found.limits.sample_ticks
     end = found.ticks.after(tick, duration)
-    bit = "" if op.bit is None else found.bit(op.bit)
-    words = f"{op.weights} -> {bit}" if bit else op.weights
-    event = found.event(state, name, end, "capture", op.source, operands=words, bit=bit)
-    found.late += off_grid(found.ticks, event, tick, f"the capture for {weights.qubit}", found.limits)
+    found.note(state, name, end, "capture", op)
+    if not isinstance(tick, int) or tick % found.limits.granularity_ticks:
+        event = found.event(found.noted[-1])
+        found.late += off_grid(
+            found.ticks, event, tick, f"the capture for {weights.qubit or weights.name}", found.limits
+        )
     found.capture_ends.append(Edge(state.cursors[name], duration))
-    found.captures.append(found.interval(tick, end, 0.0, op.source))
+    found.captures.append(found.interval(tick, end, 0.0, op))
     frame = f"{weights.qubit}.readout"
-    sees = any(isinstance(after, Play) and after.frame == frame for after in following)
-    found.tone_indices[step] = state.tones.get(frame, 0) if sees else None
+    sees = any(isinstance(one, Play) and one.frame == frame for one in found.ops[found.index + 1 : found.index + 2])
+    found.tone_indices[found.step(name)] = state.tones.get(frame, 0) if sees else None
     if op.bit is not None:
-        found.access(state, name, op.bit, op.source, write=True)
+        found.access(state, name, op.bit, op, write=True)
         # On the grid, so that a branch can play at once; and a read waits for all captures of its bit.
         latency = duration + found.limits.feedback_latency_ticks
         own = Edge(state.cursors[name], latency, found.limits.granularity_ticks)
@@ -100,24 +115,88 @@ def _capture(found: Found, state: State, step: Step, op: Capture, following: tup
         if found.ticks.ahead(found.graph.after(own), state.ready_tick(op.bit))[0] >= 0:
             state.unsure.discard(op.bit)
         state.ready[op.bit] = found.graph.add(own, *before)
+    state.cursors[name] = found.graph.follow(state.cursors[name], 0)
 
 
-def _write(found: Found, state: State, step: Step, op: WriteBit) -> tuple[Edge, ...]:
-    """Set a bit, after all captures that fill it; return what the cursor waits for."""
-    name, bit = step.sequencer, found.bit(op.bit)
-    found.access(state, name, op.bit, op.source, write=True)
+def _wait(found: Found, state: State, name: str, op: Wait) -> None:
+    """Move the cursor."""
+    cursor = found.graph.follow(state.cursors[name], op.ticks)
+    assert (found.ticks.words(op.ticks)[0] if isinstance(op.ticks, Parameter) else op.ticks) >= 0
+    found.note(state, name, found.graph.at[cursor], "wait", op)
+    state.cursors[name] = cursor
+
+
+def _phase(found: Found, state: State, name: str, op: ShiftPhase) -> None:
+    """Turn a frame, at the cursor; delayed with whatever comes next, it needs no instant of its own."""
+    if not isinstance(op.phase_rad, float):
+        _wait_for(found, state, name, op)
+    found.note(state, name, state.cursor(name), "phase", op)
+
+
+def _frequency(found: Found, state: State, name: str, op: SetFrequency) -> None:
+    """Change a frame's frequency, at the cursor."""
+    if not isinstance(op.frequency_hz, float):
+        _wait_for(found, state, name, op)
+    found.note(state, name, state.cursor(name), "frequency", op)
+
+
+def _wait_for(found: Found, state: State, name: str, op: Op) -> None:
+    """Wait for the outcomes that an operand is computed from."""
+    value = dynamic(op)
+    outcome = 0 if value is None else found.awaited(state, name, op, value)
+    if value is not None and outcome:
+        _known(found, state, name, op, value=value, kind="read", outcome=outcome)
+
+
+def _known(found: Found, state: State, name: str, op: Op, *, value: Classical, kind: str, outcome: int) -> None:
+    """Move the cursor to where the outcomes of a value are there, and note it."""
+    edges = (Edge(state.cursors[name]), Edge(outcome))
+    due = found.ticks.largest(*map(found.graph.after, edges))
+    if found.ticks.ahead(due, state.cursor(name))[1] > 0:  # on a path without the captures the kernel would not wait
+        found.settle(state, found.step(name), op, bits=bits_of(value), due=due)
+    found.note(state, name, due, kind, op, outcome=outcome)
+    state.cursors[name] = found.graph.add(*edges)
+
+
+def _assign(found: Found, state: State, name: str, op: Assign) -> None:
+    """Set a variable."""
+    outcome = found.awaited(state, name, op, op.value)
+    if outcome:
+        _known(found, state, name, op, value=op.value, kind="assign", outcome=outcome)
+    else:
+        found.note(state, name, state.cursor(name), "assign", op)
+
+
+def _emit(found: Found, state: State, name: str, op: Emit) -> None:
+    """Put a value into a column; who does so must be known beforehand, as of a bit."""
+    found.access(state, name, -1 - op.column, op, write=True)
+    outcome = found.awaited(state, name, op, op.value)
+    if outcome:
+        _known(found, state, name, op, value=op.value, kind="output", outcome=outcome)
+    else:
+        found.note(state, name, state.cursor(name), "output", op)
+
+
+def _write(found: Found, state: State, name: str, op: WriteBit) -> None:
+    """Set a bit, after all captures that fill it."""
+    found.access(state, name, op.bit, op, write=True)
     cursor = state.cursor(name)
     settled = found.ticks.largest(cursor, state.ready_tick(op.bit))
     if found.ticks.ahead(settled, cursor)[1] > 0:  # on a path without the captures the kernel would not wait
-        found.settle(state, step, op, settled)
-    found.event(state, name, settled, "write", op.source, operands=f"{bit} = {op.value}", bit=bit)
-    return (Edge(state.ready[op.bit]),) if op.bit in state.ready else ()
+        found.settle(state, found.step(name), op, bits=(op.bit,), due=settled)
+    found.note(state, name, settled, "write", op)
+    before = (Edge(state.ready[op.bit]),) if op.bit in state.ready else ()
+    state.cursors[name] = state.ready[op.bit] = found.graph.add(Edge(state.cursors[name]), *before)
+    state.unsure.discard(op.bit)
 
 
-def _phase(found: Found, op: ShiftPhase) -> str:
-    """Return what a shift of a phase is for a person."""
-    if isinstance(op.phase_rad, Parameter):
-        found.ticks.reach.slot(op.phase_rad)  # raises for one that cannot be played
-        return f"{op.frame} {op.phase_rad.text}"
-    turns = op.phase_rad / (2 * np.pi) if op.turns is None else float(op.turns)
-    return f"{op.frame} {turns - round(turns):+.6g} turns"
+ALONE: Mapping[type, Callable[[Found, State, str, Any], None]] = {
+    Play: _play,
+    Capture: _capture,
+    Wait: _wait,
+    ShiftPhase: _phase,
+    SetFrequency: _frequency,
+    WriteBit: _write,
+    Assign: _assign,
+    Emit: _emit,
+}

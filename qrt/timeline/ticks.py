@@ -99,6 +99,10 @@ class Ticks:
         self._parameters: dict[int, Parameter] = {}
         self._spans: dict[tuple[tuple[int, int], ...], tuple[int, int]] = {(): (0, 0)}
 
+    def words(self, parameter: Parameter) -> tuple[int, int]:
+        """Return the least and the largest word of a varied operand."""
+        return self.reach.span(((self.reach.slot(parameter), 1),))
+
     def bounds(self, form: Form) -> tuple[int, int]:
         """Return the least and the largest value of a form."""
         if form.counts not in self._spans:

@@ -17,16 +17,18 @@ box, off the port's grid. `schedule` refuses such a shot. What else could not ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from qrt.classical import bits_of
 from qrt.errors import ProgramError
-from qrt.timeline.events import Branch, Pad, Path, Step, Timeline
+from qrt.timeline.events import Pad, Path, Step, Timeline
 from qrt.timeline.found import Found
 from qrt.timeline.graph import Due, Edge
-from qrt.timeline.late import past_box, past_period
+from qrt.timeline.late import past_box, past_period, stretched
 from qrt.timeline.limits import check_intervals
+from qrt.timeline.noted import branch_of
 from qrt.timeline.state import State
-from qrt.timeline.steps import execute
+from qrt.timeline.steps import alone
 from qrt.timeline.ticks import FORMS_MAX, Moving, Reach, Still, Tick, difference, gap
 from qrt.types import Box, If, Op, Parameter, PortLimits, Pulses, Sync
 
@@ -48,21 +50,19 @@ def survey(pulses: Pulses, limits: PortLimits, reach: Reach | None = None) -> Ti
     """Return the timeline of a shot with everything that is late in it. Raises ProgramError for what is wrong otherwise."""
     found = Found(pulses, limits, Still() if reach is None else reach)
     state = State(pulses.blocks, found.graph)
-    _Walk(found).block(state, pulses.blocks, dict.fromkeys(pulses.blocks, ()))
+    _walked(_Walk(found).block(state, pulses.blocks, dict.fromkeys(pulses.blocks, ()), last=True))
     check_intervals(found.ticks, found.captures, found.plays, limits)
-    rank = {name: index for index, name in enumerate(pulses.blocks)}
-    events = sorted(found.events, key=lambda event: (event.tick, rank[event.sequencer]))
     ends = [*map(state.cursor, pulses.blocks), *(capture.end for capture in found.captures)]
     shot_ticks = max((found.ticks.span(end)[1] for end in ends), default=0)
-    period = pulses.period_ticks
+    period = pulses.period_ticks * (1 + pulses.stretch_max)
     if period:
         cursors = map(Edge, state.cursors.values())
-        found.graph.dues.append(Due("the period", 0, period, (*found.capture_ends, *cursors)))
-        found.late += past_period(events, shot_ticks, period)
+        found.graph.dues.append(Due(stretched("the period", pulses), 0, period, (*found.capture_ends, *cursors)))
+        found.late += past_period(found, shot_ticks, period)
     return Timeline(
-        events=tuple(events),
         shot_ticks=shot_ticks,
-        period_ticks=period,
+        period_ticks=pulses.period_ticks,
+        stretch_max=pulses.stretch_max,
         branch_ticks=found.branch_ticks,
         join_ticks=found.join_ticks,
         pads=found.pads,
@@ -70,7 +70,22 @@ def survey(pulses: Pulses, limits: PortLimits, reach: Reach | None = None) -> Ti
         late=tuple(sorted(found.late, key=lambda late: (late.at_tick, late.source.line))),
         graph=found.graph,
         grid_ticks=limits.granularity_ticks,
+        tell=found.events,
     )
+
+
+Walking = Iterator["Walking"]  # yields the walks that it has to wait for
+
+
+def _walked(walking: Walking) -> None:
+    """Walk to the end. What a walk waits for stands on a list, so that branches in branches may be as deep as they like."""
+    waiting = [walking]
+    while waiting:
+        inner = next(waiting[-1], None)
+        if inner is None:
+            waiting.pop()
+        else:
+            waiting.append(inner)
 
 
 class _Walk:
@@ -80,34 +95,36 @@ class _Walk:
         self.found, self.graph, self.ticks = found, found.graph, found.ticks
         self._branch_count = 0
 
-    def block(self, state: State, blocks: Mapping[str, tuple[Op, ...]], paths: Mapping[str, Path]) -> None:
-        """Advance the sequencers through their blocks, side by side, to the ends."""
+    def block(
+        self, state: State, blocks: Mapping[str, tuple[Op, ...]], paths: Mapping[str, Path], *, last: bool
+    ) -> Walking:
+        """Advance the sequencers through their blocks, side by side, to the ends; `last`: nothing follows on any of them."""
         index = dict.fromkeys(blocks, 0)
         parked: dict[str, Sync | If | Box] = {}
-        while ready := [name for name in blocks if name not in parked and index[name] < len(blocks[name])]:
-            name = min(ready, key=lambda one: self.ticks.span(state.cursor(one))[0])
-            op = blocks[name][index[name]]
-            if isinstance(op, Sync | If | Box):
-                parked[name] = op
-                group = _meeting(name, parked)
-                steps = {member: Step(member, (*paths[member], index[member])) for member in group}
-                if isinstance(op, Sync):
-                    self._sync(state, group, op, steps)
-                elif isinstance(op, Box):
-                    self._box(state, {member: parked[member] for member in group}, steps)  # type: ignore[misc]
-                elif group:
-                    ends = not self.found.sides and all(index[member] == len(blocks[member]) - 1 for member in group)
-                    self._branch(state, {member: parked[member] for member in group}, steps, ends=ends)  # type: ignore[misc]
-                for member in group:
-                    del parked[member]
-                    index[member] += 1
-            else:
-                following = blocks[name][index[name] + 1 : index[name] + 2]
-                execute(self.found, state, Step(name, (*paths[name], index[name])), op, following)
-                index[name] += 1
-        for name, op in parked.items():
-            others = ", ".join(other for other in op.sequencers if other != name)
-            raise ProgramError(f"{op.source.where}{name} waits for {others} at a {_kind(op)} to which they never come")
+        while going := [name for name in blocks if name not in parked and index[name] < len(blocks[name])]:
+            name = min(going, key=lambda one: self.ticks.span(state.cursor(one))[0]) if len(going) > 1 else going[0]
+            self.found.path = paths[name]
+            at = index[name] = alone(self.found, state, name, blocks[name], index[name])
+            if at == len(blocks[name]):
+                continue
+            op = parked[name] = blocks[name][at]  # type: ignore[assignment]
+            group = _meeting(name, parked)
+            steps = {member: Step(member, (*paths[member], index[member])) for member in group}
+            if isinstance(op, Sync):
+                self._sync(state, group, op, steps)
+            elif isinstance(op, Box):
+                yield self._box(state, {member: parked[member] for member in group}, steps)  # type: ignore[misc]
+            elif group:
+                ends = last and all(index[member] == len(blocks[member]) - 1 for member in group)
+                yield self._branch(state, {member: parked[member] for member in group}, steps, last=ends)  # type: ignore[misc]
+            for member in group:
+                del parked[member]
+                index[member] += 1
+        for name, one in parked.items():
+            others = ", ".join(other for other in one.sequencers if other != name)
+            raise ProgramError(
+                f"{one.source.where}{name} waits for {others} at a {_kind(one)} to which they never come"
+            )
 
     # ---- Meetings and boxes ------------------------------------------------------------------------------------------
 
@@ -123,30 +140,34 @@ class _Walk:
                 f"ways; {FORMS_MAX} are possible: vary fewer delays, or delay these qubits together"
             )
         for member, instant in zip(group, self.graph.split(meeting, len(group)), strict=True):
-            self.found.path = steps[member].path
-            self.found.event(state, member, tick, _kind(op), op.source, operands=" ".join(op.sequencers))
+            self._stand(steps[member].path)
+            self.found.note(state, member, tick, _kind(op), op)
             state.cursors[member] = instant
         state.order.sync(group)
         return meeting
 
-    def _box(self, state: State, group: Mapping[str, Box], steps: Mapping[str, Step]) -> None:
+    def _stand(self, path: Path) -> None:
+        """Look at the operation at a path."""
+        *above, self.found.index = path
+        self.found.path = tuple(above)
+
+    def _box(self, state: State, group: Mapping[str, Box], steps: Mapping[str, Step]) -> Walking:
         """Walk what is in a box, and go on at its end; what ends after it is late."""
         if not group:
             return
         found, op = self.found, next(iter(group.values()))
         meeting = self._sync(state, list(group), op, steps)
-        assert (found.words(op.ticks)[0] if isinstance(op.ticks, Parameter) else op.ticks) >= 0
+        assert (self.ticks.words(op.ticks)[0] if isinstance(op.ticks, Parameter) else op.ticks) >= 0
         begin, end = self.graph.at[meeting], self.graph.after(Edge(meeting, op.ticks))
-        first_event, first_capture = len(found.events), len(found.capture_ends)
+        first, first_capture = len(found.noted), len(found.capture_ends)
         inside = {name: one.ops for name, one in group.items()}
-        self.block(state, inside, {name: (*steps[name].path, 0) for name in group})
+        yield self.block(state, inside, {name: (*steps[name].path, 0) for name in group}, last=False)
         words = f"the box of line {op.source.line}"
-        events = zip(found.events[first_event:], found.ends[first_event:], strict=True)
-        found.late += past_box(self.ticks, events, words, begin, end)
+        found.late += past_box(found, found.noted[first:], words, begin, end)
         ends = (*found.capture_ends[first_capture:], *(Edge(state.cursors[name]) for name in group))
         self.graph.dues.append(Due(words, meeting, op.ticks, ends))
         for name, one in group.items():
-            found.path = (*steps[name].path, 0, len(one.ops))
+            self._stand((*steps[name].path, 0, len(one.ops)))
             self._end_of_box(state, steps[name], op, end)
             state.cursors[name] = self.graph.add(Edge(state.cursors[name]), Edge(meeting, op.ticks))
 
@@ -154,7 +175,7 @@ class _Walk:
         """Note how a sequencer waits for the end of a box. Raises ProgramError where that is no constant and no sum of varied durations."""
         cursor = state.cursor(step.sequencer)
         if self.ticks.ahead(end, cursor)[1] > 0:
-            self.found.event(state, step.sequencer, end, "pad", op.source)
+            self.found.note(state, step.sequencer, end, "pad", op)
         if isinstance(end, int):
             self.found.join_ticks[step] = end
             return
@@ -170,23 +191,22 @@ class _Walk:
 
     # ---- Branches ----------------------------------------------------------------------------------------------------
 
-    def _branch(self, state: State, group: Mapping[str, If], steps: Mapping[str, Step], *, ends: bool) -> None:
+    def _branch(self, state: State, group: Mapping[str, If], steps: Mapping[str, Step], *, last: bool) -> Walking:
         """Walk both sides of a branch and join them."""
         found, first = self.found, next(iter(group.values()))
         number = self._branch_count = self._branch_count + 1
-        names = tuple(found.bit(bit) for bit in first.bits)
-        sides = [Branch(number, otherwise, names, first.value) for otherwise in (False, True)]
+        sides = [branch_of(first, number, found.pulses, otherwise=otherwise) for otherwise in (False, True)]
         for name, op in group.items():
-            self._decide(state, steps[name], op, sides[0])
+            self._decide(state, steps[name], op, number)
         around, states = found.sides, (state.copy(), state.copy())
         for side, chosen in enumerate(states):
-            found.sides = (*around, sides[side])
+            found.enter((*around, sides[side]))
             blocks = {name: op.otherwise if side else op.then for name, op in group.items()}
-            self.block(chosen, blocks, {name: (*steps[name].path, side) for name in group})
+            yield self.block(chosen, blocks, {name: (*steps[name].path, side) for name in group}, last=last)
         for name, op in group.items():
             cursors = [chosen.cursor(name) for chosen in states]
             if not op.pad:
-                if gap(cursors[0], cursors[1]) != 0 and not ends:
+                if gap(cursors[0], cursors[1]) != 0 and not last:
                     lengths = " or ".join(str(self.ticks.span(cursor)[1]) for cursor in cursors)
                     raise ProgramError(
                         f"{op.source.where}a branch of variable duration ({lengths} ticks): what follows has no static tick"
@@ -194,11 +214,11 @@ class _Walk:
                 continue
             join = self._join(steps[name], op, cursors)
             for side, cursor in enumerate(cursors):
-                found.sides = (*around, sides[side])
-                found.path = (*steps[name].path, side, len(op.otherwise if side else op.then))
+                found.enter((*around, sides[side]))
+                self._stand((*steps[name].path, side, len(op.otherwise if side else op.then)))
                 if self.ticks.ahead(join, cursor)[1] > 0:
-                    found.event(states[side], name, join, "pad", op.source)
-        found.sides = around
+                    found.note(states[side], name, join, "pad", op)
+        found.enter(around)
         state.join(*states)
 
     def _join(self, step: Step, op: If, cursors: Sequence[Tick]) -> Tick:
@@ -221,28 +241,18 @@ class _Walk:
         form = difference(end, cursor)
         return None if form is None else Pad(form.constant, self.ticks.varied(form))
 
-    def _decide(self, state: State, step: Step, op: If, side: Branch) -> None:
-        """Move the cursor to the tick at which the branch can decide."""
+    def _decide(self, state: State, step: Step, op: If, number: int) -> None:
+        """Move the cursor to the tick at which the branch can decide; without outcomes, it decides where it stands."""
         found, name = self.found, step.sequencer
-        found.path = step.path
-        for bit in op.bits:
-            found.access(state, name, bit, op.source, write=False)
-        outcome = self.graph.add(Edge(0), *(Edge(state.ready[bit]) for bit in op.bits if bit in state.ready))
-        ready, edges = self.graph.at[outcome], (Edge(state.cursors[name]), Edge(outcome))
+        self._stand(step.path)
+        outcome = found.awaited(state, name, op, op.condition)
+        if not outcome:
+            found.note(state, name, state.cursor(name), "if", op, number=number)
+            return
+        edges = (Edge(state.cursors[name]), Edge(outcome))
         due = self.ticks.largest(*map(self.graph.after, edges))
-        slack = max(self.ticks.ahead(due, ready)[0], 0)
-        found.settle(state, step, op, due)
-        found.event(
-            state,
-            name,
-            due,
-            "if",
-            op.source,
-            operands=side.words,
-            slack=slack,
-            decides=side.number,
-            outcome_instant=outcome,
-        )
+        found.settle(state, step, op, bits=bits_of(op.condition), due=due)
+        found.note(state, name, due, "if", op, number=number, outcome=outcome)
         state.cursors[name] = self.graph.add(*edges)
 
 
@@ -267,4 +277,4 @@ def _place(op: Sync | If | Box) -> tuple[object, ...]:
         case Box():
             return (_kind(op), members, op.ticks, op.source)
         case If():
-            return (_kind(op), members, op.bits, op.value, op.source)
+            return (_kind(op), members, op.condition, op.source)

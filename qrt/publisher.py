@@ -1,4 +1,4 @@
-"""The stream: documents on a ZeroMQ PUB socket, and the viewer's end. The shell around `wire.py`.
+"""The publisher of results: documents on a ZeroMQ PUB socket, and the viewer's end. The shell around `wire.py`.
 
 View mode: lossy by nature. A PUB socket drops what a slow listener's queue cannot hold and does not know it; the publisher numbers the
 messages of each topic without gaps and says the last numbers in every heartbeat, and the listener's `Tally` counts what it did not get.

@@ -1,0 +1,75 @@
+"""Orchestration: how much longer a sweep takes than the pulses that it plays, from the call to the closed record.
+
+1000 points of 8192 shots of 7 µs, every single shot kept and durable, every point with its estimate and its error bar. The wall time is
+that of the whole call but for the calibration, which is given: instruments opened, the batch process started, compiled, uploaded, played,
+on disk, estimated, outputs off. `--scale` takes fewer points, so that the start, some two seconds, weighs more: the goal is for the full
+number.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.active_reset import drop_shots
+from benchmarks.figure import Figure, at_most
+from qrt.calibrate import calibrate
+from qrt.config import load
+from qrt.loop import Loop
+from qrt.run import run
+from qrt.store import bound_hash
+from qrt.types import Calibration, Lab
+
+PROJECT = Path(__file__).resolve().parent.parent
+LAB = PROJECT / "configs/demo.toml"
+POINTS, SHOTS, PERIOD_NS, REPEATS = 1000, 8192, 7000.0, 2
+GOAL = 1.2
+PROGRAM = """OPENQASM 3;
+include "stdgates.inc";
+input float theta;
+qubit q;
+bit c;
+rx(theta) q;
+c = measure q;
+"""
+
+
+def measure(scale: float) -> list[Figure]:
+    """Return wall time over pulse time."""
+    points = max(int(POINTS * scale), 2)
+    lab = load(LAB)
+    calibration = calibrated(lab)
+    with tempfile.TemporaryDirectory(prefix="qrt-bench-") as runs:
+        ratios = [swept(lab, calibration, Path(runs), points) for _ in range(REPEATS)]
+    name = f"orchestration: {points} points x {SHOTS} shots of {PERIOD_NS / 1000:g} us, durable: wall / pulse time"
+    return [at_most(name, ratios, "", GOAL)]
+
+
+def swept(lab: Lab, calibration: Calibration, runs: Path, points: int) -> float:
+    """Return the ratio of one run."""
+    started_s = time.monotonic()
+    found = run(
+        PROGRAM,
+        lab=lab,
+        shots=SHOTS,
+        sweep={"theta": f"linspace(0, pi, {points})"},
+        period_ns=PERIOD_NS,
+        calibration=calibration,
+        runs=runs,
+        publish=False,
+        seed=1,
+    )
+    wall_s = time.monotonic() - started_s
+    assert found.summary.shots == points * SHOTS
+    drop_shots(found.folder)
+    return wall_s / (found.summary.shots * PERIOD_NS * 1e-9)
+
+
+def calibrated(lab: Lab) -> Calibration:
+    """Return a calibration of the lab."""
+    with Loop(lab, 1) as loop:
+        found = calibrate(lab, loop.measure, 1)
+    return msgspec.structs.replace(found, lab_hash=bound_hash(lab))

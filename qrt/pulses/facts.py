@@ -1,0 +1,65 @@
+"""The lab as a program can see it: qrt.qasm.facts.Facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from qrt.errors import ProgramError
+from qrt.pulses.gates import GateSet
+from qrt.pulses.ports import ports_of
+from qrt.pulses.ticks import PS_PER_S, lengths
+from qrt.qasm.ports import Ports
+from qrt.qasm.program import Statement
+from qrt.types import Lab
+
+
+def lab_qubits(names: Sequence[str], lab: Lab, path: str) -> tuple[str, ...]:
+    """Return the lab's qubit for each of a program's. Raises ProgramError for those that it has not."""
+    listed = list(lab.qubits)
+    places = [int(name[1:]) if name.startswith("$") else index for index, name in enumerate(names)]
+    beyond = [name for name, place in zip(names, places, strict=True) if place >= len(listed)]
+    if beyond:
+        pairs = ", ".join(
+            f"{name} would be number {place}" for name, place in zip(names, places, strict=True) if name in beyond
+        )
+        known = ", ".join(f"{index}: {name}" for index, name in enumerate(listed))
+        raise ProgramError(
+            f"{path}:1:1: the lab {lab.name!r} has {len(listed)} qubits ({known}); {pairs}: use fewer, or a lab with more"
+        )
+    return tuple(listed[place] for place in places)
+
+
+class LabFacts:
+    """Facts of a lab, with the durations of its calibrated gates."""
+
+    def __init__(self, lab: Lab, gates: GateSet, path: str) -> None:
+        self._lab, self._gates, self._path = lab, gates, path
+
+    @cached_property
+    def pulses(self) -> Ports:
+        """What OpenPulse sees of it."""
+        return ports_of(self._lab, self._gates)
+
+    @property
+    def sample_s(self) -> Fraction:
+        """The length of `dt`."""
+        timing = self._lab.timing
+        return Fraction(timing.tick_ps * timing.sample_ticks, PS_PER_S)
+
+    @property
+    def ports(self) -> Collection[str]:
+        """Names of ports: the lab's lines."""
+        return tuple(self._lab.lines)
+
+    @property
+    def externs(self) -> Mapping[str, Callable[..., Any]]:
+        """Functions that the lab provides."""
+        return {}
+
+    def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
+        """Return how long statements take on each qubit that they act on."""
+        ticks = lengths(statements, self._lab, self._gates, lab_qubits(qubits, self._lab, self._path))
+        return {qubit: Fraction(count * self._lab.timing.tick_ps, PS_PER_S) for qubit, count in ticks.items()}

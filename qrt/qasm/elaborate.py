@@ -1,0 +1,141 @@
+"""Elaboration: a program and values of its inputs in, flat statements out.
+
+Everything of the classical language that is known is computed here; what remains is told in `program`. The parts of the language are one
+file each, and enter their handlers into the tables below: `declarations`, `assignment`, `control`, `quantum`, `gates`, `calls` for
+statements, `values` and `functions` for expressions. OpenPulse enters its own in the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any, Final
+
+from openqasm3 import ast
+
+from qrt.errors import ProgramError
+from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
+from qrt.qasm.context import Handler, Run, Signal
+from qrt.qasm.ending import finished
+from qrt.qasm.expressions import Exact, Value
+from qrt.qasm.facts import Facts, NoLab
+from qrt.qasm.kinds import FLOAT, Typed
+from qrt.qasm.program import Elaborated, Emit, Program
+from qrt.qasm.pulses import Tables
+from qrt.qasm.runtime import word_of
+from qrt.qasm.scope import Lost
+from qrt.qasm.values import located
+from qrt.types import Source
+
+FRAMES_MAX: Final = 20_000  # of Python: branches on outcomes are nested as deep as a loop has iterations
+
+HANDLERS: dict[type, Handler] = {
+    **declarations.HANDLERS,
+    **assignment.HANDLERS,
+    **control.HANDLERS,
+    **quantum.HANDLERS,
+    **gates.HANDLERS,
+    **calls.HANDLERS,
+}
+EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **calls.EVALUATORS, **durations.EVALUATORS}
+
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Let functions call themselves as deep as programs nest; Python's own limit is meant for endless recursion."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, FRAMES_MAX))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def elaborate(
+    program: Program, values_: Mapping[str, Value], varied: Collection[str], facts: Facts, *, rounds: bool = False
+) -> Elaborated:
+    """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`.
+
+    rounds: whether a duration off the samples' grid is rounded, and told in `events`, instead of refused.
+    """
+    run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
+    run.input_values = {name: value for name, value in values_.items() if name not in varied}
+    run.rounds = rounds
+    with deep():
+        if "openpulse.ast" in sys.modules:  # else there is no `cal` in any tree
+            _enter_pulses(run, program)
+        completion = run.statements(program.tree.statements)
+        completion = run.resume(run.settle(completion, Signal.END), lambda: _emit(run))
+        assert completion is None
+    pulses = Tables() if run.pulsing is None else run.pulsing.tables()
+    if not run.qubit_names and not pulses.sequencers:
+        raise ProgramError(f"{program.path}:1:1: the program has no qubit; declare one: qubit q;")
+    return Elaborated(
+        path=program.path,
+        qubits=tuple(run.qubit_names),
+        bits=tuple(run.bit_names),
+        variables=tuple(run.variable_names),
+        outputs=tuple(output for output, _, _ in run.outputs),
+        statements=tuple(finished(stretches.solved_regions(run, run.out))),
+        events=tuple(run.events),
+        pulses=pulses,
+    )
+
+
+def _enter_pulses(run: Run, program: Program) -> None:
+    """Let a program with pulses be elaborated; the others do without those modules."""
+    from qrt.qasm import openpulse
+
+    openpulse.enter(run, program.tree)
+
+
+def _emit(run: Run) -> None:
+    """Put the outputs into the row."""
+    for column, (output, cell, node) in enumerate(run.outputs):
+        if type(cell.value) is Lost:
+            raise run.refuse(
+                node, f"output {output.name!r} has no value on some way through the program: {cell.value.reason}"
+            )
+        typed = Typed(cell.type, cell.value)
+        word = located(run, node, "the output", functools.partial(word_of, typed, output.source))
+        run.add(Emit(column, word, output.source))
+
+
+def _real(_: Run, node: ast.IntegerLiteral) -> Typed:
+    return Typed(FLOAT, Exact(Fraction(node.value)))
+
+
+class Constants:
+    """Values of expressions that stand alone, outside of any program: of a sweep's form, for instance.
+
+    They are real numbers: 1/3 is a third, which in a program would be a quotient of whole numbers.
+    """
+
+    def __init__(self, text: str, path: str) -> None:
+        evaluators = {**EVALUATORS, ast.IntegerLiteral: _real}
+        self._run = Run(text, path, HANDLERS, evaluators, NoLab())
+
+    def value(self, node: ast.QASMNode) -> Value:
+        """Return a number or duration. Raises ProgramError for what is neither, or not constant."""
+        (found,) = values.constants(self._run, [node])
+        if type(found.value) is int:
+            return Exact(Fraction(found.value))
+        if type(found.value) in {complex, tuple}:
+            raise self._run.refuse(node, f"a number is needed here, not {found.type}")
+        value: Value = found.value
+        return value
+
+    def integer(self, node: ast.QASMNode) -> int:
+        """Return a whole number."""
+        return self._run.integer(node)
+
+    def source(self, node: ast.QASMNode) -> Source:
+        """Return where a node stands."""
+        return self._run.source(node)
+
+    def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
+        """Return the error that `message` is about a node."""
+        return self._run.refuse(node, message)

@@ -1,0 +1,48 @@
+"""What elaboration must know of the lab: lengths of time, named functions, ports. Given by `qrt.pulses`; this package knows no lab."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+from qrt.qasm.ports import Ports
+
+if TYPE_CHECKING:
+    from qrt.qasm.program import Statement
+
+
+class Facts(Protocol):
+    """The lab as a program can see it."""
+
+    @property
+    def sample_s(self) -> Fraction:
+        """The length of `dt`."""
+
+    @property
+    def ports(self) -> Collection[str]:
+        """Names of ports."""
+
+    @property
+    def pulses(self) -> Ports:
+        """What OpenPulse sees of it."""
+
+    @property
+    def externs(self) -> Mapping[str, Callable[..., Any]]:
+        """Functions that the lab provides, by name."""
+
+    def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
+        """Return how long statements take on each qubit that they act on, by index. Raises ProgramError where that is not fixed."""
+
+
+class NoLab:
+    """Facts of no lab: for expressions that stand alone."""
+
+    sample_s = Fraction(0)
+    ports: Collection[str] = ()
+    pulses = Ports({}, {}, {}, (), Fraction(0), Fraction(0))
+    externs: Mapping[str, Callable[..., Any]] = {}
+
+    def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
+        """No statement has a length here."""
+        raise AssertionError(f"{len(statements)} statements on {len(qubits)} qubits without a lab")

@@ -1,0 +1,183 @@
+"""OpenPulse in the elaborator: `cal` blocks, `defcal`, and what time and gates are beside them.
+
+Inside a body the tables of the language are overlaid with those at the end of this file; everything classical is the language's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import openpulse.ast
+from openqasm3 import ast
+
+from qrt.qasm import defcals, frames, templates
+from qrt.qasm.context import Completion, Run
+from qrt.qasm.defcals import Use
+from qrt.qasm.expressions import Duration
+from qrt.qasm.kinds import RUNTIME, Typed
+from qrt.qasm.pulse_calls import call, found_frame, frame_of, name, statement
+from qrt.qasm.pulse_declarations import assignment, declaration, extern
+from qrt.qasm.pulsing import Pulsing, as_language, as_outside
+from qrt.qasm.quantum import qubits
+from qrt.qasm.scope import Qubits
+
+GRAMMAR: Final = "openpulse"
+
+
+def enter(run: Run, tree: ast.Program) -> None:
+    """Let a program with pulses be elaborated."""
+    run.pulsing = Pulsing(run.facts.pulses)
+    run.pulsing.inside, run.pulsing.measure, run.pulsing.reset = _inside, defcals.measure, defcals.reset
+    run.pulsing.defcals = defcals.enter(run, tree.statements)
+    run.pulsing.language, run.pulsing.values = dict(run.handlers), dict(run.evaluators)
+    run.pulsing.outside = run.handlers = {**run.handlers, **OUTSIDE}
+
+
+@contextmanager
+def _inside(run: Run) -> Iterator[None]:
+    """Read what follows as OpenPulse."""
+    around = run.handlers, run.evaluators
+    run.handlers = {**run.handlers, **HANDLERS}
+    run.evaluators = {**run.evaluators, **EVALUATORS}
+    yield
+    run.handlers, run.evaluators = around
+
+
+def grammar(run: Run, node: ast.CalibrationGrammarDeclaration) -> Completion:
+    """Take the one grammar that there is."""
+    if node.name != GRAMMAR:
+        raise run.refuse(node, f'defcalgrammar "{node.name}" is not supported; supported: defcalgrammar "{GRAMMAR}"')
+    return None
+
+
+def cal(run: Run, node: Any) -> Completion:
+    """Execute a block of OpenPulse."""
+    around, run.scope = run.scope, run.pulsing.scope(run)
+    with _inside(run):
+        completion = run.statements(node.body)
+    run.scope = around
+    return completion
+
+
+def definition(run: Run, node: Any) -> Completion:
+    """Pass over a defcal: it was entered before."""
+    if run.depth:
+        raise run.refuse(node, "a defcal stands at the top of a program")
+    return None
+
+
+# ---- Time --------------------------------------------------------------------------------------------------------------
+
+
+def delay(run: Run, node: ast.DelayInstruction) -> Completion:
+    """Wait on frames; on qubits as in the program."""
+    if not any(found_frame(run, one) for one in node.qubits):
+        return as_outside(run, node)
+    value = run.value(node.duration)
+    if value.type.kind != "duration" or type(value.value) in RUNTIME:
+        raise run.refuse(node, "a delay of frames is a duration that does not depend on outcomes")
+    duration = value.value
+    if run.rounds and isinstance(duration, Duration):
+        duration = templates.rounded(run, node, "a delay", value)
+    for one in node.qubits:
+        frames.delay(run, node, frame_of(run, one), duration)
+    return None
+
+
+def barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
+    """Let frames, and qubits beside them, go on together; all frames in use where none is named."""
+    found = [frame for one in node.qubits if (frame := found_frame(run, one)) is not None]
+    if node.qubits and not found:
+        return as_outside(run, node)
+    if not node.qubits:
+        found = [*run.pulsing.frames.values(), *run.pulsing.made.values()]
+    named = [index for one in node.qubits if found_frame(run, one) is None for index in qubits(run, one).indices]
+    others = [name for index in named if (name := run.pulsing.lab_qubit(run, index)) is not None]
+    run.pulsing.meet(run, node, found, others)
+    return None
+
+
+def qubits_delay(run: Run, node: ast.DelayInstruction) -> Completion:
+    """Wait on qubits, with their frames."""
+    indices = [index for one in node.qubits for index in qubits(run, one).indices] or range(len(run.qubit_names))
+    run.pulsing.with_companions(run, node, indices)
+    completion = as_language(run, node)
+    run.pulsing.with_companions(run, node, indices)
+    return completion
+
+
+def qubits_barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
+    """Hold qubits together, with their frames."""
+    completion = as_language(run, node)
+    indices = [index for one in node.qubits for index in qubits(run, one).indices] or range(len(run.qubit_names))
+    run.pulsing.with_companions(run, node, indices)
+    return completion
+
+
+# ---- Gates -------------------------------------------------------------------------------------------------------------
+
+
+def gate(run: Run, node: ast.QuantumGate) -> Completion:
+    """Apply a gate: by the program's defcal where one matches, else as the language does."""
+    called = node.name.name
+    if called not in run.pulsing.defcals:
+        return as_language(run, node)
+    arguments = [run.value(one) for one in node.arguments]
+    completion = None
+    for combination in _combinations(run, node, [qubits(run, one) for one in node.qubits]):
+        found = defcals.match(run, called, combination, arguments)
+        if found is None:
+            around, run.scope = run.scope, run.scope.copied()
+            completion = as_language(run, _on(run, node, combination))
+            run.scope = around
+            continue
+        if node.modifiers or node.duration is not None:
+            what = "a duration" if node.duration is not None else f"the modifier {node.modifiers[0].modifier.name}"
+            raise run.refuse(node, f"{called} is a defcal of this program, which says nothing of it with {what}")
+        defcals.execute(run, found, Use(node, combination, arguments), None)
+    return completion
+
+
+def _combinations(run: Run, node: ast.QuantumGate, operands: list[Qubits]) -> list[tuple[int, ...]]:
+    """Return the qubits of each application: registers go through their elements together, single qubits stay."""
+    sizes = {len(one.indices) for one in operands if one.sized}
+    if len(sizes) > 1:
+        raise run.refuse(
+            node, f"registers of {' and '.join(map(str, sorted(sizes)))} qubits in one gate; they must be of one size"
+        )
+    count = sizes.pop() if sizes else 1
+    return [tuple(one.indices[k if one.sized else 0] for one in operands) for k in range(count)]
+
+
+def _on(run: Run, node: ast.QuantumGate, indices: tuple[int, ...]) -> ast.QuantumGate:
+    """Return a gate on single qubits, under names that no program can write."""
+    operands: list[ast.IndexedIdentifier | ast.Identifier] = []
+    for index in indices:
+        run.scope.names[f"\0{index}"] = Qubits((index,), sized=False)
+        operands.append(ast.Identifier(f"\0{index}"))
+        operands[-1].span = node.span
+    made = ast.QuantumGate(node.modifiers, node.name, node.arguments, operands, node.duration)
+    made.span = node.span
+    return made
+
+
+OUTSIDE: Final[dict[type, Callable[[Run, Any], Completion]]] = {
+    ast.CalibrationGrammarDeclaration: grammar,
+    openpulse.ast.CalibrationStatement: cal,
+    openpulse.ast.CalibrationDefinition: definition,
+    ast.QuantumGate: gate,
+    ast.DelayInstruction: qubits_delay,
+    ast.QuantumBarrier: qubits_barrier,
+}
+HANDLERS: Final[dict[type, Callable[[Run, Any], Completion]]] = {
+    ast.ClassicalDeclaration: declaration,
+    ast.ClassicalAssignment: assignment,
+    ast.ExternDeclaration: extern,
+    ast.DelayInstruction: delay,
+    ast.QuantumBarrier: barrier,
+    ast.ExpressionStatement: statement,
+    ast.ReturnStatement: defcals.returns,
+}
+EVALUATORS: Final[dict[type, Callable[[Run, Any], Typed]]] = {ast.FunctionCall: call, ast.Identifier: name}

@@ -1,0 +1,140 @@
+"""Statements on qubits: measure, reset, delay, barrier, box; and which qubits an operand names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from openqasm3 import ast
+
+from qrt.qasm import stretches
+from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.expressions import Expression, Literal
+from qrt.qasm.indices import indexed
+from qrt.qasm.kinds import KNOWN, VARIED
+from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Measurement, Reset, Statement
+from qrt.qasm.scope import Qubits
+
+
+def qubits(run: Run, node: ast.QASMNode) -> Qubits:
+    """Return the qubits that an operand names."""
+    match node:
+        case ast.Identifier(name=name):
+            if name.startswith("$"):
+                return Qubits((_hardware(run, node, name),), sized=False)
+            found: Qubits = run.find(node, name, "qubit", (Qubits,))
+            return found
+        case ast.IndexedIdentifier(name=ast.Identifier(name=name), indices=indices):
+            register: Qubits = run.find(node, name, "qubit", (Qubits,))
+            for index in indices:
+                register = indexed(run, node, register, index, name)
+            return register
+        case ast.IndexExpression(collection=collection, index=index):
+            name = collection.name if isinstance(collection, ast.Identifier) else "this register"
+            return indexed(run, node, qubits(run, collection), index, name)
+        case ast.Concatenation(lhs=left, rhs=right):
+            return Qubits((*qubits(run, left).indices, *qubits(run, right).indices))
+    raise run.refuse(node, "a qubit, a register, or a part of one such as q[0] is needed here")
+
+
+def _hardware(run: Run, node: ast.QASMNode, name: str) -> int:
+    names = run.qubit_names
+    if names and not names[0].startswith("$"):
+        raise run.refuse(node, "declared qubits and hardware qubits ($0, ...) in one program; use one of the two")
+    if name not in names:
+        names.append(name)
+    return names.index(name)
+
+
+def together(run: Run, node: ast.Statement, operands: Sequence[ast.QASMNode]) -> tuple[int, ...]:
+    """Return the qubits of a statement that takes several, each once; all declared ones where it names none."""
+    if not operands:
+        if any(name.startswith("$") for name in run.qubit_names) or not run.qubit_names:
+            raise run.refuse(
+                node, "name the qubits: a statement without them means all declared ones, and there are none"
+            )
+        return tuple(range(len(run.qubit_names)))
+    return tuple(dict.fromkeys(index for operand in operands for index in qubits(run, operand).indices))
+
+
+def reset(run: Run, node: ast.QuantumReset) -> Completion:
+    """Reset a qubit, or each of a register."""
+    source = run.source(node)
+    for index in qubits(run, node.qubits).indices:
+        if run.pulsing is None:
+            run.add(Reset(index, source))
+        else:
+            run.pulsing.reset(run, node, index)
+    return None
+
+
+def duration(run: Run, node: ast.Expression) -> Expression:
+    """Return a length of time as an expression."""
+    type_, value = run.value(node)
+    if type_.kind not in {"duration", "stretch"}:
+        raise run.refuse(node, f"a duration is needed here, a number with ns, us, ms, s or dt, not {a(type_)}")
+    kind = type(value)
+    if kind in KNOWN:
+        return Literal(value, run.source(node))
+    if kind in VARIED:
+        found: Expression = value
+        return found
+    return stretches.expression(run, node, value)
+
+
+def delay(run: Run, node: ast.DelayInstruction) -> Completion:
+    """Wait on the named qubits, on all where none is named."""
+    run.add(Delay(together(run, node, node.qubits), duration(run, node.duration), run.source(node)))
+    return None
+
+
+def barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
+    """Hold the named qubits together, all where none is named."""
+    run.add(Barrier(together(run, node, node.qubits), run.source(node)))
+    return None
+
+
+def box(run: Run, node: ast.Box) -> Completion:
+    """Give statements a duration for all of them; without one they begin and end together."""
+    length, source = None if node.duration is None else duration(run, node.duration), run.source(node)
+    around, run.out = run.out, []
+    completion = run.block(node.body)
+    inside, run.out = run.out, around
+    if completion is not None:
+        raise run.refuse(node, "what leaves a box (break, continue, return, end) has no place in it")
+    if not inside:
+        raise run.refuse(
+            node, "an empty box acts on no qubit; put what may take so long into it, or delay[...] the qubit"
+        )
+    if length is not None:
+        run.add(Box(length, tuple(stretches.solved_box(run, node, length, inside)), source))
+        return None
+    held = tuple(sorted(acting(inside)))
+    run.add(Barrier(held, source))
+    run.out += stretches.solved_lines(run, inside)
+    run.add(Barrier(held, source))
+    return None
+
+
+def acting(statements: Iterable[Statement]) -> set[int]:
+    """Return the qubits that statements and those inside them act on."""
+    found: set[int] = set()
+    for one in statements:
+        match one:
+            case Gate(qubit=qubit) | Measurement(qubit=qubit) | Reset(qubit=qubit):
+                found.add(qubit)
+            case Delay(qubits=several) | Barrier(qubits=several):
+                found.update(several)
+            case Branch(then=then, otherwise=otherwise):
+                found |= acting(then) | acting(otherwise)
+            case Box(inside=inside):
+                found |= acting(inside)
+    return found
+
+
+HANDLERS: dict[type, Callable[[Run, Any], Completion]] = {
+    ast.QuantumReset: reset,
+    ast.DelayInstruction: delay,
+    ast.QuantumBarrier: barrier,
+    ast.Box: box,
+}
