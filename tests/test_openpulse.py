@@ -318,6 +318,11 @@ def test_weights_are_the_filters_conjugate_on_the_conjugate_carrier():
     )
 
 
+def test_without_a_calibration_nominal_weights_stand_in():
+    """As for gates: so that a program can be checked, and its times are those that it will have."""
+    assert [op.ticks for op in block("bit c; cal { c = capture_v2(q0_acquire); }", "q0_acquire")[1:]] == [1000]
+
+
 def test_calibrated_frames_have_weights_and_threshold_of_their_own(demo_lab, demo_calibration):
     text = "bit c; cal { c = capture_v2(q0_acquire); }"
     pulses = lower(parse_program(HEAD + text, "p.qasm"), demo_lab, demo_calibration, {})
@@ -414,6 +419,7 @@ REFUSED = [
     ("bit c; cal { c = capture_v2(q0_acquire, 1us, 0.5); }", 18, ["threshold", "float"]),
     ("cal { capture_v4(q0_acquire, 1us); }", 7, ["no instrument of a lab counts"]),
     ("cal { capture_v0(q0_acquire); }", 7, ["how long"]),
+    ("bit c; cal { frame e = newframe(digitizer, 7.1e9, 0); c = capture_v2(e); }", 0, ["not 1 arguments"]),
     ("cal { complex iq = capture_v1(q0_acquire); }", 20, ["(frame, waveform filter)", "not 1 arguments"]),
     ("cal { complex iq = capture_v1(q0_acquire, constant(0, 1us)); }", 20, ["zero throughout"]),
     ("cal { complex iq = capture_v1(q0_acquire, 1us); complex r = iq + 1; }", 0, ["for the record"]),
