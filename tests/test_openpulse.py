@@ -10,7 +10,9 @@ import pytest
 
 from qrt import config
 from qrt.compile import compile_pulses
+from qrt.controlling import reach_of
 from qrt.errors import ProgramError
+from qrt.grids import grid_of
 from qrt.pulses import lower
 from qrt.qasm import parse_program, program_of, waveforms
 from qrt.types import NOWHERE, Capture, If, Play, PortLimits, SetFrequency, ShiftPhase, Sync, Variable, Wait
@@ -508,6 +510,15 @@ def test_rounding_is_told_for_each_duration_that_is_off_the_grid():
         "p.qasm:3:55: a delay of 20.6 ns was rounded to 21 ns",
         "p.qasm:3:81: a delay of 30.5001 ns was rounded to 31 ns",
     ]
+
+
+def test_a_swept_frequency_beyond_the_nco_is_refused_at_its_point():
+    program = parse_program(
+        HEAD + "input float f; cal { frame p = newframe(drive_q0, f, 0); play(p, q0_sx); }", "p.qasm"
+    )
+    grid = grid_of({"f": "linspace(4.9e9, 5.5e9, 3)"}, program, {}, "point", 1)
+    with pytest.raises(ProgramError, match=r"p.qasm:3:32: at f = 5500000000 .*beyond what an NCO can add"):
+        compile_pulses(lower(program, LAB, None, {}, ("f",)), LAB, LIMITS, reach_of(LAB, program, grid))
 
 
 def test_too_much_waveform_memory_is_refused_with_the_line():
