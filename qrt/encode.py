@@ -31,6 +31,8 @@ def beyond(unit: str, word: int) -> str:
             return f"the pulse has {word / AMPLITUDE_ONE:.4g} of full scale; possible is -1 to 1: smaller angles, or two turns"
         case "ticks":
             return f"the duration is {word} ticks; possible is 0 to {RANGES['ticks'][1]}"
+    if unit == "frequency":
+        return "the frequency is out of range: half a turn per tick or more from its line's source, beyond what an NCO can add"
     return f"the {unit} is out of range"
 
 

@@ -17,7 +17,7 @@ No room: what the failed call wrote is cut off again, a reserve is given back to
 closed, and MachineError says where and how much. A failed sync: the folder is dead, since the kernel may have dropped what it could not
 write, and trying again would report success; every later call raises the same error.
 
-One writer; calls from several threads are the caller's to serialise. Not nice yet: raw captures are not recorded.
+One writer; calls from several threads are the caller's to serialise. Raw captures have files of their own (captured.py).
 """
 
 from __future__ import annotations

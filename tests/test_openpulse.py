@@ -10,7 +10,9 @@ import pytest
 
 from qrt import config
 from qrt.compile import compile_pulses
+from qrt.controlling import reach_of
 from qrt.errors import ProgramError
+from qrt.grids import grid_of
 from qrt.pulses import lower
 from qrt.qasm import parse_program, program_of, waveforms
 from qrt.types import NOWHERE, Capture, If, Play, PortLimits, SetFrequency, ShiftPhase, Sync, Variable, Wait
@@ -318,6 +320,11 @@ def test_weights_are_the_filters_conjugate_on_the_conjugate_carrier():
     )
 
 
+def test_without_a_calibration_nominal_weights_stand_in():
+    """As for gates: so that a program can be checked, and its times are those that it will have."""
+    assert [op.ticks for op in block("bit c; cal { c = capture_v2(q0_acquire); }", "q0_acquire")[1:]] == [1000]
+
+
 def test_calibrated_frames_have_weights_and_threshold_of_their_own(demo_lab, demo_calibration):
     text = "bit c; cal { c = capture_v2(q0_acquire); }"
     pulses = lower(parse_program(HEAD + text, "p.qasm"), demo_lab, demo_calibration, {})
@@ -414,6 +421,7 @@ REFUSED = [
     ("bit c; cal { c = capture_v2(q0_acquire, 1us, 0.5); }", 18, ["threshold", "float"]),
     ("cal { capture_v4(q0_acquire, 1us); }", 7, ["no instrument of a lab counts"]),
     ("cal { capture_v0(q0_acquire); }", 7, ["how long"]),
+    ("bit c; cal { frame e = newframe(digitizer, 7.1e9, 0); c = capture_v2(e); }", 0, ["not 1 arguments"]),
     ("cal { complex iq = capture_v1(q0_acquire); }", 20, ["(frame, waveform filter)", "not 1 arguments"]),
     ("cal { complex iq = capture_v1(q0_acquire, constant(0, 1us)); }", 20, ["zero throughout"]),
     ("cal { complex iq = capture_v1(q0_acquire, 1us); complex r = iq + 1; }", 0, ["for the record"]),
@@ -502,6 +510,15 @@ def test_rounding_is_told_for_each_duration_that_is_off_the_grid():
         "p.qasm:3:55: a delay of 20.6 ns was rounded to 21 ns",
         "p.qasm:3:81: a delay of 30.5001 ns was rounded to 31 ns",
     ]
+
+
+def test_a_swept_frequency_beyond_the_nco_is_refused_at_its_point():
+    program = parse_program(
+        HEAD + "input float f; cal { frame p = newframe(drive_q0, f, 0); play(p, q0_sx); }", "p.qasm"
+    )
+    grid = grid_of({"f": "linspace(4.9e9, 5.5e9, 3)"}, program, {}, "point", 1)
+    with pytest.raises(ProgramError, match=r"p.qasm:3:32: at f = 5500000000 .*beyond what an NCO can add"):
+        compile_pulses(lower(program, LAB, None, {}, ("f",)), LAB, LIMITS, reach_of(LAB, program, grid))
 
 
 def test_too_much_waveform_memory_is_refused_with_the_line():

@@ -77,11 +77,6 @@ class GateSet:
         self._is_nominal = calibration is None
 
     @property
-    def is_nominal(self) -> bool:
-        """Whether nominal values stand in for a calibration."""
-        return self._is_nominal
-
-    @property
     def known(self) -> tuple[str, ...]:
         """The qubits that have values."""
         return tuple(name for name in self._lab.qubits if self._is_nominal or name in self._found)
