@@ -106,6 +106,8 @@ def test_a_variable_couples_only_those_who_use_it() -> None:
 def test_angles_of_outcomes_are_shifts_of_phase_by_words() -> None:
     pulses = lowered("c = measure q; angle[2] a = c; rz(a) q[0]; rx(a) q[0];")
     assert sum(isinstance(op, Play) for op in pulses.blocks["q0"]) == 3  # the tone and two of sx
+    of_another = lowered("c[0] = measure q[0]; rz(angle[1](c[0])) q[1];")  # no variable: the bit itself is read
+    assert [type(op).__name__ for op in of_another.blocks["q1"]] == ["Sync", "ShiftPhase"]
 
 
 def test_durations_that_are_put_out_are_ticks() -> None:

@@ -321,3 +321,14 @@ def test_control_flow_that_means_nothing(body: str, wanted: str) -> None:
         elaborated(HEAD + body)
     assert wanted in str(caught.value)
     assert str(caught.value).startswith("p.qasm:1:")
+
+
+def test_variables_of_a_block_that_is_over_are_not_set_where_its_sides_meet() -> None:
+    program = elaborated(
+        HEAD + "for int i in [0:2] { int k = 0; c = measure q; if (c) { k = 1; rz(k) q; break; } rz(k) q; }"
+    )
+    assert program.variables == ()
+    text = "output int o; int n = 0; for int i in [0:2] { int k = i; c = measure q; if (c) { k += 10; } if (k > 9) break; n = n + k; }"
+    program = elaborated(f"{HEAD}{text} o = n;")
+    for outcomes, wanted in (((1,), 0), ((0, 1), 0), ((0, 0, 1), 1), ((0, 0, 0), 3)):
+        assert Machine(program, outcomes).outputs["o"] == wanted

@@ -11,7 +11,7 @@ one's photons have left, though the outcome may be ready before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -26,6 +26,7 @@ from qrt.pulses.ticks import ticks_of
 from qrt.qasm.elaborate import deep, elaborate
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
 from qrt.qasm.formula import Formula, turns
+from qrt.qasm.kinds import RUNTIME
 from qrt.qasm.program import (
     Assign,
     Barrier,
@@ -136,6 +137,7 @@ class _Lowering:
         self._lab, self._gates, self._names, self._rounded = lab, gates, names, rounded
         self._needs = Needs(program.statements, names)
         self._order = Order(names)
+        self._accesses: dict[int, Accesses] = {}
         self._ticks_of: dict[int, int | Formula] = {}
         self._templates: dict[tuple[Any, ...], tuple[Op, ...]] = {}
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
@@ -145,6 +147,8 @@ class _Lowering:
         for one in statements:
             if type(one) is Gate:
                 name = self._names[one.qubit]
+                if type(one.angle) in RUNTIME:
+                    self._read([name], one.angle, blocks, one.source)  # type: ignore[arg-type]
                 blocks[name].extend(self._gate(one, name))
             else:
                 WRITERS[type(one)](self, one, blocks)
@@ -162,7 +166,7 @@ class _Lowering:
                 return self._gates.rz(name, value, gate.source)
             key = (gate.name, name, id(angle))  # one object for all angles that are written alike
             return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
-        if type(angle).__module__ == "qrt.types" or type(angle) is int:
+        if type(angle) in RUNTIME or type(angle) is int:
             assert gate.name == "rz"
             shift = Computed("-", 0, angle)  # type: ignore[arg-type]
             return (ShiftPhase(f"{name}.drive", shift, gate.source),)
@@ -257,7 +261,7 @@ class _Lowering:
         """Fill a column, on one sequencer."""
         (who,) = self._needs.group(one)
         name, value = self._names[who], one.value
-        if type(value) is not int and type(value).__module__ != "qrt.types":
+        if type(value) is not int and type(value) not in RUNTIME:
             found = self._ticks(value, one.source, "an output")  # type: ignore[arg-type]
             value = found if isinstance(found, int) else self._gates.ticks_varied(found, one.source)
         self._read([name], value, blocks, one.source)  # type: ignore[arg-type]
@@ -352,7 +356,7 @@ class _Lowering:
 
     def _unordered(self, group: Iterable[str], statements: Iterable[Statement]) -> set[str]:
         """Return who must meet before a group may use the bits of these statements in any order of its own."""
-        accesses = list(dict.fromkeys(_accesses(statements)))
+        accesses = _accesses(statements, self._accesses)
         meeting: set[str] = set()
         for name in group:
             for bit, write in accesses:
@@ -361,24 +365,31 @@ class _Lowering:
         return meeting
 
 
-def _accesses(statements: Iterable[Statement]) -> Iterator[tuple[int, bool]]:
-    """Yield the bits that statements and those inside them read or write."""
+Accesses = dict[tuple[int, bool], None]  # a bit and whether it is written, as an ordered set
+
+
+def _accesses(statements: Iterable[Statement], known: dict[int, Accesses]) -> Accesses:
+    """Return the bits that statements and those inside them read or write; `known`: of branches looked at before, by identity."""
+    found: Accesses = {}
     for one in statements:
         match one:
-            case Measurement(bit=int() as bit) | SetBit(bit=bit):
-                yield bit, True
+            case Measurement(bit=int() as bit) | SetBit(bit=bit) | FrameCapture(bit=int() as bit):
+                found[bit, True] = None
             case Branch():
-                yield from ((bit, False) for bit in bits_of(one.condition))
-                yield from _accesses(one.then)
-                yield from _accesses(one.otherwise)
+                if id(one) not in known:
+                    inside = _read(one.condition) | _accesses(one.then, known) | _accesses(one.otherwise, known)
+                    known[id(one)] = inside
+                found |= known[id(one)]
             case Box():
-                yield from _accesses(one.inside)
-            case FrameCapture(bit=int() as bit):
-                yield bit, True
-            case FramePhase(phase_rad=value) if type(value).__module__ == "qrt.types":
-                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
-            case Assign(value=value) | Emit(value=value):
-                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
+                found |= _accesses(one.inside, known)
+            case Gate(angle=value) | FramePhase(phase_rad=value) | Assign(value=value) | Emit(value=value):
+                found |= _read(value)
+    return found
+
+
+def _read(value: Any) -> Accesses:
+    """Return the bits of a value as read."""
+    return dict.fromkeys((bit, False) for bit in bits_of(value)) if type(value) in RUNTIME else {}
 
 
 WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {

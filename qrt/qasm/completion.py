@@ -34,13 +34,17 @@ class Split(NamedTuple):
     sides: tuple[Side, Side]
     source: Source
     leaves: bool = False  # whether it ever stayed open
+    ways: frozenset[Signal | None] = frozenset()  # in which its sides go on
 
 
 Completion = Signal | Split | None
 
 
+def ways(completion: Completion) -> frozenset[Signal | None]:
+    """Return the ways in which the program goes on, in some side; None is the one that goes on with what follows."""
+    return completion.ways if isinstance(completion, Split) else frozenset((completion,))
+
+
 def goes_on(completion: Completion) -> bool:
     """Say whether the program goes on in some side."""
-    if isinstance(completion, Split):
-        return any(goes_on(side.completion) for side in completion.sides)
-    return completion is None
+    return None in ways(completion)

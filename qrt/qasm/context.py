@@ -20,7 +20,7 @@ from typing import Any
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm.completion import Completion, Side, Signal, Split, goes_on
+from qrt.qasm.completion import Completion, Side, Signal, Split, goes_on, ways
 from qrt.qasm.facts import Facts
 from qrt.qasm.kinds import KNOWN, RUNTIME, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
@@ -303,6 +303,8 @@ class Run:
         """Let these signals go on from here; sides that go on together again become one."""
         if completion is None or isinstance(completion, Signal):
             return None if completion in signals else completion
+        if completion.ways.isdisjoint(signals):
+            return completion
         sides = [
             self._side(lambda side=side: self.settle(side.completion, *signals), side.out, side.held)  # type: ignore[misc]
             for side in completion.sides
@@ -313,7 +315,7 @@ class Run:
         """Return an open branch, closed if both of its sides go on in one way."""
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
-            return split._replace(leaves=True)
+            return split._replace(leaves=True, ways=ways(then.completion) | ways(otherwise.completion))
         for cell in dict.fromkeys((*then.held, *otherwise.held)):
             if not cell.life.is_over:
                 self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
