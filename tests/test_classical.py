@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from qrt import kernel, units
 from qrt.classical import INT64, bits_of, compared, in_order, outcome_of, span, text, variable_spans, variables_of
 from qrt.compile import END, compile_pulses
+from qrt.compile.instructions import EMIT
 from qrt.errors import ProgramError
 from qrt.grids import grid_of
 from qrt.kernel import Status
@@ -551,3 +552,21 @@ def test_a_whole_number_is_never_rounded() -> None:
 def test_a_phase_in_turns_is_rounded_to_nearest_ties_to_even(turns, power) -> None:
     for one in (turns, turns / (1 << power), Fraction(2 * turns.numerator + 1, 1 << 65)):
         assert units.turns_word(one) == units.signed64(round(one * units.TURN))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        Assign(0, Bits((0,))),
+        Emit(0, Bits((0,))),
+        Play("a.drive", "e", Computed("*", Bits((0,)), 9)),
+        ShiftPhase("a.drive", Computed("*", Bits((0,)), 9)),
+        SetFrequency("a.drive", Computed("*", Bits((0,)), 9)),
+    ],
+)
+def test_a_value_is_there_at_one_tick_whether_its_bit_was_measured_or_not(op) -> None:
+    ops = (Capture("w", 1), If(Bits((1,)), (Capture("w", 0),), ()), op, Emit(1, 7))
+    (last,) = [one for one in schedule(hand(2, 2, a=ops), LIMITS).events if one.operands == "out1 = 7"]
+    for outcomes in ([1, 1], [1, 0], [0]):
+        _, _, log, *_ = played(hand(2, 2, a=ops), outcomes, log=True)
+        assert log["tick"][(log["op"] == EMIT) & (log["b"] == 1)].tolist() == [last.tick]
