@@ -16,6 +16,17 @@ HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nbit[3] c;\n'
 SEEN = "reset q; h q[0]; ry(1.1) q[1]; c[0] = measure q[0]; c[1] = measure q[1];"
 
 PROGRAMS = {
+    "several labels of a case": (
+        "output int r; SEEN int n = int(uint[2](c[0:1])); "
+        "switch (n) { case 0, 2 { r = 1; } case 3, 1 { r = 2; } default { r = 3; } }"
+    ),
+    "bits of a block begin anew in every turn": (
+        'bit[2] flags = "11"; for int k in [0:1] { bit[2] b; reset q; h q[0]; b[k] = measure q[0]; flags = b; }'
+    ),
+    "bits of a block that is over are not seen": (
+        "reset q; x q[0]; { bit[2] b; b = measure q; b[1] = b[0]; c[0:1] = b; } "
+        "{ bit[2] d; h q[0]; d[0] = measure q[0]; c[1] = d[0]; c[2] = d[1]; }"
+    ),
     "nested def": (
         "def f(bit b) -> int[8] { if (b) { return 3; } return 1; } "
         "def g(int[8] n, bit b) -> int[8] { int[8] s = 0; for int k in [0:3] { if (n == k) { return s; } "

@@ -108,4 +108,4 @@ def test_random_programs(loop, level):
 @pytest.mark.prove
 @pytest.mark.parametrize("level", LEVELS)
 def test_many_random_programs(loop, level):
-    compare(loop, range(1000, 1400), level)
+    compare(loop, range(1000, 1250), level)
