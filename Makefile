@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help preflight venv demo test check prove bench wheel lock format clean c-test c-asan c-tsan c-plain
+.PHONY: help preflight venv demo test check prove bench wheel lock format notebooks clean c-test c-asan c-tsan c-plain
 
 help:
 	@echo "make demo     set everything up, run the main job"
@@ -23,6 +23,7 @@ help:
 	@echo "make prove    the long proofs          make bench   measure, write benchmarks/results.json"
 	@echo "make wheel    build dist/*.whl         make venv    only set everything up"
 	@echo "make format   format the Python files  make lock    choose versions anew"
+	@echo "make notebooks  execute those of examples/ anew, outputs and all"
 	@echo "make clean    remove all that was made, the virtual environment too"
 
 demo: venv
@@ -58,6 +59,9 @@ wheel: venv
 format: venv
 	@$(BIN)/ruff check --fix --exit-zero
 	@$(BIN)/ruff format
+
+notebooks: venv
+	@$(BIN)/python -m tests.notebook examples/*.ipynb
 
 # Versions for every Python that the project supports, one set for all, each with the hashes of all its files. uv only chooses;
 # pip installs. It is no part of the environment that it describes.

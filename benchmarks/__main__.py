@@ -23,11 +23,15 @@ from benchmarks import (
     pacing,
     subscribers,
 )
+from benchmarks import (
+    compile as compiling,
+)
 from benchmarks.figure import Figure, machine
 
 RESULTS = Path(__file__).with_name("results.json")
 SUBJECTS = {
     "import_time": import_time.measure,
+    "compile": compiling.measure,
     "demodulate": demodulate.measure,
     "kernel_events": kernel_events.measure,
     "branch_latency": branch_latency.measure,

@@ -108,26 +108,12 @@ def beside(name: str, turns: Turns, quantile: float, goal: float, peer: str) -> 
 
 def ours(library: Any, asked: Any, period_ns: int, count: int, share: int) -> NDArray[np.float64]:
     """Return the lateness in ns of each release of the kernel: [count]. A share of 0 spins not at all."""
+    from benchmarks.bare import bare_sequence
     from qrt import kernel
-    from qrt.types import Sequence
 
     slots = 1 << (count - 1).bit_length()
     rings = kernel.Rings(kernel.Ring.create(kernel.row_dtype(0).itemsize, slots, 1), kernel.Ring.create(8, slots, 1))
-    sequence = Sequence(
-        instructions=np.zeros(1, kernel.INSTRUCTION_DTYPE),
-        entries=np.zeros(1, np.uint32),
-        frames=np.zeros(0, kernel.FRAME_DTYPE),
-        captures=np.zeros(0, kernel.CAPTURE_DTYPE),
-        weights=np.zeros(0, np.int16),
-        budget=1,
-        period_ticks=period_ns,
-        segments={},
-        lines=(),
-        sequencers=(),
-        bits=(),
-        slots=(),
-        source_lines=(),
-    )
+    sequence = bare_sequence(period_ns, plays=False)
     address = ctypes.addressof(ctypes.c_char.in_dll(library, "port"))
     config = kernel.Config(
         sequence,

@@ -19,6 +19,7 @@
 #define QRT_STREAM_NOISE 0x300u     /* + channel: the amplifier in front of an ADC */
 #define QRT_STREAM_TRIGGER 0x400u   /* the trigger's jitter; its shot is the trigger's number */
 #define QRT_STREAM_DRIFT 0x500u     /* + qubit: what walks between shots */
+#define QRT_STREAM_FAULT 0x600u     /* which captures are answered late; + 1: which plays and captures come late */
 
 static inline void qrt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t words_out[4])
 {

@@ -22,6 +22,7 @@
 #define QRT_EPOCH_VALUES_MAX 64
 #define QRT_AXES_MAX 8
 #define QRT_EMITS_MAX 64 /* emitted columns of a row */
+#define QRT_ERASED_MAX 8 /* shots erased in a row, none of them executed between: then the run ends with QRT_ERR_ERASED */
 #define QRT_OUTCOME_NONE 255 /* the capture was not executed in this shot */
 #define QRT_BIT_NONE 255
 
@@ -194,7 +195,9 @@ uint32_t qrt_epoch_size(uint32_t value_count);
  * One row a shot, skipped shots included, so that row i is always shot first + i. Head, then capture_count outcomes
  * padded with QRT_OUTCOME_NONE to a multiple of eight bytes, then capture_count iq pairs of int64, then emit_count int64. */
 #define QRT_ROW_SKIPPED 1 /* flag: the shot was not executed */
-#define QRT_ROW_ERASED 2  /* flag: executed, but not to be used */
+#define QRT_ROW_ERASED 2  /* flag: not to be used: the hardware was too late for it. The row tells what there was: outcomes and iq of the
+                             captures that were answered, bits and emitted columns as they stood, a trace_hash over what was
+                             executed up to where the shot was given up. Shot weight 0 */
 
 typedef struct {
     int64_t shot;
@@ -319,8 +322,14 @@ typedef enum { /* the last two: a paced run, whose shots are released by a clock
     QRT_PACING_REAL = 1,
     QRT_PACING_EXTERNAL = 2 /* the port's trigger releases the shots */
 } qrt_pacing;
-typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1, QRT_POLICY_HOLD = 2 } qrt_policy;
-typedef enum { QRT_MISS_RELEASE = 0, QRT_MISS_SINK = 1, QRT_MISS_EPOCH = 2 } qrt_miss_class;
+typedef enum { QRT_POLICY_SKIP = 0, QRT_POLICY_ABORT = 1, QRT_POLICY_HOLD = 2, QRT_POLICY_ERASE = 3 } qrt_policy;
+typedef enum {
+    QRT_MISS_RELEASE = 0,
+    QRT_MISS_SINK = 1,
+    QRT_MISS_EPOCH = 2,
+    QRT_MISS_DECISION = 3, /* a play or capture came after its tick on the hardware's clock */
+    QRT_MISS_PORT = 4      /* the samples of a capture did not come in time */
+} qrt_miss_class;
 typedef enum { /* what the kernel could see at the miss; it explains at least half of the lateness (core/evidence.c) */
     QRT_CAUSE_SINK = 0,       /* results ring full */
     QRT_CAUSE_PAGE_FAULT = 1,
@@ -329,17 +338,21 @@ typedef enum { /* what the kernel could see at the miss; it explains at least ha
     QRT_CAUSE_OUTSIDE = 4,    /* none of the others: a late wake-up, an interrupt, the host unseen */
     QRT_CAUSE_STEAL = 5,      /* the host took the core, and says so */
     QRT_CAUSE_STOPPED = 6,    /* the thread slept other than by its own sleep: a stop signal, a debugger, a port that blocks */
-    QRT_CAUSE_BATCH = 7       /* what the batches compute was not there in time */
+    QRT_CAUSE_BATCH = 7,      /* what the batches compute was not there in time */
+    QRT_CAUSE_PORT = 8        /* the hardware; of a late decision, where nothing that the thread could see explains it */
 } qrt_cause;
 
 typedef struct {
-    int64_t shot;        /* first shot concerned */
-    int64_t tick;
-    int64_t lateness_ns; /* of the release; of a late epoch 0, since it has not come yet */
-    int64_t skipped_count;
+    int64_t shot;        /* first shot concerned; the one that was erased */
+    int64_t tick;        /* of its start; of an erased shot where it was given up */
+    int64_t lateness_ns; /* of the release, or what the port says; of a late epoch 0, since it has not come yet */
+    int64_t skipped_count; /* shots, from `shot` on, or those that the same stall took after the erased one */
     uint32_t miss_class; /* qrt_miss_class */
     uint32_t policy;
     uint32_t cause;
+    uint32_t done_count; /* of an erased shot, for its replay: the captures that had ended (late_port), the plays and captures that
+                            had begun (late_decision) */
+    uint32_t played_on;  /* of an erased shot: the hardware played it to its end (qrt_port.plays_on) */
     uint32_t reserved;
 } qrt_miss;
 
@@ -347,6 +360,14 @@ typedef struct {
     int64_t shot; /* first skipped shot of a recorded miss; replay input */
     int64_t count;
 } qrt_skip;
+
+typedef struct { /* an erased shot of a recorded run, as its miss says it; replay input */
+    int64_t shot;
+    uint32_t miss_class; /* QRT_MISS_DECISION or QRT_MISS_PORT */
+    uint32_t done_count;
+    uint32_t played_on;
+    uint32_t reserved;
+} qrt_erasure;
 
 typedef struct {
     uint32_t abi;  /* QRT_CORE_ABI */
@@ -362,6 +383,7 @@ typedef struct {
                            uint32 sample_count, samples. NULL if no capture is raw */
     qrt_histogram *lateness_histogram; /* of the same values. NULL: not wanted */
     const qrt_skip *skips; /* ascending, apart from each other; virtual pacing only */
+    const qrt_erasure *erasures; /* ascending; virtual pacing on a port with erase_shot only */
     qrt_ring *epochs;      /* slot size = qrt_epoch_size(epoch_value_count); the kernel is reader 0. NULL: none come */
     const int64_t *epoch_values; /* in force at the first shot; QRT_RULE_EPOCH names no more than these */
     uint32_t epoch_value_count;
@@ -371,6 +393,8 @@ typedef struct {
     uint32_t reserved;
     uint32_t pacing;      /* qrt_pacing */
     uint32_t late_policy; /* QRT_POLICY_SKIP or QRT_POLICY_ABORT, for late releases and full rings */
+    uint32_t late_port_policy; /* QRT_POLICY_ERASE or QRT_POLICY_ABORT, for late decisions and a late port; every pacing */
+    uint32_t erasure_count;
     uint32_t spin_share_permille; /* paced: 0: spin_ns holds throughout; else the kernel sizes the spin from the wake-ups that
                              it measures, so that spinning and playing take at most this share of the period; up to 1000 */
     int64_t shot_first;
@@ -395,6 +419,7 @@ typedef struct {
 typedef struct {
     int64_t shots_executed;
     int64_t shots_skipped;
+    int64_t shots_erased;
     int64_t instructions;
     int64_t stretched_periods; /* by which shots of this run were stretched */
     int64_t miss_count;       /* one a stall */
@@ -461,15 +486,16 @@ qrt_status qrt_kernel_log_shot(qrt_kernel *kernel, int64_t shot, qrt_event *even
 
 /* ---- Mailbox --------------------------------------------------------------------------------------------------
  * A port for hardware without a fast path: what the kernel asks for goes into one ring, what was captured comes back in another, and
- * whoever serves them (the pump) takes the time that it needs, up to a deadline. No function of the port blocks. Requests keep the
- * kernel's order. An answer names the ticket of the capture that was asked for; any other is refused and counted. After the first
- * failure the port stays failed: every function but `safe` is QRT_ERR_PORT. */
+ * whoever serves them (the pump) takes the time that it needs, up to a deadline; a shot that misses it is too late (erase_shot). No
+ * function of the port blocks. Requests keep the kernel's order. An answer names the ticket of the capture that was asked for; any other
+ * is refused and counted. After the first failure the port stays failed: every function but `safe` is QRT_ERR_PORT. */
 typedef enum {
     QRT_REQUEST_SHOT = 1,    /* a shot begins */
     QRT_REQUEST_PLAY = 2,
     QRT_REQUEST_CAPTURE = 3, /* a capture is announced */
     QRT_REQUEST_FETCH = 4,   /* its samples are wanted now; the deadline counts from here */
-    QRT_REQUEST_SAFE = 5     /* the kernel has ended: outputs off */
+    QRT_REQUEST_SAFE = 5,    /* the kernel has ended: outputs off */
+    QRT_REQUEST_ERASE = 6    /* the shot is given up: nothing more of it is wanted, and what was not played yet is not to be */
 } qrt_request_kind;
 
 typedef struct {
@@ -493,7 +519,7 @@ typedef struct { /* head of an answer's slot; the samples follow, int16 */
     uint32_t reserved;
 } qrt_answer;
 
-typedef enum { /* why the port failed */
+typedef enum { /* what went wrong last: why the port failed, or NO_ANSWER, with which it works on */
     QRT_MAILBOX_WORKS = 0,
     QRT_MAILBOX_NO_ANSWER = 1, /* none by the deadline */
     QRT_MAILBOX_ENDED = 2,     /* the pump has closed the answers */
@@ -507,7 +533,7 @@ typedef struct {
     int64_t late_count;    /* refused: after its deadline */
     int64_t twice_count;   /* refused: that capture has had its answer */
     int64_t unasked_count; /* refused: nobody has asked for that capture, or not yet */
-    int64_t shot;          /* in which the port failed, and the capture of the shot that it failed at; -1: none */
+    int64_t shot;          /* in which that was, and at which capture of the shot; -1: none */
     int64_t capture;
     int32_t failure;       /* qrt_mailbox_failure */
     int32_t reserved;
@@ -524,6 +550,8 @@ typedef struct {
     uint32_t channel_count;
     uint32_t capture_samples_max;
     uint32_t outstanding_max;
+    uint32_t plays_on;
+    uint32_t reserved;
 } qrt_mailbox_config;
 
 typedef struct qrt_mailbox qrt_mailbox;

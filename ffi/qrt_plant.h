@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_PLANT_ABI 3
+#define QRT_PLANT_ABI 4
 #define QRT_PLANT_QUBITS_MAX 4
 #define QRT_PLANT_LINES_MAX 8
 #define QRT_PLANT_TONES_MAX 64 /* projective tones per qubit and shot whose truth is kept */
@@ -60,6 +60,14 @@ typedef struct {
     int32_t input_on;              /* else every sample is 0 */
 } qrt_plant_adc;
 
+/* What is wrong with the port, as of a card whose own clock the host may be too late for. A share is of 2^32. */
+typedef struct {
+    int64_t answer_ns;   /* by so much the samples of a late capture come after the first question, on CLOCK_MONOTONIC; 0: never */
+    int64_t decision_ns; /* what a late play or capture is said to be late by */
+    uint32_t answer_share;   /* of the captures */
+    uint32_t decision_share; /* of the plays and captures that begin after a capture of the shot has ended */
+} qrt_plant_faults;
+
 typedef struct {
     uint32_t abi;  /* QRT_PLANT_ABI */
     uint32_t size; /* sizeof(qrt_plant_config) */
@@ -72,6 +80,7 @@ typedef struct {
     int64_t drift_interval_ticks; /* what drifts moves at the first shot of each such interval of the run; 0: at every shot */
     int64_t trigger_period_fs;    /* by the host's clock, 10^-15 s, 1 us to 1 s: the hardware's clock drifts against it; 0: no trigger */
     int64_t trigger_jitter_ns;    /* each trigger is up to so much later, evenly; less than half of the period */
+    int64_t answer_ns_max;        /* as in qrt_port.h; without faults the samples are always at hand at once */
     uint32_t capture_samples_max;
     uint32_t segment_count_max;   /* per line */
     uint32_t segment_samples_max; /* per line, all segments together */
@@ -84,6 +93,7 @@ typedef struct {
     qrt_plant_qubit qubits[QRT_PLANT_QUBITS_MAX];
     qrt_plant_line lines[QRT_PLANT_LINES_MAX];
     qrt_plant_adc adc;
+    qrt_plant_faults faults;
 } qrt_plant_config;
 
 /* What the plant knows and the runtime must not: populations at the start of projective tones. */

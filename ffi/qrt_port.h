@@ -10,7 +10,7 @@
 #define QRT_PORT_H
 #include <stdint.h>
 
-#define QRT_PORT_ABI 2
+#define QRT_PORT_ABI 3
 #define QRT_AMPLITUDE_ONE 65536 /* a play's amplitude of 1.0 */
 
 /* Success is a non-trivial constant, so that zeroed memory or a swallowed return reads as failure. */
@@ -40,7 +40,9 @@ typedef enum {
     QRT_ERR_OPERAND = 34,        /* a register's value is out of the operand's range */
     QRT_ERR_TABLE = 35,          /* a register's value points beside the table */
     QRT_ERR_EPOCH = 36,          /* an epoch that the run waits for did not come, or is not one */
-    QRT_ERR_TRIGGER = 37         /* the hardware's trigger did not come */
+    QRT_ERR_TRIGGER = 37,        /* the hardware's trigger did not come */
+    QRT_ERR_TOO_LATE = 38,       /* the hardware's own clock has passed what was asked of it: see erase_shot */
+    QRT_ERR_ERASED = 39          /* so many shots in a row were erased that the hardware cannot be said to work */
 } qrt_status;
 
 typedef struct {
@@ -64,7 +66,8 @@ typedef struct qrt_port {
     uint32_t size; /* sizeof(qrt_port) */
     void *self;
 
-    /* Functions. Each returns QRT_OK or an error; capture_end also QRT_NOT_READY. */
+    /* Functions. Each returns QRT_OK or an error; capture_end also QRT_NOT_READY; play, capture_begin and capture_end of a port with
+     * erase_shot also QRT_ERR_TOO_LATE. */
     qrt_status (*begin_shot)(void *self, int64_t shot, int64_t tick);
     qrt_status (*play)(void *self, const qrt_play *play);
     qrt_status (*capture_begin)(void *self, const qrt_capture *capture);
@@ -84,13 +87,23 @@ typedef struct qrt_port {
     uint32_t channel_count;
     uint32_t capture_samples_max;
     uint32_t outstanding_max; /* captures begun and not ended, per channel; at most 16 in all */
-    int64_t answer_ns_max;    /* how long capture_end may say QRT_NOT_READY before the port has failed; waiting, the kernel sleeps.
-                                 0: the samples are at hand at once, the kernel spins, and takes 1 s for a failure */
+    int64_t answer_ns_max;    /* how long capture_end may say QRT_NOT_READY; waiting, the kernel sleeps. Beyond it the shot is too late,
+                                 or, where there is no erase_shot, the port has failed. 0: the samples are at hand at once, the
+                                 kernel spins, and takes 1 s for a failure */
 
     /* Functions that not every hardware has: NULL. */
     /* How many samples of a capture that has begun and not ended have come, and where its first one is: they stay there, as they
      * are, until its end. Without it, the kernel learns only when all have come. */
     qrt_status (*capture_arrived)(void *self, uint16_t slot, uint32_t *count_out, const int16_t **samples_out);
+    /* Hardware with a clock of its own, which can find that it is too late: play and capture_begin where the tick has passed already
+     * (nothing was played or begun), capture_end where the samples will not come in time. Then the shot in hand is given up, and this
+     * is called before the next one begins: whatever is open of it is closed, and what comes of it later is nobody's answer. What
+     * was begun ends by itself. late_ns_out: by how much it was too late, as far as the port knows. */
+    qrt_status (*erase_shot)(void *self, int64_t *late_ns_out);
+    uint32_t plays_on; /* 1: the hardware plays every shot to its end, whatever becomes of its captures, and all shots alike: after
+                          a late capture the kernel goes on to the shot's end, in which no other capture is answered, either, and
+                          each of their capture_end closes them with QRT_ERR_TOO_LATE */
+    uint32_t reserved;
 } qrt_port;
 
 #endif

@@ -123,11 +123,11 @@ static int32_t run(stream_port *f, qrt_kernel_report *report, uint8_t **rows_out
     take_back();
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     qrt_kernel_config config = {
-        .abi = QRT_CORE_ABI, .size = sizeof config,
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = &entry, .captures = captures, .weights = weights, .instruction_count = 6,
                      .sequencer_count = 1, .capture_count = CAPTURES, .weights_count = 2 * CAPTURES * LONGEST, .budget = 10,
                      .period_ticks = PERIOD},
-        .port = &f->port, .rows = lend_ring(qrt_row_size(CAPTURES, 0), SHOTS), .shot_count = SHOTS, .tick_ps = 1000};
+        .port = &f->port, .rows = lend_ring(qrt_row_size(CAPTURES, 0), SHOTS), .shot_count = SHOTS};
     CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &config, report) == QRT_OK);
     CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_kernel_join(kernel, report) == QRT_OK);

@@ -41,7 +41,7 @@ static void set_up(bench *b, int64_t shots, int64_t delay)
     b->port.level = 1; /* iq[0] is 8 */
     b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = 4, .sequencer_count = 1, .frame_count = 1, .capture_count = 1, .weights_count = 16,
                      .slot_count = 2, .budget = 100, .period_ticks = PERIOD},
@@ -49,7 +49,7 @@ static void set_up(bench *b, int64_t shots, int64_t delay)
         .port = &b->port.port, .rows = lend_ring(qrt_row_size(1, 0), ROW_SLOTS), .misses = lend_ring(sizeof(qrt_miss), 64),
         .epochs = lend_ring(sizeof(entry), 16), .epoch_values = first_values, .epoch_value_count = VALUES,
         .late_epoch_policy = QRT_POLICY_HOLD, .epoch_delay = delay, .batch_shots = BATCH, .epoch_wait_ns = HOUR_NS,
-        .shot_count = shots, .tick_ps = 1000};
+        .shot_count = shots};
 }
 
 /* Amplitude 100 + number; every other epoch's threshold is above what is captured. */
@@ -63,15 +63,12 @@ static void write_entry(qrt_ring *ring, int64_t number, uint32_t flags, int64_t 
 
 static void start(bench *b)
 {
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
-    CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
+    start_kernel(b->kernel, &b->config, &b->report);
 }
 
 static int32_t end(bench *b)
 {
-    CHECK(qrt_kernel_join(b->kernel, &b->report) == QRT_OK);
-    CHECK(b->report.safe_status == QRT_OK);
-    return b->report.status;
+    return end_kernel(b->kernel, &b->report);
 }
 
 static int32_t run(bench *b)

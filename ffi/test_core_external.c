@@ -62,24 +62,21 @@ static void set_up(bench *b, int64_t shots)
     b->port.port.triggers = triggers;
     b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = entries, .frames = frames, .instruction_count = 2, .sequencer_count = 1,
                      .frame_count = 1, .budget = 100, .period_ticks = PERIOD},
         .port = &b->port.port, .rows = lend_ring(qrt_row_size(0, 0), ROW_SLOTS), .misses = lend_ring(sizeof(qrt_miss), 64),
-        .pacing = QRT_PACING_EXTERNAL, .late_tolerance_ns = YEAR_NS, .shot_count = shots, .tick_ps = 1000};
+        .pacing = QRT_PACING_EXTERNAL, .late_tolerance_ns = YEAR_NS, .shot_count = shots};
 }
 
 static void start(bench *b)
 {
-    CHECK(qrt_kernel_arm(b->kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &b->config, &b->report) == QRT_OK);
-    CHECK(qrt_kernel_start(b->kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
+    start_kernel(b->kernel, &b->config, &b->report);
 }
 
 static int32_t end(bench *b)
 {
-    CHECK(qrt_kernel_join(b->kernel, &b->report) == QRT_OK);
-    CHECK(b->report.safe_status == QRT_OK);
-    return b->report.status;
+    return end_kernel(b->kernel, &b->report);
 }
 
 static int32_t run(bench *b)

@@ -30,12 +30,12 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, uint32
     fake_open(&b->port);
     b->kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .captures = captures, .weights = weights,
                      .instruction_count = count, .sequencer_count = sequencers, .frame_count = 2, .capture_count = 2,
                      .weights_count = 2 * SAMPLES_MAX, .budget = 100, .period_ticks = PERIOD},
         .port = &b->port.port, .rows = lend_ring(qrt_row_size(2, 0), ROW_SLOTS), .lateness = lend_ring(8, ROW_SLOTS),
-        .misses = lend_ring(sizeof(qrt_miss), 64), .shot_count = shots, .tick_ps = 1000};
+        .misses = lend_ring(sizeof(qrt_miss), 64), .shot_count = shots};
 }
 
 /* Runs to the end and returns how it ended. */

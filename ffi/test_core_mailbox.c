@@ -123,25 +123,66 @@ static void test_answers_are_told_by_their_ticket(void)
     CHECK(report.failure == QRT_MAILBOX_WORKS && report.shot == -1 && report.capture == -1);
 }
 
+static qrt_status fetch_until_told(const bench *b, uint16_t slot, const int16_t **samples)
+{
+    qrt_status status;
+    do {
+        status = fetch(b, slot, samples);
+    } while (status == QRT_NOT_READY);
+    return status;
+}
+
+/* The shot is too late, and each of its captures; the mailbox goes on with the next one, and takes nothing old for its answers. */
 static void test_never_and_late(void)
 {
     bench b = open_bench(1000000);
     const int16_t *samples = NULL;
-    begin(&b, 5, 2);
+    int64_t late_ns = -1;
+    begin(&b, 5, 3);
     int64_t from_ns = qrt_clock_now_ns();
-    qrt_status status;
-    do {
-        status = fetch(&b, 1, &samples);
-    } while (status == QRT_NOT_READY);
-    CHECK(status == QRT_ERR_PORT && qrt_clock_now_ns() - from_ns >= 1000000);
+    CHECK(fetch_until_told(&b, 1, &samples) == QRT_ERR_TOO_LATE && qrt_clock_now_ns() - from_ns >= 1000000);
     answer(&b, 1, SAMPLES, 1);
-    CHECK(fetch(&b, 0, &samples) == QRT_ERR_PORT); /* failed for good */
-    CHECK(b.port.begin_shot(b.port.self, 6, 6000) == QRT_ERR_PORT);
-    answer(&b, 1, SAMPLES, 1);
-    CHECK(b.port.safe(b.port.self) == QRT_ERR_PORT);
+    from_ns = qrt_clock_now_ns();
+    CHECK(fetch(&b, 0, &samples) == QRT_ERR_TOO_LATE); /* of a shot that is given up, at once, and it is not asked for */
+    CHECK(b.port.erase_shot(b.port.self, &late_ns) == QRT_OK && late_ns > 0);
+    begin(&b, 6, 1);
+    CHECK(fetch(&b, 0, &samples) == QRT_NOT_READY); /* ticket 3 */
+    answer(&b, 1, SAMPLES, 2); /* late, and twice */
+    answer(&b, 0, SAMPLES, 3); /* late, all three of the shot */
+    answer(&b, 2, SAMPLES, 4);
+    CHECK(fetch(&b, 0, &samples) == QRT_NOT_READY);
+    answer(&b, 3, SAMPLES, 50);
+    CHECK(fetch(&b, 0, &samples) == QRT_OK && samples[0] == 50);
+    CHECK(b.port.safe(b.port.self) == QRT_OK);
     qrt_mailbox_report report = read_report(&b);
     CHECK(report.failure == QRT_MAILBOX_NO_ANSWER && report.shot == 5 && report.capture == 1);
-    CHECK(report.late_count == 1 && report.twice_count == 1 && report.answer_count == 0 && report.unasked_count == 0);
+    CHECK(report.late_count == 3 && report.twice_count == 1 && report.answer_count == 1 && report.unasked_count == 0);
+    const uint16_t kinds[] = {QRT_REQUEST_SHOT, QRT_REQUEST_CAPTURE, QRT_REQUEST_CAPTURE, QRT_REQUEST_CAPTURE, QRT_REQUEST_FETCH,
+                              QRT_REQUEST_ERASE, QRT_REQUEST_SHOT, QRT_REQUEST_CAPTURE, QRT_REQUEST_FETCH, QRT_REQUEST_SAFE};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        CHECK(take(&b).kind == kinds[k]);
+    }
+}
+
+/* As many shots in a row as a kernel lets pass, with as many captures as there may be: each late answer is told from a second one. */
+static void test_many_late(void)
+{
+    bench b = open_bench(1);
+    const int16_t *samples = NULL;
+    int64_t late_ns = 0;
+    for (int64_t shot = 0; shot < QRT_ERASED_MAX; shot++) {
+        begin(&b, shot, 16);
+        CHECK(fetch_until_told(&b, 0, &samples) == QRT_ERR_TOO_LATE);
+        CHECK(b.port.erase_shot(b.port.self, &late_ns) == QRT_OK);
+        qrt_ring_release(b.requests, 0, 1 + 16 + 2);
+    }
+    for (int64_t ticket = 0; ticket < QRT_ERASED_MAX * 16; ticket++) {
+        answer(&b, ticket, SAMPLES, 0);
+        CHECK(read_report(&b).late_count == ticket + 1);
+    }
+    answer(&b, 7, SAMPLES, 0);
+    qrt_mailbox_report report = read_report(&b);
+    CHECK(report.twice_count == 1 && report.late_count == QRT_ERASED_MAX * 16 && report.unasked_count == 0);
 }
 
 static void test_other_failures(void)
@@ -242,6 +283,7 @@ int main(void)
     test_requests_say_what_was_asked();
     test_answers_are_told_by_their_ticket();
     test_never_and_late();
+    test_many_late();
     test_other_failures();
     test_what_cannot_be_made();
     test_with_a_pump();

@@ -30,14 +30,13 @@ static void set_up(bench *b, const qrt_instruction *code, uint32_t count, int64_
     memset(b, 0, sizeof *b);
     fake_open(&b->port);
     b->config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof(qrt_kernel_config),
+        CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = b->entries, .frames = frames, .table = table, .factors = factors,
                      .instruction_count = count, .sequencer_count = 1, .frame_count = 1, .budget = 100, .table_count = 4,
                      .factor_count = 3, .slot_count = 2, .emit_count = 2, .period_ticks = PERIOD},
         .sweep = {.slots = slots, .table = table, .points = {3}, .axis_count = 1, .slot_count = 2, .table_count = 4,
                   .order = QRT_ORDER_SHOT},
-        .seed = 0x123456789ABCDEF0, .port = &b->port.port, .rows = lend_ring(qrt_row_size(0, 2), 16), .shot_count = shots,
-        .tick_ps = 1000};
+        .seed = 0x123456789ABCDEF0, .port = &b->port.port, .rows = lend_ring(qrt_row_size(0, 2), 16), .shot_count = shots};
     b->config.sweep.shots_per_point = 1;
 }
 

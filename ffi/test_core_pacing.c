@@ -117,12 +117,12 @@ static void set_up(void)
     memset(&histogram, 0, sizeof histogram);
     kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     config = (qrt_kernel_config){
-        .abi = QRT_CORE_ABI, .size = sizeof config,
+        CONFIG_HEAD,
         .sequence = {.instructions = end, .entries = entries, .instruction_count = 1, .sequencer_count = 1, .budget = 10,
                      .period_ticks = 1000000},
         .port = &port.port, .rows = lend_ring(sizeof(qrt_row), 1024), .lateness = lend_ring(8, 1024),
         .lateness_histogram = &histogram, .pacing = QRT_PACING_REAL, .late_tolerance_ns = 60000000000, .shot_count = 600,
-        .tick_ps = 1000, .start_delay_ns = 1000000};
+        .start_delay_ns = 1000000};
 }
 
 static qrt_status run(void)

@@ -32,6 +32,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Hertz = Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]
 Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+Part = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Small = Annotated[float, msgspec.Meta(ge=-0.5, le=0.5)]
 
 
@@ -73,12 +74,26 @@ class Converter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bits: Annotated[int, msgspec.Meta(ge=2, le=16)] = 14
 
 
+class PortFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What comes too late on the simulated fast path, as on a card with a clock of its own, for tests; the default is nothing.
+
+    Which captures and plays are late is drawn from the seed, anew in every shot.
+    """
+
+    late_answers: Part = 0.0  # of the captures: their samples come after `port.answer_ns`
+    late_answer_ns: Positive | None = None  # so long after they are first asked for; None: never
+    late_decisions: Part = 0.0  # of what begins in a shot after an outcome of it: its tick has passed
+    late_decision_ns: NonNegative = 1000.0  # by so much
+
+
 class Port(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the simulated fast path can do; published latencies of real controllers can be set here."""
 
     feedback_latency_ns: NonNegative = 300.0
     granularity_ns: Positive | None = None  # None: one sample
     capture_samples_max: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 8192
+    answer_ns: Annotated[float, msgspec.Meta(gt=0.0, le=3.6e12)] = 1e6  # what it has for the samples of a capture
+    faults: PortFaults = PortFaults()
 
 
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -112,6 +112,11 @@ class PlantConfig:
     drift_interval_ticks: int = 0  # what drifts moves at the first shot of each such interval; 0: at every shot
     trigger_period_fs: int = 0  # by the host's clock; 0: no trigger of the hardware's own starts the shots
     trigger_jitter_ns: int = 0  # each is up to so much later, evenly
+    answer_ns_max: int = 0  # what the port has for the samples of a capture; needed with late ones only
+    late_answer_share: int = 0  # of 2^32: of the captures, whose samples come late ...
+    late_answer_ns: int = 0  # ... by this, by the host's clock, from the first question; 0: never
+    late_decision_share: int = 0  # of 2^32: of the plays and captures after an outcome
+    late_decision_ns: int = 0
     capture_samples_max: int = 16384
     segment_count_max: int = 256
     segment_samples_max: int = 131072
@@ -188,6 +193,13 @@ def _problems(config: PlantConfig) -> list[str]:
     check("adc.volts_per_count", config.adc.volts_per_count, "positive", holds=config.adc.volts_per_count > 0)
     gain = config.adc.volts_per_sqrt_hz_root
     check("adc.volts_per_sqrt_hz_root", gain, "within +-1e3", holds=abs(gain) <= 1e3)
+    for name in ("late_answer_share", "late_decision_share"):
+        share = getattr(config, name)
+        check(name, share, "0 to 2^32 - 1", holds=0 <= share < 1 << 32)
+    needs = config.late_answer_share > 0
+    check("answer_ns_max", config.answer_ns_max, "positive with late answers", holds=config.answer_ns_max >= needs)
+    for name in ("late_answer_ns", "late_decision_ns"):
+        check(name, getattr(config, name), "0 or more", holds=getattr(config, name) >= 0)
     check("response_count_max", config.response_count_max, "17 to 64", holds=17 <= config.response_count_max <= 64)
     whole = (
         config.sample_ticks > 0 and config.granularity_ticks > 0 and config.granularity_ticks % config.sample_ticks == 0
@@ -221,6 +233,7 @@ def _fill(config: PlantConfig) -> Any:
         "drift_interval_ticks",
         "trigger_period_fs",
         "trigger_jitter_ns",
+        "answer_ns_max",
         "capture_samples_max",
         "segment_count_max",
         "segment_samples_max",
@@ -237,6 +250,8 @@ def _fill(config: PlantConfig) -> Any:
         for name in LineConfig.__dataclass_fields__:
             value = getattr(line, name)
             setattr(struct.lines[index], name, -1 if value is None else value)
+    struct.faults.answer_share, struct.faults.answer_ns = config.late_answer_share, config.late_answer_ns
+    struct.faults.decision_share, struct.faults.decision_ns = config.late_decision_share, config.late_decision_ns
     for name in AdcConfig.__dataclass_fields__:
         setattr(struct.adc, name, getattr(config.adc, name))
     return struct

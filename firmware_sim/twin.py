@@ -16,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from math import tau
 from types import TracebackType
@@ -103,7 +104,10 @@ def make_plant(image: Image) -> Plant:
 
 
 def plant_from_bytes(data: bytes) -> ArmedPort:
-    """Return the armed port that `plant_bytes` described, at its start. Raises RecordError."""
+    """Return the armed port that `plant_bytes` described, at its start, and without faults: what was too late is the record's to say.
+
+    Raises RecordError.
+    """
     try:
         image = msgspec.msgpack.decode(data, type=Image)
     except msgspec.MsgspecError as error:
@@ -115,7 +119,8 @@ def plant_from_bytes(data: bytes) -> ArmedPort:
             "an armed plant whose saved state does not match its CRC-32: changed or damaged; replay a whole copy"
         )
     try:
-        return ArmedPort(image)
+        faultless = replace(image.config, answer_ns_max=0, late_answer_share=0, late_decision_share=0)
+        return ArmedPort(msgspec.structs.replace(image, config=faultless))
     except (ValueError, ConfigError) as error:
         raise RecordError(f"an armed plant that does not hold: {error}") from error
 
@@ -249,6 +254,11 @@ class TwoTransmons:
             drift_interval_ticks=_ticks(parameters.drift_interval_ns, timing.tick_ps),
             trigger_period_fs=0 if trigger is None else _trigger_period_fs(trigger, timing),
             trigger_jitter_ns=0 if trigger is None else int(trigger.jitter_ns),
+            answer_ns_max=round(port.answer_ns) if port.faults.late_answers else 0,
+            late_answer_share=_share(port.faults.late_answers),
+            late_answer_ns=round(port.faults.late_answer_ns or 0.0),
+            late_decision_share=_share(port.faults.late_decisions),
+            late_decision_ns=round(port.faults.late_decision_ns),
             capture_samples_max=port.capture_samples_max,
             segment_count_max=SEGMENT_COUNT_MAX,
             segment_samples_max=MEMORY_SAMPLES,
@@ -307,6 +317,11 @@ class TwoTransmons:
             raise InstrumentError(
                 f"{name}: sample clock is {found_hz:g} Hz, the lab's [timing] needs {wanted_hz:g} Hz; configure it before arming"
             )
+
+
+def _share(part: float) -> int:
+    """Return a part as a share of 2^32; all of it is one less, which no test can tell."""
+    return min(round(part * 2**32), 2**32 - 1)
 
 
 def _qubit_config(parameters: Parameters, name: str) -> QubitConfig:

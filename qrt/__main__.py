@@ -40,6 +40,10 @@ sweep_option = click.option(
     "logspace(first exponent, last exponent, points) or values(a, b, ...); NAME,NAME=zip(FORM, FORM) lets several go along together.",
 )
 
+round_option = click.option(
+    "--round", is_flag=True, help="Round durations that are no whole number of samples or ticks, and tell each."
+)
+
 
 class Commands(click.Group):
     """The group of commands, which turns errors into messages and exit statuses."""
@@ -113,6 +117,13 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     type=click.IntRange(min=1),
     help="How many shots; of a sweep at each point.",
 )
+@click.option(
+    "--averages",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How often all points of a sweep are gone through.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all chance in a simulated lab (chosen and recorded).")
 @inputs_option
 @sweep_option
@@ -129,6 +140,8 @@ def demo(*, shots: int, runs: str | None, as_json: bool) -> None:
     help="As fast as possible, by this machine's clock, or by the hardware's trigger (the lab's).",
 )
 @click.option("--period-ns", type=click.FloatRange(min=0, min_open=True), help="Start a shot this often (the lab's).")
+@click.option("--stretch", type=click.IntRange(min=0), help="Periods that a shot may take beyond its own (the lab's).")
+@round_option
 @click.option("--on", metavar="NAME", help="Give the twin's port the published latency of a controller.")
 @click.option("--runs", type=click.Path(), help="Folder for the run (the lab's).")
 @click.option("--calibration", metavar="HASH|FILE|latest", help="Reuse a calibration instead of taking one.")
@@ -179,10 +192,18 @@ def calibrate(*, names: tuple[str, ...], lab_path: str, as_json: bool, **options
 @lab_option
 @inputs_option
 @sweep_option
+@round_option
 @click.option("--on", metavar="NAME|all", help="Judge it with the published latency of a controller, or of each.")
 @as_json
 def check(
-    *, program: str, lab_path: str, inputs: tuple[str, ...], sweeps: tuple[str, ...], on: str | None, as_json: bool
+    *,
+    program: str,
+    lab_path: str,
+    inputs: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    round: bool,  # noqa: A002 - the option's name
+    on: str | None,
+    as_json: bool,
 ) -> None:
     """Print the timeline of one shot of PROGRAM.
 
@@ -191,7 +212,7 @@ def check(
     """
     from qrt.commands import check as command
 
-    found = command.check(program, lab_path, _values(inputs), on=on, silent=as_json, sweeps=sweeps)
+    found = command.check(program, lab_path, _values(inputs), on=on, silent=as_json, sweeps=sweeps, rounds=round)
     _finish(found, as_json=as_json)
     if found["late"]:
         sys.exit(command.LATE_STATUS)

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt import documents
 from qrt.client import Run, open_run
 from qrt.errors import RecordError
 from qrt.event_log import event_name, first_difference, parting
@@ -190,7 +191,8 @@ def _apart(one: Any, other: Any) -> tuple[str, str]:
         return texts[0], texts[1]
     start = next((i for i, (x, y) in enumerate(zip(*texts, strict=False)) if x != y), min(map(len, texts)))
     first = max(0, start - VALUE_SIZE_MAX // 2)
-    cut = [("…" if first else "") + text[first : first + VALUE_SIZE_MAX] for text in texts]
+    end = first + VALUE_SIZE_MAX
+    cut = [("…" if first else "") + text[first:end] + ("…" if end < len(text) else "") for text in texts]
     return cut[0], cut[1]
 
 
@@ -227,22 +229,28 @@ def _row_tells(a: Run, b: Run, index: int) -> Difference | None:
         return Difference(shot, "length", ends[0], ends[1])
     one, other = a.committed_rows[index], b.committed_rows[index]
     skipped = [bool(row["flags"] & ROW_SKIPPED) for row in (one, other)]
-    if skipped[0] != skipped[1]:
-        return Difference(shot, "skipped", _skipped(a, shot), _skipped(b, shot))
+    if one["flags"] != other["flags"]:
+        word = "skipped" if any(skipped) else "erased"
+        return Difference(shot, word, _unplayed(a, shot), _unplayed(b, shot))
     field = next((name for name in ("tick", "epoch") if one[name] != other[name]), None)
     if field is None and all(skipped):
         return _row_field(shot, one, other)
     return None if field is None else Difference(shot, field, int(one[field]), int(other[field]))
 
 
-def _skipped(run: Run, shot: int) -> str:
-    """Return whether a run skipped a shot, and why as far as its misses tell."""
-    if not run.committed_rows["flags"][shot - run.layout.shot_first] & ROW_SKIPPED:
+def _unplayed(run: Run, shot: int) -> str:
+    """Return whether a run skipped or erased a shot, and why as far as its misses tell."""
+    flags = int(run.committed_rows["flags"][shot - run.layout.shot_first])
+    if not flags:
         return "played"
+    word = "skipped" if flags & ROW_SKIPPED else "erased"
     for miss in run.misses:
-        if miss["shot"] <= shot < miss["shot"] + miss["skipped_count"]:
-            return f"skipped ({miss['class']}, {miss['lateness_ns']} ns late, cause {miss['cause']})"
-    return "skipped"
+        erased = miss["class"] in documents.ERASING  # the erased shot itself is not one of those that were skipped
+        first = miss["shot"] + (erased and word == "skipped")
+        count = 1 if erased and word == "erased" else miss["skipped_count"]
+        if first <= shot < first + count:
+            return f"{word} ({miss['class']}, {miss['lateness_ns']} ns late, cause {miss['cause']})"
+    return word
 
 
 def _row_field(shot: int, one: Any, other: Any) -> Difference:

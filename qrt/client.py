@@ -108,6 +108,12 @@ class Run:
         return f"<run {self.uid}: {len(self.rows)} shots, {self.cut or _ended(self.stop)}>"
 
     @property
+    def valid(self) -> NDArray[np.bool_]:
+        """[shots]: whether a shot counts, which is to say that it was neither skipped nor erased."""
+        valid: NDArray[np.bool_] = self.rows["flags"] == 0
+        return valid
+
+    @property
     def complete(self) -> bool:
         """Whether the run was closed and everything in it matches."""
         return not self.cut

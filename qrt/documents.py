@@ -42,7 +42,7 @@ COLUMNS: Final = (
     ("iq", "counts", "per capture: demodulated i and q"),
     ("bits", "", "final bits of the program, bit k is bits[k]"),
     ("shot_weight", "", "signed factor of the shot in an average"),
-    ("flags", "", "1: skipped, 2: erased"),
+    ("flags", "", "1: skipped, 2: erased: the hardware was too late for it"),
 )
 EMITTED: Final = (
     "emitted",
@@ -52,9 +52,10 @@ EMITTED: Final = (
 LATENESS: Final = ("lateness_ns", "ns", "release after due time; telemetry, outside the digest")
 
 # Names for the numbers of qrt_core.h.
-MISS_CLASSES: Final = ("late_release", "late_sink", "late_epoch")
-MISS_POLICIES: Final = ("skip", "abort", "hold")
-MISS_CAUSES: Final = ("sink", "page_fault", "switch", "budget", "outside", "steal", "stopped", "batch")
+MISS_CLASSES: Final = ("late_release", "late_sink", "late_epoch", "late_decision", "late_port")
+ERASING: Final = frozenset({"late_decision", "late_port"})
+MISS_POLICIES: Final = ("skip", "abort", "hold", "erase")
+MISS_CAUSES: Final = ("sink", "page_fault", "switch", "budget", "outside", "steal", "stopped", "batch", "port")
 
 
 def start(
@@ -221,8 +222,11 @@ def estimate(value: Estimate) -> dict[str, Any]:
 
 
 def miss(row: Any) -> dict[str, Any]:
-    """Return the `miss` document of one qrt_miss, with names for its class, policy and cause."""
-    return {
+    """Return the `miss` document of one qrt_miss, with names for its class, policy and cause.
+
+    Of an erased shot also what its replay needs: how far it came, and whether the hardware played it to its end all the same.
+    """
+    body = {
         "shot": int(row["shot"]),
         "tick": int(row["tick"]),
         "class": MISS_CLASSES[int(row["miss_class"])],
@@ -231,6 +235,9 @@ def miss(row: Any) -> dict[str, Any]:
         "cause": MISS_CAUSES[int(row["cause"])],
         "skipped_count": int(row["skipped_count"]),
     }
+    if body["class"] in ERASING:
+        body |= {"done_count": int(row["done_count"]), "played_on": bool(row["played_on"])}
+    return body
 
 
 def heartbeat(last_seq: Mapping[str, int], counters: Mapping[str, int], state: str) -> dict[str, Any]:

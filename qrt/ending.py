@@ -37,7 +37,15 @@ class Finished(msgspec.Struct, frozen=True):
 
 def kernel_counters(report: kernel.Report) -> dict[str, int]:
     """Return the kernel's counts for the record."""
-    names = ["shots_executed", "shots_skipped", "instructions", "misses_dropped", "sink_wait_count", "raw_dropped"]
+    names = [
+        "shots_executed",
+        "shots_skipped",
+        "shots_erased",
+        "instructions",
+        "misses_dropped",
+        "sink_wait_count",
+        "raw_dropped",
+    ]
     names += ["epochs_applied", "epochs_held", "epochs_discarded", "epoch_wait_count", "paused_periods"]
     return {f"kernel.{name}": getattr(report, name) for name in names} | {"kernel.misses": report.miss_count}
 

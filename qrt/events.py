@@ -36,6 +36,7 @@ class Playing(msgspec.Struct, frozen=True):
     shots: int
     excluded: tuple[str, ...]  # bits without an expectation value, with the reason
     missing: tuple[str, ...] = ()  # properties of the machine that a paced run asked for and did not get, with the cost
+    rounded: tuple[str, ...] = ()  # durations that were, where the run was asked to: what, where, to what
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -36,7 +36,8 @@ A run of Q-RT. With numpy alone:
     value = rows["emitted"][:, layout["outputs"].index(NAME)]    # int64, of a program with outputs: output_kinds says what it is
 
 Of the output_kinds, an angle is 2^-64 turns, a duration ticks of tick_ps, all others are whole numbers.
-Row k is shot `shot_first` + k; flags: 1 skipped, 2 erased. `sha256sum shots.bin` is the run's digest. lateness.bin: int64 ns per row.
+Row k is shot `shot_first` + k; flags: 1 skipped, 2 erased (the hardware was too late for it, the row tells how far it came); count those
+with flags 0. `sha256sum shots.bin` is the run's digest. lateness.bin: int64 ns per row.
 sweep.npy, of a sweep: np.load; a row a point, the last axis fastest: the axes by name, and value, stderr, raw of every observable.
 journal: records of 24 bytes header (magic QRTJ, u32 body size, u64 number, u32 CRC-32, u16 type, u16 zero) and a msgpack body
 [map, buffers...]. After a crash only rows covered by a commit record (type 2: row, count, crc) count; qrt.open(folder) checks that.

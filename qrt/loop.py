@@ -27,9 +27,8 @@ from qrt.compile import compile_pulses
 from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
-from qrt.mailbox import check_playable, programme_of, rehearse
 from qrt.preflight import Plan
-from qrt.pump import MailboxPort, Rack, check_room, rack_limits
+from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
 from qrt.sweeps import Reach as SweptReach
 from qrt.sweeps import bind
 from qrt.timeline import Reach, schedule
@@ -113,6 +112,7 @@ class Loop:
         self._rack: Rack | None = None
         self._mailbox: MailboxPort | None = None  # of the last arm
         self._counts: Counter[str] = Counter()  # of the mailboxes before it
+        self._erased_count = 0  # shots that `measure` lost
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -138,8 +138,9 @@ class Loop:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Every retry, discarded byte and the like of the control plane."""
-        return self._lab().counters | {f"mailbox.{name}": count for name, count in self._counts.items()}
+        """Every retry, discarded byte and the like of the control plane, and the shots that measuring lost."""
+        mailbox = {f"mailbox.{name}": count for name, count in self._counts.items()}
+        return self._lab().counters | mailbox | {"measured.shots_erased": self._erased_count}
 
     @property
     def limits(self) -> PortLimits:
@@ -205,15 +206,10 @@ class Loop:
 
     def _rehearsed(self, pulses: Pulses, sequence: Sequence, reach: Reach | None) -> NDArray[Any] | None:
         """Return what shots that are alike ask a mailbox for, None where they differ. ProgramError for what it cannot play."""
-        if check_playable(sequence, lambda: schedule(pulses, self.limits, reach), self.lab, self.limits):
-            return None
-        requests, report = rehearse(sequence, self.limits, self.lab.timing.tick_ps)
-        raise_for(report, sequence)
-        digitizer: Any = self._lab().driver(self.lab.digitizer.instrument)
-        check_room(
-            programme_of(requests[: len(requests) // 2], self.lab.timing.sample_ticks), self.lab, digitizer.room()
-        )
-        return requests
+        found = rehearsal(sequence, lambda: schedule(pulses, self.limits, reach), self.lab, self.limits)
+        if found.report is not None:
+            raise_for(found.report, sequence)
+        return found.requests
 
     def asked_to_end(self) -> bool:
         """Return whether the run was told to stop or abort."""
@@ -252,11 +248,15 @@ class Loop:
                 raw = stack.enter_context(kernel.Ring.create(slot_size, power_of_two(raw_count), 1))
             config = kernel_config(self.lab, armed, kernel.Rings(rows=rows, raw=raw), shots, pacing, sweep=sweep)
             report = self.play(stack.enter_context(kernel.Kernel(config)))
+            self._erased_count += report.shots_erased
             if report.status is not kernel.Status.OK:
                 self.check_asked()
             raise_for(report, sequence)
-            captures = {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence)
-            return Measured(_drained(rows, dtype), captures)
+            measured = _drained(rows, dtype)
+            captures = (
+                {} if raw is None else _by_capture(_drained(raw, kernel.raw_dtype(raw_samples)), sequence, measured)
+            )
+            return Measured(measured, captures)
 
     @property
     def measure_swept(self) -> MeasureSwept | None:
@@ -296,8 +296,9 @@ class Loop:
             finally:
                 self._counts.update(port.counters)
                 self._counts.update(pump.desk.counters)
-        if report.status is kernel.Status.PORT and (why := port.failure()):
-            raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {why}")
+        if report.status in PORT_FAILED and (why := port.failure()):
+            many = SUSTAINED if report.status is kernel.Status.ERASED else ""
+            raise RunError(f"the kernel stopped{place_of(report, port.sequence)}: {many}{why}")
 
     def _lab(self) -> OpenLab:
         assert self._open is not None, "entered"
@@ -370,6 +371,7 @@ def kernel_config(
         rings_stay_open=goes_on,
         pacing=pacing,
         late_policy=kernel.Policy[timing.late_policy.upper()],
+        late_port_policy=kernel.Policy[timing.late_port_policy.upper()],
         tick_ps=timing.tick_ps,
         late_tolerance_ns=int(timing.late_tolerance_ns),
         sweep=sweep,
@@ -413,6 +415,8 @@ def qubit_of(report: kernel.Report, sequence: Sequence) -> str:
     return sequence.sequencers[report.error_sequencer] if report.error_sequencer >= 0 else "<name>"
 
 
+PORT_FAILED: Final = frozenset({kernel.Status.PORT, kernel.Status.TOO_LATE, kernel.Status.ERASED})
+SUSTAINED: Final = f"{kernel.ERASED_MAX} shots in a row were erased, so that the hardware cannot be said to work: "
 REASONS: Final = {
     kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
     "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
@@ -425,6 +429,11 @@ REASONS: Final = {
     kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
     kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
     kernel.Status.PORT: "the port never gave the samples of a capture, or told what cannot be; look at the hardware behind it",
+    kernel.Status.TOO_LATE: "the port was too late for this shot and `timing.late_port_policy` is abort; the last `miss` of the journal "
+    "says whether a decision or the samples of a capture came late, and by how much: give branches more time, or choose erase",
+    kernel.Status.ERASED: SUSTAINED
+    + "the misses of the journal say what came late, and by how much: give branches more time, or look at "
+    "the hardware behind the port",
     kernel.Status.DEADLOCK: "sequencers wait for each other, or for an outcome that nothing in this shot captures",
     kernel.Status.BUDGET: "the instruction budget of a shot is used up",
     kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
@@ -450,8 +459,9 @@ def _drained(ring: kernel.Ring, dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
-def _by_capture(records: NDArray[Any], sequence: Sequence) -> dict[int, NDArray[np.int16]]:
-    """Return the samples [shots, samples] of each raw capture."""
+def _by_capture(records: NDArray[Any], sequence: Sequence, rows: NDArray[Any]) -> dict[int, NDArray[np.int16]]:
+    """Return the samples [shots, samples] of each raw capture, without those of shots that were erased after it."""
+    records = records[rows["flags"][records["shot"]] == 0]
     lengths = sequence.captures["sample_count"]
     return {
         int(index): records["samples"][records["capture"] == index][:, : lengths[index]]

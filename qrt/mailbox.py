@@ -5,9 +5,11 @@ instrument (those are pump.py's). There are two ways to play:
 
     alike   every shot plays the same, proved from the instructions. A rehearsal (the kernel on a mailbox that answers zeros) says what a
             shot asks for; tables and windows are written once, and each arm plays `shots_per_arm` shots from the instruments' own
-            memory. Every request is compared with the rehearsal before its answer is given.
+            memory. Every request is compared with the rehearsal before its answer is given. A shot whose answer came too late was
+            played to its end all the same, and is announced so.
     asked   what is played depends on the shot. At each capture that is wanted, what was asked for since the last one is written and
-            triggered. Between a capture's end and the feedback latency nothing can start, which the schedule must keep.
+            triggered. Between a capture's end and the feedback latency nothing can start, which the schedule must keep. A shot
+            whose answer came too late ends there.
 
 Ticks become samples here, and only here: instruments know no ticks.
 """
@@ -216,15 +218,18 @@ def _slot_count(sequence: ShotSequence) -> int:
     return int(loads["b"].max()) + 1 if len(loads) else 0
 
 
-def make_mailbox(sequence: ShotSequence, limits: PortLimits, deadline_s: float) -> kernel.Mailbox:
-    """Return a mailbox for a sequence: room for all that two shots can ask for."""
-    wanted = min(2 * (sequence.budget + len(sequence.captures) + 2), REQUESTS_MAX)
+def make_mailbox(
+    sequence: ShotSequence, limits: PortLimits, deadline_s: float, *, plays_on: bool = False
+) -> kernel.Mailbox:
+    """Return a mailbox for a sequence: room for all that shots can ask for while the pump is away, in a row up to the run's end."""
+    wanted = min((kernel.ERASED_MAX + 2) * (sequence.budget + len(sequence.captures) + 3), REQUESTS_MAX)
     return kernel.Mailbox(
         limits,
         line_count=len(sequence.lines),
         capture_samples_max=int(sequence.captures["sample_count"].max(initial=1)),
         request_count=1 << (wanted - 1).bit_length(),
         deadline_s=deadline_s,
+        plays_on=plays_on,
     )
 
 
@@ -297,12 +302,12 @@ class Alike:
         self.counters = {"arm_count": 0, "shots_unused": 0}
         self.programme = programme_of(shot, sample_ticks)
         self._rack = rack
-        self._bodies = _body(shot)
-        self._fetches = np.flatnonzero(shot["kind"] == RequestKind.FETCH)
-        self._captures = shot["capture"][self._fetches]
+        fetches = shot["kind"] == RequestKind.FETCH
+        self._bodies = _body(shot[~fetches])
+        self._fetches = dict(zip(shot["capture"][fetches].tolist(), _body(shot[fetches]), strict=True))
         self._distance_ticks = int(rehearsed["start_tick"][begins[1]] - rehearsed["start_tick"][begins[0]])
         self._shot_end, self._shots_per_arm, self._sample_ticks = shot_end, shots_per_arm, sample_ticks
-        self._at = 0  # in the shot
+        self._at = len(self._bodies)  # in the shot, without its fetches: at its end
         self._shot = -1
         self._armed = Trigger(0, 0, 0, self._distance_ticks // sample_ticks)
         self._records: list[NDArray[np.int16]] = []
@@ -310,26 +315,25 @@ class Alike:
 
     def take(self, requests: NDArray[Any]) -> Iterator[Answer]:
         """Yield the answers to some requests."""
-        while len(requests):
-            if requests[0]["kind"] == RequestKind.SAFE:
+        borders = np.flatnonzero(np.isin(requests["kind"], (RequestKind.SHOT, RequestKind.ERASE, RequestKind.SAFE)))
+        for part in np.split(requests, borders):
+            kind = int(part["kind"][0]) if len(part) else 0
+            if kind == RequestKind.SAFE:
                 self.ended = True
                 self.counters["shots_unused"] += max(0, self._armed.shot + self._armed.shots - 1 - self._shot)
                 return
-            if self._at == 0:
-                self._begin(requests[0])
-            part = requests[: len(self._bodies) - self._at]
-            ending = np.flatnonzero(part["kind"] == RequestKind.SAFE)  # an aborted shot
-            part = part[: ending[0]] if len(ending) else part
-            self._compare(part)
-            for place, capture in zip(self._fetches - self._at, self._captures, strict=True):
-                if 0 <= place < len(part):
-                    window = self.programme.places[int(capture)]
-                    yield Answer(int(part["ticket"][place]), self._records[window][self._shot - self._armed.shot])
-            self._at = (self._at + len(part)) % len(self._bodies)
-            requests = requests[len(part) :]
+            if kind == RequestKind.SHOT:
+                self._begin(part[0])
+            fetches = part["kind"] == RequestKind.FETCH
+            self._compare(part[~fetches & (part["kind"] != RequestKind.ERASE)])
+            for one in part[fetches]:
+                yield Answer(int(one["ticket"]), self._records[self._window(one)][self._shot - self._armed.shot])
 
     def _begin(self, request: Any) -> None:
         """See that the shot is in the instruments' memory, at its time; else play the next ones."""
+        if self._at != len(self._bodies):
+            raise BugError(f"shot {self._shot} ended after {self._at} of its {len(self._bodies)} requests")
+        self._at = 0
         self._shot, start_tick = int(request["shot"]), int(request["start_tick"])
         ahead = self._shot - self._armed.shot
         if not 0 <= ahead < self._armed.shots:
@@ -342,12 +346,25 @@ class Alike:
             raise BugError(f"shot {self._shot} starts at tick {start_tick}, not where it was played")
 
     def _compare(self, part: NDArray[Any]) -> None:
-        wrong = np.flatnonzero((_body(part) != self._bodies[self._at : self._at + len(part)]).any(axis=1))
-        if len(wrong):
-            raise BugError(
-                f"request {self._at + int(wrong[0])} of shot {self._shot} is not the rehearsed one: {part[wrong[0]]}, though every shot "
-                "was proved to play the same"
-            )
+        """Take requests that are the next of the rehearsed ones."""
+        wanted = self._bodies[self._at : self._at + len(part)]
+        wrong = np.flatnonzero((_body(part[: len(wanted)]) != wanted).any(axis=1))
+        if len(wrong) or len(wanted) < len(part):
+            place = int(wrong[0]) if len(wrong) else len(wanted)
+            raise self._other(f"request {self._at + place}", part[place])
+        self._at += len(part)
+
+    def _window(self, fetch: Any) -> int:
+        """Return the window of a capture that is wanted, which is one of the rehearsed ones."""
+        capture = int(fetch["capture"])
+        if capture not in self._fetches or (_body(np.array([fetch]))[0] != self._fetches[capture]).any():
+            raise self._other(f"the fetch of capture {capture}", fetch)
+        return self.programme.places[capture]
+
+    def _other(self, what: str, request: Any) -> BugError:
+        return BugError(
+            f"{what} of shot {self._shot} is not the rehearsed one: {request}, though every shot was proved to play the same"
+        )
 
 
 def _body(requests: NDArray[Any]) -> NDArray[np.uint8]:
@@ -387,9 +404,18 @@ class Asked:
                     if ticket not in self._records:
                         self._play()
                     yield Answer(ticket, self._records.pop(ticket))
+                case RequestKind.ERASE:  # what was played was played; nobody will ask for the rest
+                    self._drop()
+                    self._begun = True
                 case RequestKind.SAFE:
                     self.ended = True
-                    self.counters["plays_unplayed"] += sum(one["kind"] == RequestKind.PLAY for one in self._pending)
+                    self._drop()
+
+    def _drop(self) -> None:
+        """Forget what was asked for and is not to be played any more."""
+        self.counters["plays_unplayed"] += sum(one["kind"] == RequestKind.PLAY for one in self._pending)
+        self._pending = []
+        self._records = {}
 
     def _play(self) -> None:
         """Have what was asked for played."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence as Sequences
 import msgspec
 
 from qrt.compile import BRANCH, CAPTURE, END, IF_ALWAYS
+from qrt.compile.instructions import PLAY, PLAY_REGISTER
 from qrt.types import Estimate, Sequence, Truth
 
 PRODUCT_BITS_MAX = 12
@@ -28,6 +29,7 @@ class Observables(msgspec.Struct, frozen=True):
     tones: tuple[int | None, ...]  # [bits] which readout tone of that qubit in the shot
     terms: tuple[tuple[int, ...], ...]  # each a product of Z on these bits, ascending
     excluded: tuple[str, ...]  # why a bit has none
+    own_tones: bool = False  # the program plays tones itself, so that nobody knows which of the plant's a bit saw
 
 
 def observables_of(sequence: Sequence) -> Observables:
@@ -47,7 +49,7 @@ def observables_of(sequence: Sequence) -> Observables:
     own_bits = tuple(bit for (bit,) in terms)
     if 1 < len(own_bits) <= PRODUCT_BITS_MAX and len({qubits[bit] for bit in own_bits}) == len(own_bits):
         terms += (own_bits,)
-    return Observables(sequence.bits, tuple(qubits), tuple(tones), terms, tuple(excluded))
+    return Observables(sequence.bits, tuple(qubits), tuple(tones), terms, tuple(excluded), _own_tones(sequence))
 
 
 def _why_not(sequence: Sequence, captures: list[int]) -> str:
@@ -66,6 +68,18 @@ def _why_not(sequence: Sequence, captures: list[int]) -> str:
     if not _always(sequence, entry, frozenset(captures)):
         return "measured only on some paths of the program"
     return ""
+
+
+def _own_tones(sequence: Sequence) -> bool:
+    """Say whether a sequencer that is no qubit's plays on a readout line, where a carrier counts from its play."""
+    qubits = {slot.qubit for slot in sequence.slots}
+    for name, entry in zip(sequence.sequencers, sequence.entries.tolist(), strict=True):
+        for one in sequence.instructions[entry:]:
+            if one["op"] == END:
+                break
+            if one["op"] in {PLAY, PLAY_REGISTER} and one["d"] == 1 and name not in qubits:
+                return True
+    return False
 
 
 def _always(sequence: Sequence, entry: int, captures: frozenset[int]) -> bool:
@@ -88,7 +102,7 @@ def _always(sequence: Sequence, entry: int, captures: frozenset[int]) -> bool:
 
 def with_truth(estimates: Sequences[Estimate], observables: Observables, truth: Truth | None) -> tuple[Estimate, ...]:
     """Return the estimates with the plant's own value of <Z> at the start of the tone, where it knows one: single bits only."""
-    if truth is None:
+    if truth is None or observables.own_tones:
         return tuple(estimates)
     result = []
     for term, estimate in zip(

@@ -1,16 +1,16 @@
 """A recorded image on a kernel once more: armed on a port made of the recorded plant, played in virtual time, or logged for one shot.
 
 A run that armed several times has an image for each leg, and each is played on a port of its own. What a recorded run had beside its
-images goes in as inputs: the shots that it skipped, read from its rows, and the epochs that came in time or were held, with the pauses
-for them (epochs.py). No instrument is opened and nothing is compiled. What comes of it is compared elsewhere: replay.py holds it against
-the same run's rows, against.py against another's.
+images goes in as inputs: the shots that it skipped, read from its rows; those that it erased, with how far each of them came, from its
+misses; and the epochs that came in time or were held, with the pauses for them (epochs.py). No instrument is opened and nothing is
+compiled. What comes of it is compared elsewhere: replay.py holds it against the same run's rows, against.py against another's.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt import kernel
+from qrt import documents, kernel
 from qrt.client import Run
 from qrt.epochs import entries_of
 from qrt.errors import BugError, RecordError
@@ -38,6 +38,7 @@ class Playback(NamedTuple):
     played: Played
     rows: NDArray[Any]  # as recorded, as far as everything is known that they need: which were skipped
     entries: NDArray[Any] | None  # of the epochs ring, [due epochs]; None: the run had none
+    erasures: NDArray[Any]  # [erased shots] kernel.ERASURE_DTYPE
     legs: tuple[Played, ...] = ()  # of a run that armed several times, the first one too: each leg's own image
 
     @property
@@ -53,18 +54,19 @@ class Playback(NamedTuple):
 def playback_of(run: Run) -> tuple[Playback, tuple[str, ...]]:
     """Return what there is to be played again, and what is to be said of the record. RecordError where it cannot be."""
     played, notes = recorded_image(run)
-    rows = run.committed_rows
+    rows, erasures, note = erasures_of(run.committed_rows, run.misses, str(run.path))
+    notes += (note,) if note else ()
     if parts := run.image_parts:
         legs, end = _legs(decode_image((run.path / "image").read_bytes()), parts)
         if end < len(rows):
             notes += (f"{run.path}: the armed image of the leg from shot {end} on is not on record: not played again",)
-        return Playback(played, rows[:end], None, legs), notes
+        return Playback(played, rows[:end], None, erasures, legs), notes
     if played.epochs is None:
-        return Playback(played, rows, None), notes
+        return Playback(played, rows, None, erasures), notes
     paced = (run.start or {}).get("clock", "real") != "virtual"
     found = entries_of(played, run.epochs, rows, paced=paced, where=str(run.path))
     notes += (found.note,) if found.note else ()
-    return Playback(played, rows[: found.shot_end], found.entries), notes
+    return Playback(played, rows[: found.shot_end], found.entries, erasures), notes
 
 
 def _legs(base: Image, parts: Sequence[bytes]) -> tuple[tuple[Played, ...], int]:
@@ -134,11 +136,17 @@ def armed(playback: Playback, count: int, played: Played | None = None) -> Itera
                 tick_ps=played.tick_ps,
                 seed=played.seed,
                 skips=skips_of(playback.rows[first : first + count], first),
+                erasures=_within(playback.erasures, first, first + count),
             )
             loop = stack.enter_context(kernel.Kernel(config))
         except (BugError, OverflowError) as error:  # from a compiler it would be a bug, from a file it is damage
             raise RecordError(f"armed image: not whole: {error}") from error
         yield loop, ring
+
+
+def _within(erasures: NDArray[Any], first: int, end: int) -> NDArray[Any]:
+    """Return those of the shots from `first` to before `end`."""
+    return erasures[(erasures["shot"] >= first) & (erasures["shot"] < end)]
 
 
 def _epochs(playback: Playback, count: int, stack: ExitStack) -> kernel.Epochs | None:
@@ -187,6 +195,26 @@ def skips_of(rows: NDArray[Any], first: int = 0) -> NDArray[Any]:
     return ranges
 
 
+def erasures_of(
+    rows: NDArray[Any], misses: Iterable[Mapping[str, Any]], where: str
+) -> tuple[NDArray[Any], NDArray[Any], str]:
+    """Return the rows that can be played again, the erased shots as the kernel takes them, and what is to be said of the others.
+
+    A run that was killed while it erased a shot may have its row and not its miss: the rows end before it.
+    """
+    erased = np.flatnonzero((rows["flags"] & kernel.ROW_ERASED) != 0)
+    known = {miss["shot"]: miss for miss in misses if miss["class"] in documents.ERASING}
+    erasures = np.zeros(len(erased), kernel.ERASURE_DTYPE)
+    for place, shot in enumerate(erased.tolist()):
+        miss = known.get(shot)
+        if miss is None or not {"done_count", "played_on"} <= miss.keys():
+            note = f"{where}: shot {shot} was erased, and no miss on record says how far it came: what follows cannot be played again"
+            return rows[:shot], erasures[:place], note
+        kind = documents.MISS_CLASSES.index(miss["class"])
+        erasures[place] = (shot, kind, miss["done_count"], miss["played_on"])
+    return rows, erasures, ""
+
+
 def rows_of(loop: kernel.Kernel, ring: kernel.Ring, dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
     """Start the kernel and yield its rows, part by part, until it has ended. Each part is valid until the next is asked for."""
     loop.start()
@@ -201,9 +229,10 @@ def rows_of(loop: kernel.Kernel, ring: kernel.Ring, dtype: np.dtype[Any]) -> Ite
 
 def logged(playback: Playback, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return row [1] and events of one shot, played from its leg's beginning; a row of zeros if the kernel ends in it."""
-    sequence = playback.played.sequence  # which may be another one than that of the recorded rows
+    played = playback.at(index)
+    sequence = played.sequence  # which may be another one than that of the recorded rows
     dtype = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
-    with armed(playback, index + 1, playback.at(index)) as (loop, ring):
+    with armed(playback, index + 1, played) as (loop, ring):
         loop.log_shot(index)
         row = np.zeros(1, dtype)
         for part in rows_of(loop, ring, dtype):

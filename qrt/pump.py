@@ -8,7 +8,8 @@ raised by `join`. Whichever way a run ends, the rack is aborted, read back.
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,21 @@ from numpy.typing import NDArray
 from qrt import kernel
 from qrt.drivers.lab import OpenLab, SegmentedInput, TableGenerator, driver_kinds
 from qrt.errors import InstrumentError, ProgramError
-from qrt.mailbox import PLAY_DTYPE, SHORTEN, Alike, Asked, Desk, Programme, Trigger, make_mailbox, put_answer
+from qrt.mailbox import (
+    PLAY_DTYPE,
+    SHORTEN,
+    Alike,
+    Asked,
+    Desk,
+    Programme,
+    Trigger,
+    check_playable,
+    make_mailbox,
+    programme_of,
+    put_answer,
+    rehearse,
+)
+from qrt.timeline import Timeline
 from qrt.types import Lab, PortLimits, Sequence
 from qrt.units import exact_ticks
 
@@ -115,7 +130,7 @@ class MailboxPort:
         """Make it; `rehearsed` is what two shots ask for, None where shots differ."""
         assert lab.mailbox is not None
         self.limits = limits
-        self.box = make_mailbox(sequence, limits, lab.mailbox.deadline_s)
+        self.box = make_mailbox(sequence, limits, lab.mailbox.deadline_s, plays_on=rehearsed is not None)
         self.address = self.box.address
         self._lab, self._mailbox, self._rack, self._rehearsed = lab, lab.mailbox, rack, rehearsed
         self.sequence = sequence
@@ -129,7 +144,7 @@ class MailboxPort:
         return Pump(self.box, self._rack, Alike(self._rack, self._rehearsed, shot_end, per_arm, sample_ticks))
 
     def failure(self) -> str:
-        """Return why the port failed, and what to do; empty if it did not. While no kernel plays."""
+        """Return what went wrong last in the port, and what to do; empty if nothing did. While no kernel plays."""
         counts = self.box.counts()
         where = f"shot {counts.shot}" if counts.capture < 0 else f"capture {counts.capture} of shot {counts.shot}"
         return {
@@ -207,8 +222,34 @@ class Pump:
         return part
 
 
-def check_room(programme: Programme, lab: Lab, room: tuple[int, int]) -> None:
-    """Raise ProgramError where the digitizer's memory, `room`, does not hold the shots of an arm."""
+class Rehearsal(NamedTuple):
+    """How a program will be played on a mailbox."""
+
+    difference: str  # why one shot may play other than the next; empty: all are alike
+    requests: NDArray[Any] | None  # what two shots that are alike ask for
+    words: str  # the same for a person
+    report: kernel.Report | None = None  # how the rehearsal of shots that are alike ended, for the caller to judge
+
+
+def rehearsal(sequence: Sequence, timeline: Callable[[], Timeline], lab: Lab, limits: PortLimits) -> Rehearsal:
+    """Return how a program will be played. ProgramError for what a mailbox cannot play, with the reason, and nothing opened."""
+    assert lab.mailbox is not None
+    why, per_arm = check_playable(sequence, timeline, lab, limits), lab.mailbox.shots_per_arm
+    if why:
+        return Rehearsal(
+            why, None, f"shots may differ ({why}): each is written, triggered and read on its own, part by part"
+        )
+    requests, report = rehearse(sequence, limits, lab.timing.tick_ps)
+    if report.status is not kernel.Status.OK:
+        return Rehearsal("", requests, "", report)
+    programme = programme_of(requests[: len(requests) // 2], lab.timing.sample_ticks)
+    samples, held = check_room(programme, lab, driver_kinds(lab)[lab.digitizer.instrument].room())
+    words = f"all shots are alike: tables are written once, and {per_arm} of at most {held // samples} shots are played an arm"
+    return Rehearsal("", requests, f"{words} ({samples} samples a shot, memory for {held})", report)
+
+
+def check_room(programme: Programme, lab: Lab, room: tuple[int, int]) -> tuple[int, int]:
+    """Return the samples of a shot and those that fit; ProgramError where the digitizer's memory does not hold the shots of an arm."""
     assert lab.mailbox is not None
     samples = sum(size for _, size in programme.windows)
     if samples * lab.mailbox.shots_per_arm > room[1]:
@@ -216,3 +257,4 @@ def check_room(programme: Programme, lab: Lab, room: tuple[int, int]) -> None:
             f"mailbox.shots_per_arm = {lab.mailbox.shots_per_arm}: a shot records {samples} samples and the digitizer's memory holds "
             f"{room[1]}; at most {room[1] // samples} shots fit"
         )
+    return samples, room[1]

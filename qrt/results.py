@@ -41,7 +41,8 @@ class Result:
     Of all shots together: estimates["Z(c)"], a types.Estimate with the parts of its error.
 
     sweep: the same per point as one table (points.Swept), None without a sweep. stopped: whether the run was ended before its last shot, by
-    Ctrl-C or the end of a loop over qrt.stream. record: the run as recorded (client.Run), every shot in the order of time.
+    Ctrl-C or the end of a loop over qrt.stream. rounded: durations that were, with their places, of a run with `round`. record: the run as
+    recorded (client.Run), every shot in the order of time.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Result:
         self.counters = dict(counters)
         self.stopped = stopped
         self.folder = record.path
+        self.rounded = tuple((record.start or {}).get("rounded", ()))
         self.estimates = {estimate.name: estimate for estimate in summary.estimates}
         self.sweep = swept(record)
         dims, coords = ((), {}) if self.sweep is None else axes_of(self.sweep)

@@ -45,6 +45,8 @@ class Options(TypedDict, total=False):
     calibration: str | Calibration | None
     pacing: str | None
     period_ns: float | None
+    stretch: int | None
+    round: bool
     on: str | None
     controllers: Mapping[str, Controller] | None
     runs: str | Path | None
@@ -65,6 +67,8 @@ def run(
     calibration: str | Calibration | None = None,
     pacing: str | None = None,
     period_ns: float | None = None,
+    stretch: int | None = None,
+    round: bool = False,  # noqa: A002 - as the command's option
     on: str | None = None,
     controllers: Mapping[str, Controller] | None = None,
     runs: str | Path | None = None,
@@ -90,27 +94,26 @@ def run(
       order: `point`: all shots of a point, then the next; `shot`: every shot another point
       seed: 64-bit; decides every random number of a twin, and with them the digest. None draws one, and records it
       calibration: None takes one now; else `latest`, a hash or its beginning, a file, or a calibration
-      pacing: `virtual`, `real` or `external`, instead of the lab's
-      period_ns: shot period, instead of the lab's
+      pacing, period_ns: `virtual`, `real` or `external`, and the shot period, instead of the lab's
+      stretch: periods that a shot may take beyond its own, instead of the lab's; the next one starts at the next multiple of the period
+      round: whether a duration off the grid of samples or ticks is rounded to the nearest and told (Result.rounded), not refused
       on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
       runs: folder for the record, instead of the lab's
-      publish: whether results are streamed while they come
-      events: called on this thread with what happens
+      publish, events: whether results are streamed while they come; called on this thread with what happens
       stop, abort: looked at all the time: end at a shot boundary, end at once, both as a StoppedError that says where the record is
 
     Without these two Ctrl-C is taken, in a notebook the button: the first ends the run at the end of a shot, and what was played so far is
-    returned, with `stopped`; the second aborts, as a KeyboardInterrupt. A loop over runs looks at `stopped`. Only on the main thread, and
-    only where SIGINT has Python's own handler.
+    returned, with `stopped`; the second is a KeyboardInterrupt. Only on the main thread, and where SIGINT has Python's own handler.
 
     Raises ConfigError, ProgramError, InstrumentError, CalibrationError, MachineError before the first shot. After it RunError, or an
     InstrumentError whose outputs do not go off: the record is closed and readable, and the error says where it is.
-
     """
     # fmt: off
     options = Options(
         lab=lab, shots=shots, averages=averages, inputs=inputs, sweep=sweep, order=order, seed=seed, calibration=calibration,
-        pacing=pacing, period_ns=period_ns, on=on, controllers=controllers, runs=runs, publish=publish, events=events,
+        pacing=pacing, period_ns=period_ns, stretch=stretch, round=round, on=on, controllers=controllers, runs=runs,
+        publish=publish, events=events,
     )
     # fmt: on
     prepared = Prepared(program, options)
@@ -166,6 +169,7 @@ def _session(program: Given, options: Options) -> Session:
         inputs=dict(options.get("inputs") or {}),
         shots=shots,
         averages=averages,
+        rounds=options.get("round", False),
         sweep=options.get("sweep") or (),
         order=options.get("order", "point"),
         seed=secrets.randbits(63) if seed is None else seed,
@@ -191,7 +195,11 @@ def _counts(shots: int | None, averages: int) -> tuple[int, int]:
 
 def _with_options(lab: Lab, options: Options) -> Lab:
     """Return the lab with what the run has otherwise, checked as a file's is: it may have been made in Python."""
-    wanted = {"pacing": options.get("pacing"), "shot_period_ns": options.get("period_ns")}
+    wanted = {
+        "pacing": options.get("pacing"),
+        "shot_period_ns": options.get("period_ns"),
+        "stretch_max": options.get("stretch"),
+    }
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     controllers = options.get("controllers") or {}
     if not changes and not controllers:

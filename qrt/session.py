@@ -92,9 +92,11 @@ class Session:
         sweep: Sweeps | Points | Callable[[], Points] = (),
         order: str = "point",
         averages: int = 1,
+        rounds: bool = False,
     ) -> None:
         self.lab, self.lab_hash, self.bound_hash = lab, lab_hash, bound_hash
         self.program, self.text, self.inputs = program, text, inputs
+        self.rounds = rounds  # durations off the grid of samples or ticks, instead of refusing them
         swept = swept_by(lab, program, inputs, sweep, order=order, shots=shots, averages=averages)
         self.grid, self.adaptive, self.first = swept.grid, swept.adaptive, swept.first
         self.reach = reach_of(lab, program, self.first.grid)
@@ -126,8 +128,7 @@ class Session:
         for leg in () if self.grid is None else legs_of(self.grid):
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
                 compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
-        longest = nominal.period_ticks * (1 + nominal.stretch_max)
-        check_counts(self.shots, self.seed, longest, self.lab.timing.tick_ps)
+        check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
         check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
         self.sources = law_sources(self.lab)
@@ -170,7 +171,13 @@ class Session:
 
     def _lowered(self, calibration: Calibration | None) -> Pulses:
         """Return the program's pulses, open where an operand varies."""
-        return lower(self.program, self.lab, calibration, self.inputs, self.reach.varied if self.reach else ())
+        varied = self.reach.varied if self.reach else ()
+        rounded: list[str] = []
+        pulses = lower(
+            self.program, self.lab, calibration, self.inputs, varied, rounded=rounded if self.rounds else None
+        )
+        self.rounded = tuple(rounded)
+        return pulses
 
     def play(self, *, keep_stopped: bool = False) -> tuple[Summary, dict[str, int]]:
         """Arm, record, run, close: return its summary and everything that was counted. keep_stopped: of a run that was stopped, too."""
@@ -354,12 +361,18 @@ class Session:
             period_ticks=self.pulses.period_ticks,
             instruments=msgspec.to_builtins(self.loop.found),
             excluded=list(self.observables.excluded),
+            round=self.rounds,
+            rounded=list(self.rounded),
             laws=law_files(self.sources),
         )
         recorder.document("start", start)
         recorder.document("descriptor", descriptor_document(self.uid, started_ns, self.record.layout))
         address = "" if self.publisher is None else self.publisher.address
-        self.events(Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held)))
+        self.events(
+            Playing(
+                str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held), self.rounded
+            )
+        )
 
     def _end(
         self, sequence: Sequence, finished: Finished, recorder: Recorder, *, keep_stopped: bool

@@ -23,6 +23,7 @@ from qrt.layout import Layout
 
 MISSING: Final = 255  # a bit or an outcome of a shot that was not played, or a capture that was not executed
 CHUNK_SHOTS: Final = 1 << 20  # looked at together for a mean
+UNITS: Final = {"angle": "rad", "duration": "s"}
 IQ: Final = np.array(["I", "Q"])
 
 
@@ -32,8 +33,8 @@ class Shots:
     bits[name]: uint8 [.., shot], of the program's bits at the shot's end: 0, 1, or 255 in a shot that was not played or does not count
     outcomes[capture]: uint8 [.., shot], of each capture (named after the bit that it writes): 0, 1, or 255 where it was not executed
     iq[capture]: int64 [.., shot, quadrature], in counts; 0 where it was not executed
-    values[output]: [.., shot], of each output of the program: int64 or uint64, bool, or float64, of an angle in rad, of a duration in s;
-      0 in a shot that was not played
+    values[output]: [.., shot], what an output of the program came to: int64, uint64, bool, of an angle float64 in rad from 0 to 2 pi, of a
+        duration float64 in s; 0 in a shot that was not played
     mean[bit]: float64 [..], the share of ones as read, over the shots that count, with its standard error; NaN without any
     mean_iq[capture]: float64 [.., quadrature], in counts, with its standard error
     """
@@ -60,10 +61,11 @@ class Shots:
         )
         self.iq = Columns(captures, lambda k: self._placed(captures[k], rows["iq"][:, k], 0, "counts"), "capture")
         outputs = layout.outputs
-        unit = {"angle": "rad", "duration": "s"}
         self.values = Columns(
             outputs,
-            lambda k: self._placed(outputs[k], output_column(rows, layout, k), 0, unit.get(layout.output_kinds[k], "")),
+            lambda k: self._placed(
+                outputs[k], output_column(rows, layout, k), 0, UNITS.get(layout.output_kinds[k], "")
+            ),
             "output",
         )
         self.mean = Columns(bits, lambda k: self._mean_bit(bits[k], k), "bit")
@@ -152,15 +154,8 @@ class Shots:
         return value.T.reshape(*shape, -1), stderr.T.reshape(*shape, -1)
 
 
-def bit_column(rows: NDArray[Any], index: int) -> NDArray[np.uint8]:
-    """Return uint8 [rows]: a bit of each shot, MISSING where the shot does not count."""
-    column = ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8)
-    column[rows["flags"] != 0] = MISSING
-    return column
-
-
 def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any]:
-    """Return [rows]: an output of the program in each shot, as its type says."""
+    """Return what an output of the program came to, [rows]: int64 or uint64, of a bool bool, of an angle rad, of a duration s, float64."""
     column: NDArray[np.int64] = np.ascontiguousarray(rows["emitted"][:, index])
     match layout.output_kinds[index]:
         case "uint":
@@ -171,6 +166,13 @@ def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any
             return np.asarray(column.view(np.uint64) * (2 * np.pi / units.TURN))
         case "duration":
             return np.asarray(column * (layout.tick_ps * 1e-12))
+    return column
+
+
+def bit_column(rows: NDArray[Any], index: int) -> NDArray[np.uint8]:
+    """Return uint8 [rows]: a bit of each shot, MISSING where the shot does not count."""
+    column = ((rows["bits"] >> np.uint64(index)) & np.uint64(1)).astype(np.uint8)
+    column[rows["flags"] != 0] = MISSING
     return column
 
 

@@ -48,7 +48,8 @@ def compiled_again(run: Run, shot: int = 0) -> Compiled:
     inputs = start.get("inputs", {})
     legs = run.legs
     reach = reach_of(lab, program, leg_at(legs, shot).grid if legs else None)
-    pulses = lower(program, lab, calibration, inputs, reach.varied if reach else ())
+    rounded: list[str] | None = [] if start.get("round") else None
+    pulses = lower(program, lab, calibration, inputs, reach.varied if reach else (), rounded=rounded)
     values = begin_with(lab, inputs, calibration)
     return Compiled(
         lab, calibration, values, *bound_to(lab, compile_pulses(pulses, lab, limits_of(lab), reach), reach, values)

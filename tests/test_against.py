@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from qrt import documents, kernel
 from qrt.__main__ import cli
-from qrt.against import Comparison, compare
+from qrt.against import VALUE_SIZE_MAX, Comparison, _program_difference, compare
 from qrt.client import open_run
 from qrt.errors import RecordError
 from qrt.image import from_image, to_image
@@ -210,6 +210,15 @@ def test_what_the_plant_does_alone_is_named_by_the_lab_and_by_the_iq(made, base,
 
 def open_calibration(folder):
     return decode_calibration(open_run(folder).file("calibration.json"), "base")
+
+
+def test_a_long_value_is_cut_on_both_sides_and_says_so():
+    text = "x" * 50
+    (one,) = _program_difference(f"{text}a{'y' * 100}".encode(), f"{text}b{'z' * 10}".encode())
+    assert (one.name, len(one.a)) == ("program line 1", VALUE_SIZE_MAX + 2)
+    assert one.a[0] == one.a[-1] == "…"
+    assert "xay" in one.a
+    assert (one.b[0], one.b[-11:]) == ("…", "b" + 10 * "z")
 
 
 def test_a_shorter_run_is_the_same_as_far_as_it_goes(made, base):

@@ -114,7 +114,6 @@ def test_slack_in_a_box_is_the_boxs_and_before_it_the_periods():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("box { x q[0]; }", "a box without a duration is not supported; say how long it may take: box[500ns] { ... }"),
         ("box[3] { x q[0]; }", "a duration is needed here"),
         ("box[-5ns] { x q[0]; }", "a box of -5 ns is negative"),
         ("box[10.5ns] { x q[0]; }", "a box of 10.5 ns is no whole number of ticks of 1 ns; nearest: 10 ns and 11 ns"),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qrt import kernel
+from qrt import kernel, units
 from qrt.classical import INT64, bits_of, compared, in_order, outcome_of, span, text, variable_spans, variables_of
 from qrt.compile import END, compile_pulses
 from qrt.errors import ProgramError
@@ -539,8 +539,15 @@ def test_a_whole_number_is_never_rounded() -> None:
     assert reach.span(((reach.slot(whole(1, 2)), 1),)) == (0, 3)
     for sweep in ("n=linspace(0, 3, 4)", "n=values(0, 1, 2)"):
         with pytest.raises(
-            ProgramError, match=r"p.qasm:5:3: at n = 1 \(point 1 of \d\) this whole number is 0.5: choose first"
+            ProgramError,
+            match=r"p.qasm:5:3: at n = 1 \(point 1 of \d\) this integer is 0.5; it must be whole: choose first",
         ):
             schedule(hand(1, 1, a=(Emit(0, whole(1, 2)),)), LIMITS, reach_of(sweep)[0])
-    with pytest.raises(ProgramError, match="the integer is out of range"):
+    with pytest.raises(ProgramError, match="the integer is 13835058055282163712; possible are those of 64 bits"):
         schedule(hand(1, 1, a=(Emit(0, whole(1 << 62)),)), LIMITS, reach_of("n=values(0, 3)")[0])
+
+
+@given(st.fractions(-5, 5), st.integers(0, 70))
+def test_a_phase_in_turns_is_rounded_to_nearest_ties_to_even(turns, power) -> None:
+    for one in (turns, turns / (1 << power), Fraction(2 * turns.numerator + 1, 1 << 65)):
+        assert units.turns_word(one) == units.signed64(round(one * units.TURN))

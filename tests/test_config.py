@@ -69,6 +69,12 @@ def test_demo_lab_holds(project: Path) -> None:
         ("frequency_hz = ", "frequncy_hz = ", "qubits.q0.frequency_hz", ["missing; a number in Hz, at least 1e+06"]),
         ("name = ", "#name = ", "name", ["missing; a text"]),
         ('name = "demo"', 'name = ""', "name", ["not a text of at least one character"]),
+        (
+            "[stream]\n",
+            '[controllers.f]\nlaw = "integrator"\noutput = "x"\ngain = 0.1\n\n[stream]\n',
+            "controllers.f.gain",
+            ["unknown key", "; parameters of what it names belong in [controllers.f.parameters]"],
+        ),
         ("[stream]\n", "[strem]\n", "strem", ["unknown key; did you mean stream?"]),
         ('driver = "qrt_dig1"', "driver = 3", "instruments.dig.driver", ["3 is not a text"]),
         (

@@ -22,8 +22,15 @@ PORT_C = """
 #include "qrt_port.h"
 static int16_t samples[64];
 static int64_t count;
-static qrt_status begin_shot(void *self, int64_t shot, int64_t tick) { (void)self; (void)shot; (void)tick; count = 0; return QRT_OK; }
-static qrt_status play(void *self, const qrt_play *p) { (void)self; (void)p; return QRT_OK; }
+int64_t begun_tick, played_tick;
+static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
+{
+    (void)self; (void)shot;
+    begun_tick = tick;
+    count = 0;
+    return QRT_OK;
+}
+static qrt_status play(void *self, const qrt_play *p) { (void)self; played_tick = p->tick; return QRT_OK; }
 static qrt_status capture_begin(void *self, const qrt_capture *c) { (void)self; (void)c; return QRT_OK; }
 static qrt_status capture_end(void *self, uint16_t slot, const int16_t **out)
 {
@@ -105,6 +112,29 @@ def test_dtypes_are_the_structs_of_c():
         assert emitting.fields["emitted"][1] == dtype.itemsize
         assert dtype["outcomes"].shape == (captures,)
         assert dtype.fields["iq"][1] % 8 == 0
+
+
+def test_a_kernel_goes_on_where_another_one_ended(port_library, port):
+    library = ctypes.CDLL(port_library)
+    rings = Rings(Ring.create(ROW.itemsize, 128, 1), Ring.create(8, 128, 1))
+    for first, stays_open in ((0, True), (30, True), (70, False)):
+        options = {"shot_first": first, "stretched_first": 2, "rings_stay_open": stays_open}
+        origin = (first + 2) * PERIOD
+        with Kernel(kernel.Config(sequence(), port, rings, 10, port_origin_tick=origin, **options)) as loop:
+            loop.start()
+            assert loop.join().status is Status.OK
+        assert rings.rows.closed is rings.lateness.closed is not stays_open
+        assert (
+            ctypes.c_int64.in_dll(library, "begun_tick").value == 9 * PERIOD
+        )  # the hardware counts from where it was armed
+        assert ctypes.c_int64.in_dll(library, "played_tick").value == 9 * PERIOD
+    rows = drain(rings.rows, ROW)
+    assert rows["shot"].tolist() == [*range(10), *range(30, 40), *range(70, 80)]
+    assert (rows["tick"] == (rows["shot"] + 2) * PERIOD).all()  # and the run from its beginning
+    assert len(np.unique(rows["trace_hash"])) == 1
+    for origin in (-1, 5 * PERIOD + 1):
+        with pytest.raises(BugError, match="ARGUMENT"):
+            Kernel(kernel.Config(sequence(), port, rings, 10, shot_first=5, port_origin_tick=origin)).arm()
 
 
 def test_a_run_from_arm_to_report(port):

@@ -81,7 +81,7 @@ class ScriptedPort:
         ]
         size = FFI_PORT.sizeof("qrt_port")
         limits = (LATENCY, granularity, 1, 4, 1, 64, 16)
-        self._port = FFI_PORT.new("qrt_port *", (2, size, FFI_PORT.NULL, *self._callbacks, FFI_PORT.NULL, *limits))
+        self._port = FFI_PORT.new("qrt_port *", (3, size, FFI_PORT.NULL, *self._callbacks, FFI_PORT.NULL, *limits))
         self.address = int(FFI_PORT.cast("uintptr_t", self._port))
 
     def note(self, *call):

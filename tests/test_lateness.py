@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.bare import bare_sequence
 from qrt import kernel, lateness
 from qrt._core import ffi, lib
 from qrt.kernel import Rings, ThreadAsked
-from qrt.types import Sequence
 
 PORT_C = """
 #include "qrt_port.h"
@@ -37,21 +37,7 @@ def idle_port(project, tmp_path_factory):
 @pytest.fixture
 def idle_sequence():
     """A sequence that ends at once, once a millisecond."""
-    return Sequence(
-        instructions=np.zeros(1, kernel.INSTRUCTION_DTYPE),
-        entries=np.zeros(1, np.uint32),
-        frames=np.zeros(1, kernel.FRAME_DTYPE),
-        captures=np.zeros(0, kernel.CAPTURE_DTYPE),
-        weights=np.zeros(0, np.int16),
-        budget=1,
-        period_ticks=1_000_000,
-        segments={},
-        lines=(),
-        sequencers=(),
-        bits=(),
-        slots=(),
-        source_lines=(),
-    )
+    return bare_sequence(1_000_000, plays=False)
 
 
 values = st.one_of(

@@ -26,6 +26,9 @@ bit c;
 rx(theta) q;
 c = measure q;
 """
+QUIET = (
+    PROGRAM + "if (c) x q;\nc = measure q;\n"
+)  # a bit that is read twice has no estimate, and no batch process starts
 MANY = 50_000_000  # shots that nobody waits for
 
 
@@ -81,11 +84,11 @@ def test_batches_are_the_run_in_pieces(given):
 
 def test_without_a_size_batches_are_those_of_the_controllers(given):
     lab = msgspec.structs.replace(given["lab"], control=msgspec.structs.replace(given["lab"].control, batch_shots=90))
-    assert [one.end for one in stream(PROGRAM, shots=200, **given | {"lab": lab})] == [90, 180, 200]
+    assert [one.end for one in stream(QUIET, shots=200, **given | {"lab": lab})] == [90, 180, 200]
 
 
 def test_a_batch_is_durable_when_it_comes(given, tmp_path):
-    for batch in stream(PROGRAM, shots=3000, batch_shots=500, **given):
+    for batch in stream(QUIET, shots=3000, batch_shots=500, **given):
         (folder,) = [path for path in tmp_path.iterdir() if path.name != "calibrations"]
         record = open_run(folder)
         assert len(record.rows) >= batch.end
@@ -102,6 +105,38 @@ def test_a_sweep_so_far(given):
         assert one.bits["c"].coords["theta"].values.tolist() == [0.0, 1.5, 3.0] * 15
     assert np.allclose(seen[-1].mitigated["Z(c)"].values, live.result.mitigated["Z(c)"].values)
     assert np.allclose(seen[-1].mitigated["Z(c)"].stderr, live.result.mitigated["Z(c)"].stderr)
+
+
+def test_the_points_of_a_generator_are_an_axis(given):
+    def search():
+        seen = yield {"theta": 0.25}
+        while seen.values["theta"] < 3.0:
+            seen = yield {"theta": seen.values["theta"] + 1.0}
+
+    live = stream(PROGRAM, sweep=search, shots=50, batch_shots=100, period_ns=300e3, **given | {"inputs": {}})
+    seen = list(live)
+    assert [one.end for one in seen] == [100, 200]
+    assert seen[0].bits["c"].coords["theta"].values.tolist() == [0.25] * 50 + [1.25] * 50
+    assert seen[1].mitigated["Z(c)"].coords["theta"].values.tolist() == [0.25, 1.25, 2.25, 3.25]
+    result = live.result
+    assert result.bits["c"].dims == ("point", "shot")
+    assert result.bits["c"].shape == (4, 50)
+    assert result.mitigated["Z(c)"].coords["theta"].values.tolist() == [0.25, 1.25, 2.25, 3.25]
+    assert np.allclose(
+        result.mean["c"].values, [result.record.bits["c"][k * 50 : k * 50 + 50].mean() for k in range(4)]
+    )
+    assert "run-dot" in ET.tostring(pictures(result._repr_html_())[0][0], encoding="unicode")
+
+
+def test_a_setting_has_its_unit_and_the_value_that_was_read_back(given):
+    sweep = {"lo_q0.power_dbm": [9.0, 10.0], "theta": [0.0, 3.0]}
+    result = run(PROGRAM, sweep=sweep, shots=40, averages=2, period_ns=300e3, **given | {"inputs": {}})
+    iq = result.iq["c"]
+    assert iq.dims == ("lo_q0.power_dbm", "theta", "average", "shot", "quadrature")
+    assert (iq.coords["lo_q0.power_dbm"].unit, iq.coords["lo_q0.power_dbm"].values.tolist()) == ("dBm", [9.0, 10.0])
+    rows = result.record.iq["c"].reshape(2, 2, 2, 40, 2)  # in time: leg, pass, theta, shot
+    assert np.array_equal(iq.values, rows.transpose(0, 2, 1, 3, 4))
+    assert np.array_equal(result.record.swept["theta"].reshape(2, 2, 2, 40)[1, 1, 1], np.full(40, 3.0))
 
 
 def test_what_cannot_run_is_refused_at_once_and_what_fails_later_in_the_loop(given):
@@ -123,7 +158,7 @@ def test_what_cannot_run_is_refused_at_once_and_what_fails_later_in_the_loop(giv
 
 
 def test_a_stream_is_looped_over_once(given):
-    live = stream(PROGRAM, shots=10, **given)
+    live = stream(QUIET, shots=10, **given)
     with pytest.raises(RunError, match="the run begins when the stream is looped over"):
         _ = live.result
     assert len(list(live)) == 1
@@ -152,7 +187,7 @@ def test_a_loop_that_is_left_ends_the_run_and_keeps_everything(given):
 
 
 def test_an_error_in_the_loop_ends_the_run_too(given):
-    live = stream(PROGRAM, shots=MANY, batch_shots=300, **given)
+    live = stream(QUIET, shots=MANY, batch_shots=300, **given)
     with pytest.raises(ZeroDivisionError):
         _ = [1 / (2 - batch.index) for batch in live]
     assert live.result.stopped
@@ -163,7 +198,7 @@ def test_an_error_in_the_loop_ends_the_run_too(given):
 
 
 def test_the_first_ctrl_c_ends_the_loop_after_what_was_played(given, capfd):
-    live = stream(PROGRAM, shots=MANY, batch_shots=300, **given)
+    live = stream(QUIET, shots=MANY, batch_shots=300, **given)
     end = 0
     for batch in live:
         end = batch.end
@@ -176,7 +211,7 @@ def test_the_first_ctrl_c_ends_the_loop_after_what_was_played(given, capfd):
 
 
 def test_the_second_ctrl_c_aborts(given, tmp_path):
-    live = stream(PROGRAM, shots=MANY, batch_shots=300, **given)
+    live = stream(QUIET, shots=MANY, batch_shots=300, **given)
 
     def twice():
         signal.raise_signal(signal.SIGINT)
@@ -208,13 +243,13 @@ def test_a_sweep_that_was_stopped_has_the_points_it_came_to(given):
 
 def test_twice_aborts_a_run_and_says_where_it_is(given):
     with pytest.raises(KeyboardInterrupt, match=r"(stopped|aborted) as asked after \d+ shots\n.* kept in"):
-        run(PROGRAM, shots=MANY, events=Press(is_underway, 2), **given)
+        run(QUIET, shots=MANY, events=Press(is_underway, 2), **given)
 
 
 def test_before_the_first_shot_there_is_nothing_to_return(given, tmp_path):
     press = Press(lambda event: isinstance(event, CalibrationStep))
     with pytest.raises(KeyboardInterrupt, match="before the first shot"):
-        run(PROGRAM, shots=10, events=press, **given | {"calibration": None})
+        run(QUIET, shots=10, events=press, **given | {"calibration": None})
     assert not list(tmp_path.glob("2*"))
 
 
@@ -222,8 +257,8 @@ def test_a_handler_of_the_users_own_stays(given):
     pressed = []
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(1))
     try:
-        result = run(PROGRAM, shots=2000, events=Press(is_underway), **given)
-        batches = list(stream(PROGRAM, shots=2000, events=Press(lambda event: isinstance(event, Progress)), **given))
+        result = run(QUIET, shots=2000, events=Press(is_underway), **given)
+        batches = list(stream(QUIET, shots=2000, events=Press(lambda event: isinstance(event, Progress)), **given))
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(pressed) >= 1
@@ -233,7 +268,7 @@ def test_a_handler_of_the_users_own_stays(given):
 
 def test_in_a_thread_of_the_users_own_ctrl_c_is_left_alone(given):
     found = []
-    thread = threading.Thread(target=lambda: found.append(run(PROGRAM, shots=500, **given)))
+    thread = threading.Thread(target=lambda: found.append(run(QUIET, shots=500, **given)))
     thread.start()
     thread.join()
     assert found[0].summary.shots == 500
@@ -277,6 +312,6 @@ def test_a_sweep_is_shown_as_a_curve(given):
 def test_what_a_lab_is_called_becomes_no_markup(given):
     lab = msgspec.structs.replace(given["lab"], name="<script>alert(1)</script>")
     calibration = msgspec.structs.replace(given["calibration"], lab_hash=bound_hash(lab))
-    html = run(PROGRAM, shots=10, **given | {"lab": lab, "calibration": calibration})._repr_html_()
+    html = run(QUIET, shots=10, **given | {"lab": lab, "calibration": calibration})._repr_html_()
     assert "<script" not in html
     assert "&lt;script&gt;" in html

@@ -60,7 +60,7 @@ def test_shots_that_are_proved_alike_ask_for_the_same_whatever_they_see(sequence
 
 
 @pytest.mark.prove
-@settings(max_examples=5000)
+@settings(max_examples=400)
 @given(reference.sequences())
 def test_many_shots_that_are_proved_alike(sequence):
     alike_or_not(sequence)
@@ -102,7 +102,7 @@ def box(deadline_s=60.0):
     return kernel.Mailbox(LIMITS, line_count=4, capture_samples_max=8, request_count=256, deadline_s=deadline_s)
 
 
-def run(mailbox, serve, shots=20):
+def run(mailbox, serve, shots=20, **given):
     """Play shots of one capture, its requests served by `serve(request)` on a thread; return report, rows."""
     code = [(R.PLAY, 0, 1, 5, 0), (R.CAPTURE, 0, 0, 0, 0), (R.WAIT, 0, 0, 0, 50), (R.END, 0, 0, 0, 0)]
     sequence = reference.make(code)
@@ -120,7 +120,7 @@ def run(mailbox, serve, shots=20):
 
     thread = threading.Thread(target=pump)
     with kernel.Ring.create(dtype.itemsize, 64, 1) as rows:
-        config = kernel.Config(sequence, mailbox.address, kernel.Rings(rows), shots)
+        config = kernel.Config(sequence, mailbox.address, kernel.Rings(rows), shots, **given)
         with kernel.Kernel(config) as loop:
             thread.start()
             loop.start()
@@ -177,19 +177,25 @@ def test_an_answer_that_comes_twice_or_for_nothing_is_counted_and_never_used():
         assert (counts.answer_count, counts.twice_count, counts.unasked_count, counts.late_count) == (20, 20, 20, 0)
 
 
-def test_an_answer_that_never_comes_ends_the_run_at_its_deadline_and_is_late_after_it():
-    with box(deadline_s=0.05) as mailbox:
+@pytest.mark.parametrize(
+    ("policy", "ended", "kept"),
+    [(kernel.Policy.ABORT, Status.TOO_LATE, 3), (kernel.Policy.ERASE, Status.ERASED, 3 + kernel.ERASED_MAX)],
+)
+def test_an_answer_that_never_comes_ends_the_run_at_its_deadline_and_is_late_after_it(policy, ended, kept):
+    with box(deadline_s=0.02) as mailbox:
 
         def serve(one):
             if one["kind"] == RequestKind.FETCH and one["shot"] < 3:
                 put_answer(mailbox, Answer(int(one["ticket"]), samples_of(one)))
 
-        report, rows, _ = run(mailbox, serve)
-        assert (report.status, report.safe_status, report.error_shot, len(rows)) == (Status.PORT, Status.PORT, 3, 3)
-        assert report.wall_ns >= 50_000_000
+        report, rows, _ = run(mailbox, serve, late_port_policy=policy)
+        last = 3 if policy is kernel.Policy.ABORT else kept - 1
+        assert (report.status, report.safe_status, report.error_shot, len(rows)) == (ended, Status.OK, last, kept)
+        assert rows["flags"].tolist() == [0] * 3 + [kernel.ROW_ERASED] * (kept - 3)
+        assert report.wall_ns >= 20_000_000 * (1 + last - 3)
         put_answer(mailbox, Answer(3, np.zeros(8, np.int16)))
         counts = mailbox.counts()
-        assert (counts.failure, counts.shot, counts.capture) == (MailboxFailure.NO_ANSWER, 3, 0)
+        assert (counts.failure, counts.shot, counts.capture) == (MailboxFailure.NO_ANSWER, last, 0)
         assert (counts.answer_count, counts.late_count, counts.twice_count) == (3, 1, 0)
 
 
@@ -336,6 +342,42 @@ def test_a_request_that_is_not_the_rehearsed_one_is_our_bug():
     again["item"][7] = 3
     with pytest.raises(BugError, match="are not the same"):
         Alike(Recorder(), again, 2, 2, 2)
+
+
+def test_a_fetch_that_was_not_rehearsed_is_our_bug():
+    for field, value in (("capture", 2), ("tick", 5), ("item", 7)):
+        wrong = shots_of(1)
+        wrong[field][4] = value
+        with pytest.raises(BugError, match=r"the fetch of capture \d of shot 0 is not the rehearsed one"):
+            list(Alike(Recorder(), shots_of(2), 3, 2, 2).take(wrong))
+    with pytest.raises(BugError, match="shot 0 ended after 2 of its 4 requests"):
+        list(Alike(Recorder(), shots_of(2), 3, 2, 2).take(np.concatenate([shots_of(1)[:2], shots_of(1, 1)])))
+    with pytest.raises(BugError, match="request 4 of shot 0 is not the rehearsed one"):
+        list(Alike(Recorder(), shots_of(2), 3, 2, 2).take(np.concatenate([shots_of(1), shots_of(1)[1:]])))
+
+
+@pytest.mark.parametrize("cut", [1, 3, 100])
+def test_a_shot_that_is_given_up_is_announced_whole_and_its_answers_come_all_the_same(cut):
+    rack = Recorder()
+    desk = Alike(rack, shots_of(2), 3, 3, 2)
+    erase = requests((RequestKind.ERASE, 2, 0, 0, 0, 0))
+    asked = np.concatenate(
+        [shots_of(3)[:-2][:5], erase, shots_of(3)[6:]]
+    )  # of shot 0 one capture is fetched, and given up
+    answers = [one.ticket for place in range(0, len(asked), cut) for one in desk.take(asked[place : place + cut])]
+    assert answers == [1, 3, 2, 5, 4]
+    assert desk.counters["arm_count"] == 1
+
+
+def test_what_a_shot_that_is_given_up_has_not_played_is_not_played():
+    rack = Recorder()
+    desk = Asked(rack, 100, 2)
+    erase = requests((RequestKind.ERASE, 2, 0, 0, 0, 0))
+    late = requests((RequestKind.PLAY, 2, 40, 1, 5, 0))
+    asked = np.concatenate([shots_of(1)[:5], late, erase, shots_of(1, 1), requests((RequestKind.SAFE, 4, 0, 0, 0, 0))])
+    assert [one.ticket for one in desk.take(asked)] == [1, 3, 2]
+    assert rack.told == [[[2]], Trigger(0, 0, 1, 50), [[2]], Trigger(1, 50, 1, 50)]
+    assert desk.counters == {"arm_count": 2, "plays_unplayed": 1}
 
 
 def test_an_arm_that_is_cut_short_counts_what_nobody_read():

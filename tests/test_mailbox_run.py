@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from qrt.client import open_run
+from qrt.commands.check import Asked
 from qrt.config import checked
 from qrt.drivers.awg2 import Awg2
 from qrt.drivers.lab import driver_kinds
 from qrt.errors import BugError, ConfigError, InstrumentError, ProgramError, RunError
 from qrt.loop import Loop, limits_of
 from qrt.pump import Rack
+from qrt.qasm import parse_program
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash
@@ -53,12 +55,15 @@ d = measure q[1];
 def play(demo_lab, demo_calibration, tmp_path):
     """Play on the demo lab with the mailbox's latency, directly (None) or through a mailbox."""
 
-    def run_on(program, mailbox, shots=20, period_ns=None, stop=None, timeout_s=2.0, sweep=None, **faults):
+    def run_on(
+        program, mailbox, shots=20, period_ns=None, stop=None, timeout_s=2.0, sweep=None, policy="erase", **faults
+    ):
         parameters = msgspec.to_builtins(demo_lab.twin.parameters) | {"faults": faults}
         parameters["port"]["feedback_latency_ns"] = LATENCY_NS
         twin = msgspec.structs.replace(demo_lab.twin, parameters=parameters)
         slow = {name: msgspec.structs.replace(one, timeout_s=timeout_s) for name, one in demo_lab.instruments.items()}
-        lab = msgspec.structs.replace(demo_lab, twin=twin, mailbox=mailbox, instruments=slow)
+        timing = msgspec.structs.replace(demo_lab.timing, late_port_policy=policy)
+        lab = msgspec.structs.replace(demo_lab, twin=twin, mailbox=mailbox, instruments=slow, timing=timing)
         calibration = msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(lab))
         given = {
             "calibration": calibration,
@@ -229,6 +234,7 @@ def test_more_shots_than_the_digitizers_memory_holds_are_refused(play):
         ({"deadline_s": 0.0}, {}, r"mailbox\.deadline_s: 0 is out of range; a number in s, above 0"),
         ({"feedback_latency_ns": 0.5}, {}, r"mailbox\.feedback_latency_ns: 0\.5 is not a whole multiple of 1 ns .*nearest: 0 and 1"),
         ({"shots_per_arm": 2}, {"pacing": "real"}, r"mailbox\.shots_per_arm: 2 shots of an arm .*with timing\.pacing = \"real\": 1"),
+        ({}, {"pacing": "external"}, r"timing\.pacing: 'external' needs a trigger of the hardware's own .* triggered by the PC"),
         ({"shots": 2}, {}, r"mailbox\.shots: unknown key; did you mean shots_per_arm"),
     ],
 )  # fmt: skip
@@ -281,6 +287,42 @@ def test_a_rack_without_twin_has_limits_and_fails_at_its_address(demo_lab):
         pass
 
 
+def checked_on(mailbox, program, tmp_path, demo_lab):
+    """Return what `qrt check` tells of a program on the demo lab with a mailbox."""
+    timing = msgspec.structs.replace(demo_lab.timing, shot_period_ns=PERIOD_NS)
+    lab = checked(msgspec.structs.replace(demo_lab, mailbox=mailbox, timing=timing), "lab")
+    path = tmp_path / "program.qasm"
+    path.write_text(program)
+    asked = Asked(parse_program(program, str(path)), {}, ())
+    return asked.on_mailbox(lab, asked.timeline(lab))
+
+
+def test_a_check_tells_how_a_mailbox_plays_and_why(tmp_path, demo_lab):
+    alike = checked_on(box(shots_per_arm=8), QUIET, tmp_path, demo_lab)
+    assert (alike.difference, len(alike.requests)) == (
+        "",
+        2 * (1 + 3 + 3 * 4) + 1,
+    )  # begin, drive pulses, tones, captures, fetches; safe
+    assert "all shots are alike" in alike.words
+    assert "8 of at most 262 shots are played an arm (4000 samples a shot, memory for 1048576)" in alike.words
+    differing = checked_on(box(), FEEDBACK, tmp_path, demo_lab)
+    assert differing.requests is None
+    assert differing.words.startswith("shots may differ (line 7: a branch follows an outcome)")
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "program", "said"),
+    [
+        ({"shots_per_arm": 263}, QUIET, "at most 262 shots fit"),
+        ({"shots_per_arm": 2}, FEEDBACK, "line 7: a branch follows an outcome, and mailbox.shots_per_arm = 2"),
+        ({}, 'OPENQASM 3;\ninclude "stdgates.inc";\nqubit q;\nx q;\n', "without a measurement"),
+    ],
+)
+def test_a_check_refuses_what_a_run_on_the_mailbox_would(tmp_path, demo_lab, mailbox, program, said):
+    with pytest.raises(ProgramError, match=said):
+        checked_on(box(**mailbox), program, tmp_path, demo_lab)
+
+
 # ---- How a run ends --------------------------------------------------------------------------------------------------
 
 
@@ -301,10 +343,13 @@ def test_a_reply_that_is_late_or_half_never_becomes_a_row(play, fault):
 
 def test_an_answer_that_misses_the_deadline_ends_the_run_with_the_reason(play):
     fault = {"late_s": 0.5, "late_after": 36}
+    reason = r"the mailbox had no answer for capture \d of shot \d+ within mailbox\.deadline_s = 0\.(1|01) s"
+    with pytest.raises(RunError, match=rf"the kernel stopped in shot \d+, tick \d+, .*: {reason}"):
+        play(QUIET, box(deadline_s=0.1), policy="abort", dig=fault)
     with pytest.raises(
-        RunError, match=r"the mailbox had no answer for capture \d of shot \d+ within mailbox\.deadline_s = 0\.1 s"
+        RunError, match=rf"the kernel stopped in shot \d+, .*: 8 shots in a row were erased.*: {reason}"
     ):
-        play(QUIET, box(deadline_s=0.1), dig=fault)
+        play(QUIET, box(deadline_s=0.01), dig=fault)
 
 
 def test_a_pump_that_dies_ends_the_run_and_its_bug_is_told(play, monkeypatch):

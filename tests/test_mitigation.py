@@ -223,6 +223,49 @@ def test_variance_formula_of_one_qubit(rng):
     assert result.effective_shots == pytest.approx(shots * eta**2 * (1 - z**2) / (1 - mean**2), rel=3e-2)
 
 
+def posterior_stderr(shots, ones):
+    """Return the standard deviation of 1 - 2p for a flat prior of p and `ones` of so many shots: by sums over a grid."""
+    p = (np.arange(400_000) + 0.5) / 400_000
+    density = p**ones * (1 - p) ** (shots - ones)
+    density /= density.sum()
+    mean = (density * p).sum()
+    return 2 * np.sqrt((density * (p - mean) ** 2).sum())
+
+
+@pytest.mark.parametrize("shots", [2, 30, 1000])
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_shots_that_all_agree_leave_the_error_of_the_rule_of_succession(shots, outcome):
+    error0, error1 = 0.02, 0.06
+    one, eta = qubit(error0, error1), 1 - error0 - error1
+    bits = np.full((shots, 1), outcome, np.uint8)
+    sums = sums_of(bits, ((0,),), estimate.tables(("q",), {"q": one}))
+    (result,) = estimate.combine(sums, ((0,),), ("c",), ("q",), {"q": one})
+    assert result.raw == 1 - 2 * outcome
+    assert result.raw_stderr == pytest.approx(posterior_stderr(shots, outcome * shots), rel=1e-4)
+    assert result.stderr.shot == pytest.approx(result.raw_stderr / eta, rel=1e-12)
+
+
+@pytest.mark.parametrize("shots", [3, 30, 1000])
+def test_one_shot_that_differs_has_the_error_of_the_sample(shots):
+    one = qubit(0.0, 0.0)
+    bits = (np.arange(shots) == 1).astype(np.uint8)[:, None]
+    sums = sums_of(bits, ((0,),), estimate.tables(("q",), {"q": one}))
+    (result,) = estimate.combine(sums, ((0,),), ("c",), ("q",), {"q": one})
+    signs = 1.0 - 2.0 * bits[:, 0]
+    assert result.raw_stderr == pytest.approx(signs.std(ddof=1) / np.sqrt(shots), rel=1e-9)
+    assert result.stderr.shot == pytest.approx(result.raw_stderr, rel=1e-9)
+
+
+def test_products_that_all_agree_have_the_error_of_their_whole_range():
+    qubits = {"q": qubit(0.02, 0.06), "r": qubit(0.1, 0.01)}
+    tables = estimate.tables(("q", "r"), qubits)
+    bits = np.zeros((50, 2), np.uint8)
+    (result,) = estimate.combine(sums_of(bits, ((0, 1),), tables), ((0, 1),), ("a", "b"), ("q", "r"), qubits)
+    products = [tables[0][a] * tables[1][b] for a in (0, 1) for b in (0, 1)]
+    wanted = posterior_stderr(50, 0) / 2 * (max(products) - min(products))
+    assert result.stderr.shot == pytest.approx(wanted, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("value", "variance", "shots"),
     [(0.0, 1e-4, 1e4), (0.6, 1e-4, 6400.0), (-1.0, 1e-4, 0.0), (1.2, 1e-4, 0.0), (0.5, 0.0, 0.0)],

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import oqpy
 import pytest
 
 from qrt import config
 from qrt.compile import compile_pulses
 from qrt.errors import ProgramError
 from qrt.pulses import lower
-from qrt.qasm import parse_program, waveforms
-from qrt.types import NOWHERE, Capture, If, Play, PortLimits, SetFrequency, ShiftPhase, Sync, Wait
+from qrt.qasm import parse_program, program_of, waveforms
+from qrt.types import NOWHERE, Capture, If, Play, PortLimits, SetFrequency, ShiftPhase, Sync, Variable, Wait
 from qrt.units import AMPLITUDE_ONE
 
 LAB = config.load(Path(__file__).with_name("lab.toml"))
@@ -26,6 +27,8 @@ LIMITS = PortLimits(
     segment_samples_max=5000,
     outstanding_max=8,
 )
+LONG = msgspec.structs.replace(LAB, timing=msgspec.structs.replace(LAB.timing, shot_period_ns=100e3))
+MEASURE = "defcal measure $0 -> bit { play(q0_readout, q0_tone); bit b = capture_v2(q0_acquire, constant(1, 1us), -5); return b; } "
 PORTS = "cal { port drive_q0; port readout; port digitizer; frame q0_drive; } "
 
 
@@ -222,9 +225,6 @@ def test_a_defcal_on_several_sequencers_is_one_unit():
     assert isinstance(play, Play)
 
 
-MEASURE = "defcal measure $0 -> bit { play(q0_readout, q0_tone); bit b = capture_v2(q0_acquire, constant(1, 1us), -5); return b; } "
-
-
 @pytest.mark.parametrize(
     "measure", ["c = measure q;", "bit d = measure q; c = d;", "c = measure q; if (c) x q;", "measure q -> c;"]
 )
@@ -239,12 +239,63 @@ def test_a_defcal_measures_into_the_callers_bit(measure):
     assert isinstance(capture_block[0], Sync)
 
 
+def test_subroutines_and_frames_go_together():
+    text = "def half(float a) -> float { return a / 2; } cal { play(q0_drive, scale(q0_sx, half(2))); } "
+    text += "defcal x $0 { play(q0_drive, scale(q0_sx, half(1))); } x $0;"
+    assert [op.amplitude for op in block(text)] == [0.25, 0.125]
+
+
+BRANCHING = {
+    "a defcal in a branch": "qubit[2] q; bit[2] c; c[1] = measure q[1]; if (c[1]) { c[0] = measure q[0]; } x q[0];",
+    "pulses in a box": """qubit q;
+        box[3us] { cal { play(q0_drive, q0_sx); barrier q0_drive, q0_readout; play(q0_readout, q0_tone); } } x q;""",
+    "a loop on outcomes": """qubit q; bit c = measure q; int n = 0;
+        while (c && n < 2) { cal { play(q0_drive, q0_sx); } c = measure q; n += 1; }""",
+    "a switch": "qubit q; bit c = measure q; switch (int(c)) { case 1 { cal { play(q0_drive, q0_sx); } } default { } }",
+    "frames of a defcal in a loop": """qubit q; defcal go $0 {
+        frame t = newframe(readout, 7.1e9, 0); frame e = newframe(digitizer, 7.1e9, 0);
+        play(t, constant(0.1, 200ns)); complex iq = capture_v1(e, 200ns); } for int i in [0:3] { go q; }""",
+    "a reset after own tones": "qubit q; cal { play(q0_readout, q0_tone); } reset q; bit c = measure q;",
+}
+
+
+@pytest.mark.parametrize("text", BRANCHING.values(), ids=BRANCHING)
+def test_pulses_are_scheduled_in_all_that_the_language_has(text):
+    """Every sequencer's syncs fit together, on every path: else there would be no schedule."""
+    sequence = compile_pulses(lowered(MEASURE + text), LONG, LIMITS)
+    assert len(sequence.sequencers) > 1
+
+
+def test_a_phase_of_outcomes_is_an_operand():
+    text = f"qubit q; bit c; {MEASURE} c = measure q; angle[8] t = pi / 2; if (c) {{ t = pi; }} cal {{ shift_phase(q0_drive, t); }}"
+    shift = block(text)[-1]
+    assert isinstance(shift.phase_rad, Variable)
+
+
 def test_the_duration_of_a_defcal_is_that_of_what_it_plays():
     text = "defcal x $0 { play(q0_drive, constant(0.1, 44ns)); delay[6ns] q0_drive; } delay[durationof({ x $0; x $0; })] $0;"
     assert [op.ticks for op in block(text)] == [100]
     text = "defcal go $0 { play(q0_readout, q0_tone); barrier q0_readout, q0_drive; delay[6ns] q0_drive; } "
     (wait,) = [op for op in block(text + "delay[durationof({ go $0; })] $0;") if isinstance(op, Wait)]
     assert wait.ticks == 1006
+
+
+def test_of_equal_definitions_the_last_is_taken():
+    text = "defcal x $0 { play(q0_drive, constant(0.1, 10ns)); } defcal x $0 { play(q0_drive, constant(0.2, 10ns)); } x $0;"
+    assert [op.amplitude for op in block(text)] == [0.2]
+
+
+@pytest.mark.parametrize("statement", ["bit c = measure q;", "reset q;", "delay[50ns] q;", "barrier q;"])
+def test_what_a_qubit_does_meets_its_own_frames(statement):
+    """So that a tone of the program is over before, and the next one comes after."""
+    meeting = Sync(("q0", "q0_readout"))
+    text = f"qubit q; cal {{ play(q0_readout, q0_tone); }} {statement} cal {{ play(q0_readout, q0_tone); }}"
+    readout = block(text, "q0_readout")
+    count = 1 if "barrier" in statement else 2
+    assert [type(op) for op in readout] == [Play, *[Sync] * count, Play]
+    assert [op for op in block(text) if isinstance(op, Sync)] == [meeting] * count
+    ends = block(text)[0], block(text)[-1]
+    assert ends == (meeting, meeting)
 
 
 def test_a_defcal_resets():
@@ -275,6 +326,42 @@ def test_calibrated_frames_have_weights_and_threshold_of_their_own(demo_lab, dem
     assert np.array_equal(weights.samples, found.weights)
     assert weights.threshold == found.threshold
     assert weights.qubit == ""
+
+
+# ---- Built in Python -----------------------------------------------------------------------------------------------------
+
+
+def test_a_program_that_oqpy_builds_is_the_same_as_its_text():
+    program = oqpy.Program()
+    port = oqpy.PortVar("drive_q0")
+    own, tone, ear = (
+        oqpy.FrameVar(port, 4.9e9, 0.25, name="own"),
+        oqpy.FrameVar(name="q0_readout"),
+        oqpy.FrameVar(name="q0_acquire"),
+    )
+    gaussian = oqpy.declare_waveform_generator(
+        "gaussian", [("amp", oqpy.complex128), ("d", oqpy.duration), ("sigma", oqpy.duration)]
+    )
+    samples = oqpy.WaveformVar([0.1, 0.2, 0.3], "samples")
+    iq, bit, qubit = oqpy.ComplexVar(name="iq"), oqpy.BitVar(name="c"), oqpy.PhysicalQubits[0]
+    with oqpy.defcal(program, qubit, "x"):
+        program.play(own, gaussian(0.3, 40e-9, 10e-9))
+        program.shift_phase(own, oqpy.pi / 2)
+    program.gate(qubit, "x")
+    with oqpy.ForIn(program, range(2), "i"), oqpy.Cal(program):
+        program.play(own, samples)
+        program.delay(30e-9, own)
+    with oqpy.Cal(program):
+        program.barrier([tone, ear])
+        program.set(iq, oqpy.OQFunctionCall("capture_v1", [ear, gaussian(1, 1e-6, 2e-7)], None))
+    program.measure(qubit, bit)
+    built = lower(program_of(program.to_ast(encal_declarations=True), "p.py"), LAB, None, {})
+    read = lower(parse_program(program.to_qasm(encal_declarations=True), "p.qasm"), LAB, None, {})
+    assert [type(op) for op in built.blocks["q0"][:2]] == [Play, ShiftPhase]
+    assert list(built.blocks) == list(read.blocks) == ["q0", "q0_readout", "q0_acquire"]
+    for name, ops in built.blocks.items():
+        assert [placeless(op) for op in ops] == [placeless(op) for op in read.blocks[name]]
+    assert all(np.array_equal(built.weights[name].samples, one.samples) for name, one in read.weights.items())
 
 
 # ---- Refused -------------------------------------------------------------------------------------------------------------
@@ -352,6 +439,7 @@ REFUSED = [
     ('defcalgrammar "other";', 1, ['supported: defcalgrammar "openpulse"']),
     ("cal { 3 + 4; }", 7, ["does nothing"]),
     ("cal { shift_phase(q0_drive); }", 7, ["takes 2 arguments, not 1", "shift_phase(frame, radians)"]),
+    ("cal { frame q0_drive; } play(q0_drive, q0_sx);", 25, ["play stands in the body of a cal or defcal"]),
     ("cal { barrier q0_drive, f9; }", 25, ["'f9'"]),
     (
         "bit c = measure $0; if (c) { cal { shift_phase(q0_drive, 1); } } cal { set_phase(q0_drive, 0); }",

@@ -185,6 +185,17 @@ def test_more_raw_samples_than_a_run_may_write_are_refused(played):
         played(RAW, shots=90_000_000)
 
 
+def test_nothing_is_invented_of_tones_that_the_program_plays_itself(played):
+    """Own captures have no estimate; a calibrated one keeps its own, but nobody knows any more which of the plant's tones it saw."""
+    body = "qubit q; bit c; bit d; CAL c = measure q;"
+    own = "cal { play(q0_readout, q0_tone); d = capture_v2(q0_acquire); }"
+    with_own, without = (played(body.replace("CAL", cal), shots=100) for cal in (own, ""))
+    assert list(with_own.estimates) == list(without.estimates) == ["Z(c)"]
+    assert with_own.estimates["Z(c)"].truth is None
+    assert without.estimates["Z(c)"].truth is not None
+    assert any(one.startswith("d: captured by the program itself") for one in with_own.record.start["excluded"])
+
+
 MEASURE = """
     defcal measure $0 -> bit { play(q0_readout, q0_tone); return capture_v2(q0_acquire); }
 """

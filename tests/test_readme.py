@@ -77,6 +77,8 @@ def test_the_python_forms_run(project: Path, folder: Path, capsys: pytest.Captur
     assert "Z(second)" in capsys.readouterr().out
     assert names["result"].folder.resolve().parent == folder / "runs"
     assert names["run"].outcomes["second"].shape == (SHOTS,)
+    watched = executed(block(project, "stream = qrt.stream("), {"qrt": names["qrt"]})["stream"].result
+    assert watched.record.cut == ""
     built = executed(block(project, "import oqpy\n"), {"qrt": names["qrt"]})["result"]
     assert set(built.outcomes) == set(names["result"].outcomes) == {"first", "second"}
     before, after = (float(result.mean["second"].values) for result in (names["result"], built))

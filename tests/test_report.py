@@ -1,5 +1,6 @@
 """The report page: drawn from synthetic data of a run's shapes, and the formula behind its curve against a simulation of jumps."""
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from math import exp
 from types import SimpleNamespace
@@ -394,7 +395,7 @@ def test_the_words_of_a_timeline_are_not_read(project):
     text = (project / "examples/active_reset.qasm").read_text()
     _, pulses, timeline = scheduled(text, project)
     events = tuple(structs.replace(event, operands="other words", condition="other words") for event in timeline.events)
-    reworded = structs.replace(timeline, events=events)
+    reworded = replace(timeline, tell=lambda: events)
     assert collect.bars(reworded, pulses, 1.0) == collect.bars(timeline, pulses, 1.0)
     assert len(collect.decisions(reworded, pulses)) == len(collect.decisions(timeline, pulses)) == 1
 

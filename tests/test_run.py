@@ -226,3 +226,34 @@ def test_memory_stays_flat(play):
     play(shots=shots, events=look, publish=True)
     settled = [kib for done, kib in resident if done >= shots // 4]
     assert max(settled) - settled[0] < 16 * 1024
+
+
+OFF_GRID = """OPENQASM 3;
+qubit q;
+bit c;
+x q;
+delay[100.3ns] q;
+c = measure q;
+"""
+
+
+def test_a_duration_off_the_grid_is_refused_or_rounded_and_told(play):
+    given = play.keywords | {"events": (told := []).append}
+    with pytest.raises(ProgramError, match=r"<program>:5:1: a delay of 100.3 ns .* nearest: 100 ns and 101 ns"):
+        run(OFF_GRID, **given)
+    result = run(OFF_GRID, round=True, **given)
+    line = "<program>:5:1: a delay of 100.3 ns was rounded to 100 ns"
+    assert result.rounded == (line,)
+    assert next(event for event in told if isinstance(event, Playing)).rounded == (line,)
+    whole = run(OFF_GRID.replace("100.3", "100"), **given)
+    assert whole.summary.digest == result.summary.digest
+    assert whole.rounded == ()
+    assert result.record.start["rounded"] == [line]
+
+
+def test_a_shot_that_is_longer_than_its_period_stretches_where_it_may(play):
+    program = OFF_GRID.replace("100.3ns", "9us")
+    with pytest.raises(ProgramError, match="period of 7000"):
+        run(program, **play.keywords)
+    result = run(program, stretch=1, **play.keywords)
+    assert np.array_equal(result.record.rows["tick"], np.arange(500) * 14_000)

@@ -11,18 +11,21 @@ import qrt.loop
 from qrt.against import compare
 from qrt.client import open_run
 from qrt.commands.screen import summary_line, sweep_rows
+from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import settings_of
 from qrt.errors import InstrumentError, ProgramError, RecordError, RunError
 from qrt.events import Progress
 from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.twin import open_twin, plant_from_bytes
 from qrt.journal import Kind, scan
 from qrt.layout import decode_image
 from qrt.legs import recorded_legs
-from qrt.loop import Loop, StoppedError
+from qrt.loop import IDLE_S, Loop, StoppedError
+from qrt.playback import playback_of
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash
-from qrt.types import Controller, Mailbox
+from qrt.types import Controller, Mailbox, Segment
 from tests.reference_readout import Readout
 
 WATCHED = """OPENQASM 3;
@@ -105,7 +108,7 @@ def test_the_resonators_line_is_found_where_the_plant_has_it(play, demo_lab, dem
     source = result.record.swept[FREQUENCY].reshape(15, shots)
     assert (source == asked[:, None]).all()
     population = demo_lab.twin.parameters["qubits"]["q0"]["thermal_population"]
-    iq = result.iq["c"][:, 0].reshape(15, shots)
+    iq = result.record.iq["c"][:, 0].reshape(15, shots)
     error = readout_of(demo_lab, demo_calibration, asked[0]).sigma / shots**0.5
 
     def misfit(shift_hz):
@@ -129,7 +132,7 @@ def test_the_tone_scales_with_the_sources_power(play, demo_lab, demo_calibration
     shots = 400
     result = play(WATCHED, shots=shots, sweep={POWER: [7.0, 8.5, 10.0, 11.0]})
     power = np.array([leg.values[POWER] for leg in result.record.legs])
-    iq = result.iq["c"][:, 0].reshape(4, shots).mean(axis=1)
+    iq = result.record.iq["c"][:, 0].reshape(4, shots).mean(axis=1)
     readout = readout_of(demo_lab, demo_calibration, 7e9)
     population = demo_lab.twin.parameters["qubits"]["q0"]["thermal_population"]
     expected = np.dot(readout.clouds, [1 - population, population]) * 10 ** ((power - 10) / 20)
@@ -170,7 +173,7 @@ def test_a_run_has_a_leg_for_each_setting_and_an_estimate_at_each_point(runs, or
     assert [tuple(one) for one in zip(*record.swept.values(), strict=True)] == odometer
     curve = result.sweep.curves["Z(c)"]
     for index, point in enumerate(itertools.product([0.5, 1.0, 2.0], [6.999e9, 7.001e9], [0.0, pi])):
-        own = [bit for bit, one in zip(result.bits["c"], odometer, strict=True) if one == point]
+        own = [bit for bit, one in zip(result.record.bits["c"], odometer, strict=True) if one == point]
         assert curve.raw.reshape(-1)[index] == pytest.approx(1 - 2 * np.mean(own))
     assert list(record.axes[RANGE]) == [0.5, 1.0, 2.0]
     assert open_run(result.folder).complete
@@ -187,6 +190,11 @@ def test_each_leg_is_told_with_what_it_took(runs):
     assert [body["dead_s"] > 0 for body in bodies] == [False] + [True] * 5
     assert result.summary.dead_s == pytest.approx(sum(body["dead_s"] for body in bodies))
     assert "; 6 legs, " in summary_line(result.summary)
+    for one, body in zip(playback_of(result.record)[0].images, bodies, strict=True):
+        image = plant_from_bytes(one.plant).image  # what the plant was told, by SCPI alone
+        assert image.idle_s == pytest.approx(IDLE_S + 2e-3)
+        assert image.config.lines[2].source_hz == body["values"][FREQUENCY]
+        assert image.config.adc.volts_per_count == body["values"][RANGE] / 2**13
     _, head, rows = sweep_rows(result.sweep)
     assert head[:3] == ("dig.range_v [V]", "lo_readout.frequency_hz [Hz]", "theta")
     assert rows[0][:3] == ("0.5", "6.999e+09", "0")
@@ -261,14 +269,27 @@ def test_virtual_and_real_time_give_the_same_rows(play, demo_lab, demo_calibrati
     assert replay(real.folder).same
 
 
+def test_what_drifts_goes_on_from_leg_to_leg_by_the_time_that_has_passed(play, demo_lab, demo_calibration):
+    parameters = msgspec.to_builtins(demo_lab.twin.parameters)
+    parameters["qubits"]["q0"] |= {"frequency_drift_hz_per_s": 1e9, "phase_walk_rad_per_root_s": 20.0}
+    lab = msgspec.structs.replace(demo_lab, twin=msgspec.structs.replace(demo_lab.twin, parameters=parameters))
+    calibration = msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(lab))
+    found = play(WATCHED, lab=lab, calibration=calibration, sweep={POWER: [9.9, 10.0, 9.8, 10.0]}, shots=100)
+    assert replay(found.folder).same
+    images = playback_of(found.record)[0].images
+    drifts = [plant_from_bytes(one.plant).plant.drift(0)[0] for one in images]  # at the start of each leg
+    passed_s = 100 * 7e-6 + IDLE_S + 1e-3  # its shots, arming, and the settling of the level
+    assert np.diff(drifts) == pytest.approx([1e9 * passed_s] * 3, rel=0, abs=1e9 * 7e-6)
+
+
 def test_an_input_goes_along_with_a_setting(play):
     found = play(WAITS, shots=40, sweep={(POWER, "theta", "t"): ([9.0, 10.0], [0.0, pi], [0.0, 3e-7])}, period_ns=50e3)
     assert list(found.sweep.axes) == [POWER]
     assert {name: list(one) for name, one in found.sweep.beside[POWER].items()} == {"theta": [0, pi], "t": [0, 3e-7]}
-    assert found.bits["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0, 0], abs=0.4)  # reset either way
+    assert found.record.bits["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0, 0], abs=0.4)  # reset either way
     hashes = found.record.rows["trace_hash"].reshape(2, 40)
     assert not set(hashes[0]) & set(hashes[1])
-    assert found.outcomes["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0.03, 0.97], abs=0.15)
+    assert found.record.outcomes["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0.03, 0.97], abs=0.15)
     assert replay(found.folder).same
     assert list(found.record.swept["t"][[0, -1]]) == [0.0, 3e-7]
 
@@ -317,6 +338,29 @@ def test_every_declared_setting_is_taken_by_its_instrument(demo_lab):
             for value in (one.low, one.high):
                 assert loop.dials.set({name: value})[0] == {name: value}
         loop.dials.put_back()
+
+
+def test_what_an_earlier_session_left_in_memory_is_read_back_and_not_sent(demo_lab, rng):
+    memory = {
+        line: tuple(Segment(*rng.integers(-999, 999, (2, 40)).astype(np.int16)) for _ in range(2))
+        for line in ("drive_q0", "readout")
+    }
+    changed = memory | {"drive_q0": (memory["drive_q0"][1], memory["drive_q0"][1])}
+    with open_twin(demo_lab) as twin:
+        found = []
+        for wanted in (memory, memory, changed):
+            with OpenLab(demo_lab, twin) as opened:
+                opened.upload(wanted)
+                names = [
+                    f"{one}.segment_{what}_count" for what in ("sent", "found") for one in ("awg_q0", "awg_readout")
+                ]
+                found.append([opened.counters[name] for name in names])
+                opened.upload_changed(wanted)
+                assert opened.line_kept_count == 2
+            for line, segments in wanted.items():
+                held = twin.instruments[demo_lab.lines[line].awg].memory.segments
+                assert [held[1][0], held[2][1]] == [segments[0].i.tobytes(), segments[1].q.tobytes()]
+    assert found == [[4, 4, 0, 0], [0, 0, 4, 4], [2, 0, 2, 4]]
 
 
 def faulty(lab, calibration, name, **faults):

@@ -20,7 +20,7 @@ from qrt.grids import grid_of
 from qrt.kernel import Rule, sweep_slots
 from qrt.pulses import lower
 from qrt.qasm import parse_program
-from qrt.qasm.expressions import Exact, Name
+from qrt.qasm.expressions import Binary, Exact, Name
 from qrt.qasm.formula import Formula
 from qrt.sweeps import Reach, Straight, Tabled, bind
 from qrt.types import NOWHERE, Parameter, PortLimits
@@ -88,26 +88,37 @@ def test_a_list_is_a_table(ticks):
     )
 
 
-def both(unit, text, *sweeps):
-    """Return an operand of a + b, in units of a hundredth, and the words that the kernel loads of it."""
-    program = parse_program("input float a; input float b; input int n; qubit q; x q;", "p")
-    found = grid_of(list(sweeps), program, {}, "shot", 1)
-    tree = parse_program(f"input float a; input float b; input int n; qubit q; rz({text}) q;", "p").statements[0].angle
-    parameter = Parameter(unit, Formula(tree, Fraction(100), plain=True), text)
-    reach = Reach(program, found)
+A, B, N = (Name(one, NOWHERE) for one in "abn")
+
+
+def both(unit, expression, *sweeps):
+    """Return an operand of a and b, in units of a hundredth, and the words that the kernel loads of it."""
+    found = grid(*sweeps)
+    parameter = Parameter(unit, Formula(expression, Fraction(100), plain=True), "operand")
+    reach = Reach(PROGRAM, found)
     return reach.found(parameter), sweep_slots(bind([parameter], reach).sweep, np.arange(found.points))[:, 0].tolist()
 
 
+def of(left, operator, right):
+    return Binary(operator, left, right, NOWHERE)
+
+
 def test_an_operand_of_inputs_that_go_along_together_is_the_sum_point_by_point():
-    found, words = both("amplitude", "a + 2*b", "n=values(0, 1)", "a,b=zip(linspace(0, 1, 5), linspace(-2, 0, 5))")
+    found, words = both(
+        "amplitude", of(of(A, "+", B), "+", B), "n=values(0, 1)", "a,b=zip(linspace(0, 1, 5), linspace(-2, 0, 5))"
+    )
     assert isinstance(found, Straight)
     assert words == [-400, -275, -150, -25, 100] * 2
-    found, words = both("amplitude", "a * b", "a,b=zip(linspace(0, 4, 5), values(1, 0, 2, -1, 5))", "n=values(7)")
+    found, words = both("amplitude", of(A, "*", B), "a,b=zip(linspace(0, 4, 5), values(1, 0, 2, -1, 5))", "n=values(7)")
     assert isinstance(found, Tabled)
     assert words == [0, 0, 400, -300, 2000]
-    assert both("amplitude", "a + b + n", "a=values(3)", "b=linspace(0, 1, 3)", "n=values(2)")[1] == [500, 550, 600]
+    assert both("amplitude", of(of(A, "+", B), "+", N), "a=values(3)", "b=linspace(0, 1, 3)", "n=values(2)")[1] == [
+        500,
+        550,
+        600,
+    ]
     with pytest.raises(ProgramError, match=r"depends on a and b together; .* --sweep 'a,b=zip\(...\)'"):
-        both("amplitude", "a + b", "a=linspace(0, 1, 2)", "b=linspace(0, 1, 3)")
+        both("amplitude", of(A, "+", B), "a=linspace(0, 1, 2)", "b=linspace(0, 1, 3)")
     assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))") == grid_of(
         {("a", "b"): ([1, 2], "linspace(0, 1, 2)")}, PROGRAM, {}, "shot", 1
     )
@@ -115,15 +126,15 @@ def test_an_operand_of_inputs_that_go_along_together_is_the_sum_point_by_point()
 
 
 def test_an_integer_is_never_rounded():
-    assert both("integer", "n", "n=linspace(-3, 3, 7)")[1] == [100 * one for one in range(-3, 4)]
-    assert both("integer", "a", "a=values(0.01, 0.07)")[1] == [1, 7]
-    for text, sweep, said in (
-        ("a", "a=values(0, 0.005)", r"at a = 0.005 \(point 1 of 2\) this integer is 0.5; it must be whole"),
-        ("a", "a=linspace(0, 0.03, 3)", r"at a = 0.015 \(point 1 of 3\) this integer is 1.5"),
-        ("a", "a=values(1e30)", r"at a = 1e\+30 the integer is 1\d+; possible are those of 64 bits"),
+    assert both("integer", N, "n=linspace(-3, 3, 7)")[1] == [100 * one for one in range(-3, 4)]
+    assert both("integer", A, "a=values(0.01, 0.07)")[1] == [1, 7]
+    for sweep, said in (
+        ("a=values(0, 0.005)", r"at a = 0.005 \(point 1 of 2\) this integer is 0.5; it must be whole"),
+        ("a=linspace(0, 0.03, 3)", r"at a = 0.015 \(point 1 of 3\) this integer is 1.5"),
+        ("a=values(1e30)", r"at a = 1e\+30 the integer is 1\d+; possible are those of 64 bits"),
     ):
         with pytest.raises(ProgramError, match=said):
-            both("integer", text, sweep)
+            both("integer", A, sweep)
     program = parse_program("input int n; qubit q; x q;", "p")
     parameter = Parameter("integer", Formula(Name("n", NOWHERE), plain=True), "n")
     with pytest.raises(ProgramError, match="n are set by a controller, whose values are no whole numbers"):

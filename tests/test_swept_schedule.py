@@ -106,7 +106,7 @@ def written(grid, index):
     found = {}
     for axis, k in zip(grid.axes, np.unravel_index(index, grid.shape), strict=True):
         value = axis.exact(int(k))
-        number = f"({value.rational.numerator}/{value.rational.denominator})"
+        number = f"({value.rational.numerator}/{value.rational.denominator}.0)"
         found[axis.name] = (
             f"({number} * 1s)" if axis.duration else f"({number} + pi*{value.pi.numerator}/{value.pi.denominator})"
         )

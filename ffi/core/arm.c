@@ -53,6 +53,24 @@ static qrt_status check_skips(const qrt_kernel_config *c)
     return QRT_OK;
 }
 
+/* They stop a port's shots where the record says: see erase.h. */
+static qrt_status check_erasures(const qrt_kernel_config *c)
+{
+    bool possible = c->erasures != NULL && c->pacing == QRT_PACING_VIRTUAL && c->port->erase_shot != NULL;
+    if (c->erasure_count > 0 && !possible) {
+        return QRT_ERR_ARGUMENT;
+    }
+    for (uint32_t erasure = 0; erasure < c->erasure_count; erasure++) {
+        const qrt_erasure *one = &c->erasures[erasure];
+        bool is_class = one->miss_class == QRT_MISS_PORT || (one->miss_class == QRT_MISS_DECISION && one->played_on == 0);
+        bool ascends = one->shot >= 0 && (erasure == 0 || one->shot > c->erasures[erasure - 1].shot);
+        if (!is_class || !ascends || one->played_on > 1) {
+            return QRT_ERR_ARGUMENT;
+        }
+    }
+    return QRT_OK;
+}
+
 static int64_t period_ns(const qrt_kernel_config *c)
 {
     return (int64_t)((__int128)c->sequence.period_ticks * c->tick_ps / 1000);
@@ -90,7 +108,8 @@ bool qrt_periods_fit(const qrt_kernel_config *c, int64_t shots_left, __int128 pe
 static qrt_status check_numbers(const qrt_kernel_config *c)
 {
     bool choices =
-        c->pacing <= QRT_PACING_EXTERNAL && (c->late_policy == QRT_POLICY_SKIP || c->late_policy == QRT_POLICY_ABORT);
+        c->pacing <= QRT_PACING_EXTERNAL && (c->late_policy == QRT_POLICY_SKIP || c->late_policy == QRT_POLICY_ABORT) &&
+        (c->late_port_policy == QRT_POLICY_ERASE || c->late_port_policy == QRT_POLICY_ABORT);
     bool times = c->tick_ps > 0 && c->tick_ps <= 1000000000 && c->late_tolerance_ns >= 0 && c->spin_ns >= 0 &&
                  c->spin_ns <= SPIN_NS_MAX && c->start_delay_ns >= 0 && c->start_delay_ns <= INT64_MAX / 8;
     bool shots = c->shot_first >= 0 && c->shot_count >= 0 && c->shot_count <= INT64_MAX - c->shot_first && c->stretched_first >= 0;
@@ -131,6 +150,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     status = status == QRT_OK ? check_trigger(config) : status;
     status = status == QRT_OK ? check_rings(config) : status;
     status = status == QRT_OK ? check_skips(config) : status;
+    status = status == QRT_OK ? check_erasures(config) : status;
     status = status == QRT_OK ? qrt_epochs_check(config) : status;
     report_out->status = status;
     if (status != QRT_OK) {

@@ -47,6 +47,13 @@ static void add_piece(const qrt_arrival *arrival, qrt_partial *partial, const qr
     partial->sample_count = end;
 }
 
+void qrt_arrival_forget(qrt_arrival *arrival)
+{
+    for (uint32_t slot = 0; slot < QRT_OUTSTANDING_MAX; slot++) {
+        arrival->partials[slot] = (qrt_partial){0};
+    }
+}
+
 typedef enum { NOTHING_NEW, PIECE_TAKEN, ALL_HAVE_COME } progress;
 
 /* Of one outstanding capture: what has come, where that is worth a piece; all that is left is for its end. QRT_OK, an error of the
@@ -105,7 +112,7 @@ static __attribute__((noinline)) qrt_status awaited(qrt_arrival *arrival, const 
         if (looks_at_clock) {
             int64_t waited_ns = qrt_clock_now_ns() - begun_ns;
             if (waited_ns > limit_ns) {
-                return QRT_ERR_PORT;
+                return port->answer_ns_max > 0 ? QRT_ERR_TOO_LATE : QRT_ERR_PORT;
             }
             naps = port->answer_ns_max > 0 && waited_ns > SPIN_NS;
         }

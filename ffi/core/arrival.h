@@ -26,8 +26,10 @@ typedef struct {
 } qrt_arrival;
 
 void qrt_arrival_arm(qrt_arrival *arrival, const qrt_sequence *sequence);
-/* Waits for the samples of the capture in a slot of the shot, and demodulates them. QRT_OK, QRT_ABORTED or an error. samples_out is
- * valid as long as the port says. */
+/* What was demodulated of captures that will not end. */
+void qrt_arrival_forget(qrt_arrival *arrival);
+/* Waits for the samples of the capture in a slot of the shot, and demodulates them. QRT_OK, QRT_ABORTED or an error;
+ * QRT_ERR_TOO_LATE where they did not come in the time that the port has for it. samples_out is valid as long as the port says. */
 qrt_status qrt_arrival_end(qrt_arrival *arrival, const qrt_shot *shot, uint16_t slot, int64_t iq_out[2], const int16_t **samples_out);
 
 #endif

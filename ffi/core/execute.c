@@ -43,11 +43,15 @@ static qrt_status play_shot(qrt_kernel *k)
     if (k->shot.start.events != NULL) {
         *k->log_count_out = k->shot.event_count;
     }
-    if (status != QRT_OK) {
-        k->report.error_tick = k->shot.place.tick;
-        k->report.error_sequencer = (int32_t)k->shot.place.sequencer;
-        k->report.error_instruction = (int32_t)k->shot.place.instruction;
-    }
+    return status;
+}
+
+qrt_status qrt_execute_fails(qrt_kernel *k, qrt_status status)
+{
+    k->report.error_shot = k->shot_index;
+    k->report.error_tick = k->shot.place.tick;
+    k->report.error_sequencer = (int32_t)k->shot.place.sequencer;
+    k->report.error_instruction = (int32_t)k->shot.place.instruction;
     return status;
 }
 
@@ -60,14 +64,20 @@ static void take_slots(qrt_kernel *k)
     }
 }
 
-/* The shot in hand is done: the next one starts at the first multiple of the period at which nothing of it goes on. */
-static void pass_shot(qrt_kernel *k)
+void qrt_execute_fill(const qrt_kernel *k, qrt_row *row)
+{
+    row->trace_hash = qrt_shot_trace_hash(&k->shot);
+    row->bits = k->shot.bits;
+    row->shot_weight = k->shot.weight;
+}
+
+/* The next shot starts at the first multiple of the period at which nothing of this one goes on. */
+void qrt_execute_pass(qrt_kernel *k, int64_t end_tick)
 {
     int64_t period_ticks = k->config.sequence.period_ticks;
-    k->periods_taken = k->shot.end_tick > period_ticks ? (k->shot.end_tick - 1) / period_ticks + 1 : 1;
+    k->periods_taken = end_tick > period_ticks ? (end_tick - 1) / period_ticks + 1 : 1;
     k->stretched += k->periods_taken - 1;
     k->report.stretched_periods += k->periods_taken - 1;
-    k->report.shots_executed++;
     k->shot_index++;
 }
 
@@ -88,15 +98,19 @@ qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row)
     start->events = k->shot_index == k->log_shot ? k->log_events : NULL;
     start->event_count_max = k->log_count_max;
     qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, start->tick);
-    status = status == QRT_OK ? play_shot(k) : status;
     if (status != QRT_OK) {
         k->report.error_shot = k->shot_index;
-        return status;
+        return status == QRT_ERR_TOO_LATE ? QRT_ERR_PORT : status; /* nothing of the shot was begun that could be given up */
     }
-    row->trace_hash = qrt_shot_trace_hash(&k->shot);
-    row->bits = k->shot.bits;
-    row->shot_weight = k->shot.weight;
+    status = play_shot(k);
+    if (status != QRT_OK) {
+        bool erases = status == QRT_ERR_TOO_LATE && k->port.erase_shot != NULL;
+        return erases ? qrt_erase_shot(k, row) : qrt_execute_fails(k, status == QRT_ERR_TOO_LATE ? QRT_ERR_PORT : status);
+    }
+    qrt_execute_fill(k, row);
     qrt_rows_publish(k);
-    pass_shot(k);
+    qrt_execute_pass(k, k->shot.end_tick);
+    k->report.shots_executed++;
+    k->erased_in_row = 0;
     return QRT_OK;
 }

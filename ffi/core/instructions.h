@@ -107,6 +107,7 @@ INLINE turn play(qrt_shot *shot, hand *h, const qrt_step *i, int32_t amplitude)
     nco->play.phase = nco->phase + turned;
     nco->play.amplitude = amplitude;
     nco->play.segment = i->b;
+    shot->plays_begun++;
     const qrt_port *port = &shot->outside.port;
     return told(shot, port->play(port->self, &nco->play));
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include "arrival.h"
 #include "checks.h"
+#include "erase.h"
 #include "evidence.h"
 #include "follow.h"
 #include "pace.h"
@@ -43,6 +44,9 @@ struct qrt_kernel {
     const struct qrt_release *release; /* NULL: virtual pacing */
     qrt_follow follow;     /* external pacing */
     uint32_t skip_index;
+    uint32_t erasure_index;
+    uint32_t erased_in_row; /* shots up to the one in hand */
+    qrt_again again;        /* a replay's erased shot */
     qrt_pace pace;
     qrt_watch watch;
     /* The event log. */
@@ -104,10 +108,19 @@ typedef struct qrt_release {
 extern const qrt_release qrt_release_real;
 extern const qrt_release qrt_release_external;
 
-/* execute.c: the shot in hand, whole. */
+/* execute.c: the shot in hand, whole. What it made goes into its row; the next one is due when it has passed. */
 qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row);
+void qrt_execute_fill(const qrt_kernel *k, qrt_row *row);
+void qrt_execute_pass(qrt_kernel *k, int64_t end_tick);
+qrt_status qrt_execute_fails(qrt_kernel *k, qrt_status status);
 /* What its sequencers ask for when a capture ends (sequencer.h). */
 qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2]);
+
+/* erase.c: the shot in hand, which the hardware was too late for, with its row. QRT_OK: the run goes on. In a paced run all shots whose
+ * releases have passed meanwhile are skipped, too (paced.c). */
+qrt_status qrt_erase_shot(qrt_kernel *k, qrt_row *row);
+qrt_status qrt_paced_catch_up(qrt_kernel *k, int64_t *skipped_count);
+qrt_cause qrt_paced_cause(qrt_kernel *k, int64_t lateness_ns);
 
 /* virtual.c, paced.c: what becomes of the next shot. QRT_OK also where a stop was seen; the loop sees it, too. */
 qrt_status qrt_next_virtual(qrt_kernel *k);

@@ -34,6 +34,7 @@ static bool on_lent_pages(const qrt_kernel *k, page_function function)
                 {c->sweep.slots, c->sweep.slot_count * sizeof c->sweep.slots[0]},
                 {c->sweep.table, c->sweep.table_count * sizeof c->sweep.table[0]},
                 {c->skips, c->skip_count * sizeof c->skips[0]},
+                {c->erasures, c->erasure_count * sizeof c->erasures[0]},
                 {c->epoch_values, c->epoch_value_count * sizeof c->epoch_values[0]},
                 {c->epochs, c->epochs != NULL ? qrt_ring_memory(c->epochs) : 0},
                 {c->lateness_histogram, c->lateness_histogram != NULL ? sizeof *c->lateness_histogram : 0},

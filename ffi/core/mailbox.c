@@ -5,8 +5,12 @@
  * QRT_NOT_READY until it is there or its deadline, counted from the first question on CLOCK_MONOTONIC, is past.
  *
  * A capture has a ticket: how many were announced before it since the mailbox was made. So every answer can be told from every other,
- * whenever it comes: the one that is waited for is taken; one for the capture whose deadline passed is late; one for any other
- * announced capture that is no longer open has come twice; all the rest nobody has asked for. These three are counted and never used.
+ * whenever it comes: the one that is waited for is taken; one for a capture that was given up, since its deadline or that of another
+ * one of its shot passed, is late; one for any other announced capture that is no longer open has come twice; all the rest nobody has
+ * asked for. These three are counted and never used.
+ *
+ * A deadline that passes is no failure: the shot is too late, and the kernel decides what becomes of it. The pump answers in order, so
+ * after an answer that was taken, none can come that is older: GIVEN_UP_MAX tickets are as many as can be waited for in vain.
  *
  * An answer that the kernel sees at its first look after the deadline is taken: it is the thread that looked late, not the pump.
  */
@@ -17,6 +21,7 @@
 #define DEADLINE_NS_MAX (INT64_MAX / 4)
 #define MARGIN_NS 1000000000 /* by which the kernel's patience is longer than the deadline, which is kept here */
 #define NO_TICKET (-1)
+#define GIVEN_UP_MAX (QRT_ERASED_MAX * QRT_OUTSTANDING_MAX)
 
 typedef enum { SLOT_FREE = 0, SLOT_ANNOUNCED, SLOT_ASKED } slot_state;
 
@@ -37,7 +42,11 @@ struct qrt_mailbox {
     int64_t shot;
     int64_t start_tick;
     int64_t tickets; /* given so far */
-    int64_t late_ticket;
+    int64_t given_up[GIVEN_UP_MAX]; /* tickets, or NO_TICKET; the oldest goes */
+    uint32_t given_up_next;
+    int64_t late_ns;   /* when the shot in hand was given up */
+    bool is_given_up;  /* the shot in hand */
+    bool has_failed;
     uint32_t capture_samples_max;
     uint32_t captures; /* announced in this shot */
     bool holds_answer; /* the samples handed out last are still in their slot */
@@ -59,17 +68,25 @@ uint32_t qrt_answer_size(uint32_t capture_samples_max)
     return (uint32_t)sizeof(qrt_answer) + (capture_samples_max * 2 + 7) / 8 * 8;
 }
 
-static qrt_status fail(qrt_mailbox *m, qrt_mailbox_failure failure, int64_t capture)
+static void note(qrt_mailbox *m, qrt_mailbox_failure failure, int64_t capture)
 {
     m->report.failure = failure;
     m->report.shot = m->shot;
     m->report.capture = capture;
+}
+
+static qrt_status fail(qrt_mailbox *m, qrt_mailbox_failure failure, int64_t capture)
+{
+    note(m, failure, capture);
+    m->has_failed = true;
     return QRT_ERR_PORT;
 }
 
-static bool has_failed(const qrt_mailbox *m)
+/* No answer to it is wanted any more. */
+static void give_up(qrt_mailbox *m, open_capture *c)
 {
-    return m->report.failure != QRT_MAILBOX_WORKS;
+    m->given_up[m->given_up_next++ % GIVEN_UP_MAX] = c->ticket;
+    c->state = SLOT_FREE;
 }
 
 /* The samples handed out last are valid until any function is called: then the pump gets their slot back. */
@@ -107,11 +124,22 @@ static const open_capture *open_of(const qrt_mailbox *m, int64_t ticket)
     return NULL;
 }
 
+/* Should it come again, it has come twice. */
+static bool was_given_up(qrt_mailbox *m, int64_t ticket)
+{
+    for (uint32_t at = 0; at < GIVEN_UP_MAX; at++) {
+        if (m->given_up[at] == ticket) {
+            m->given_up[at] = NO_TICKET;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void refuse(qrt_mailbox *m, int64_t ticket)
 {
-    if (ticket >= 0 && ticket == m->late_ticket) {
+    if (ticket >= 0 && was_given_up(m, ticket)) {
         m->report.late_count++;
-        m->late_ticket = NO_TICKET; /* should it come again, it has come twice */
     } else if (ticket >= 0 && ticket < m->tickets && open_of(m, ticket) == NULL) {
         m->report.twice_count++;
     } else {
@@ -143,7 +171,7 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
 {
     qrt_mailbox *m = self;
     give_back(m);
-    if (has_failed(m)) {
+    if (m->has_failed) {
         return QRT_ERR_PORT;
     }
     if (shot < 0 || tick < 0) {
@@ -152,6 +180,7 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
     m->shot = shot;
     m->start_tick = tick;
     m->captures = 0;
+    m->is_given_up = false;
     return put(m, &(qrt_request){.kind = QRT_REQUEST_SHOT, .ticket = m->tickets});
 }
 
@@ -159,7 +188,7 @@ static qrt_status play(void *self, const qrt_play *p)
 {
     qrt_mailbox *m = self;
     give_back(m);
-    if (has_failed(m)) {
+    if (m->has_failed) {
         return QRT_ERR_PORT;
     }
     return put(m, &(qrt_request){.kind = QRT_REQUEST_PLAY, .ticket = m->tickets, .tick = p->tick - m->start_tick,
@@ -177,7 +206,7 @@ static qrt_status capture_begin(void *self, const qrt_capture *c)
 {
     qrt_mailbox *m = self;
     give_back(m);
-    if (has_failed(m)) {
+    if (m->has_failed) {
         return QRT_ERR_PORT;
     }
     if (c->slot >= QRT_OUTSTANDING_MAX || m->slots[c->slot].state != SLOT_FREE) {
@@ -204,13 +233,17 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **samples
 {
     qrt_mailbox *m = self;
     give_back(m);
-    if (has_failed(m)) {
+    if (m->has_failed) {
         return QRT_ERR_PORT;
     }
     if (slot >= QRT_OUTSTANDING_MAX || m->slots[slot].state == SLOT_FREE) {
         return QRT_ERR_CHANNEL;
     }
     open_capture *c = &m->slots[slot];
+    if (m->is_given_up) {
+        give_up(m, c);
+        return QRT_ERR_TOO_LATE;
+    }
     if (c->state == SLOT_ANNOUNCED) {
         (void)find(m, NULL); /* what is there already came before the question */
         qrt_status status = ask(m, c);
@@ -239,9 +272,27 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **samples
     if (now_ns <= c->deadline_ns) {
         return QRT_NOT_READY;
     }
-    m->late_ticket = c->ticket;
-    c->state = SLOT_FREE;
-    return fail(m, QRT_MAILBOX_NO_ANSWER, c->capture);
+    note(m, QRT_MAILBOX_NO_ANSWER, c->capture);
+    m->late_ns = now_ns - c->deadline_ns;
+    m->is_given_up = true;
+    give_up(m, c);
+    return QRT_ERR_TOO_LATE;
+}
+
+static qrt_status erase_shot(void *self, int64_t *late_ns_out)
+{
+    qrt_mailbox *m = self;
+    give_back(m);
+    if (m->has_failed) {
+        return QRT_ERR_PORT;
+    }
+    for (uint32_t slot = 0; slot < QRT_OUTSTANDING_MAX; slot++) {
+        if (m->slots[slot].state != SLOT_FREE) {
+            give_up(m, &m->slots[slot]);
+        }
+    }
+    *late_ns_out = m->late_ns;
+    return put(m, &(qrt_request){.kind = QRT_REQUEST_ERASE, .ticket = m->tickets});
 }
 
 /* Asked for, not done: whoever started the kernel hears from the pump whether the hardware is safe. A failed port says so. */
@@ -249,7 +300,7 @@ static qrt_status safe(void *self)
 {
     qrt_mailbox *m = self;
     give_back(m);
-    bool failed = has_failed(m);
+    bool failed = m->has_failed;
     qrt_request *slot = qrt_ring_claim(m->requests);
     if (slot == NULL) {
         return QRT_ERR_PORT;
@@ -273,19 +324,22 @@ qrt_status qrt_mailbox_init(qrt_mailbox *mailbox, size_t mailbox_size, const qrt
         return QRT_ERR_MEMORY;
     }
     if (!ring_fits(c->requests, sizeof(qrt_request)) || !ring_fits(c->answers, qrt_answer_size(c->capture_samples_max)) ||
-        c->deadline_ns <= 0 || c->deadline_ns > DEADLINE_NS_MAX) {
+        c->deadline_ns <= 0 || c->deadline_ns > DEADLINE_NS_MAX || c->plays_on > 1) {
         return QRT_ERR_ARGUMENT;
     }
     *mailbox = (qrt_mailbox){.requests = c->requests, .answers = c->answers, .deadline_ns = c->deadline_ns, .shot = -1,
-                             .late_ticket = NO_TICKET, .capture_samples_max = c->capture_samples_max,
+                             .capture_samples_max = c->capture_samples_max,
                              .report = {.shot = -1, .capture = -1}};
+    for (uint32_t at = 0; at < GIVEN_UP_MAX; at++) {
+        mailbox->given_up[at] = NO_TICKET;
+    }
     *port_out = (qrt_port){.abi = QRT_PORT_ABI, .size = sizeof *port_out, .self = mailbox,
                            .begin_shot = begin_shot, .play = play, .capture_begin = capture_begin,
                            .capture_end = capture_end, .safe = safe,
                            .feedback_latency_ticks = c->feedback_latency_ticks, .granularity_ticks = c->granularity_ticks,
                            .sample_ticks = c->sample_ticks, .line_count = c->line_count, .channel_count = c->channel_count,
                            .capture_samples_max = c->capture_samples_max, .outstanding_max = c->outstanding_max,
-                           .answer_ns_max = c->deadline_ns + MARGIN_NS};
+                           .answer_ns_max = c->deadline_ns + MARGIN_NS, .erase_shot = erase_shot, .plays_on = c->plays_on};
     return QRT_OK;
 }
 

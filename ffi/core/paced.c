@@ -25,6 +25,12 @@ int64_t qrt_paced_sleep(qrt_kernel *k, int64_t now_ns, int64_t until_ns)
     return now_ns;
 }
 
+qrt_cause qrt_paced_cause(qrt_kernel *k, int64_t lateness_ns)
+{
+    qrt_evidence evidence = {.lateness_ns = lateness_ns, .period_ns = k->pace.period_ns};
+    return qrt_watch_cause(&k->watch, &evidence);
+}
+
 static qrt_cause cause_of_miss(qrt_kernel *k, bool no_place)
 {
     if (no_place) {
@@ -72,6 +78,17 @@ static qrt_status skip(qrt_kernel *k, qrt_row *row, int64_t *skipped_count)
         status = look(k, row, &is_past);
     }
     return status;
+}
+
+qrt_status qrt_paced_catch_up(qrt_kernel *k, int64_t *skipped_count)
+{
+    if (k->shot_index >= k->config.shot_first + k->config.shot_count) {
+        return QRT_OK;
+    }
+    qrt_row *row = qrt_rows_claim(k);
+    bool is_past = false;
+    qrt_status status = look(k, row, &is_past);
+    return status == QRT_OK && is_past ? skip(k, row, skipped_count) : status;
 }
 
 static qrt_status handle_miss(qrt_kernel *k, qrt_row *row)

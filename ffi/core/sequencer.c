@@ -108,6 +108,35 @@ INLINE void hand_over(qrt_shot *shot, const qrt_outstanding *ended, uint16_t bit
     }
 }
 
+static void give_up(qrt_shot *shot, qrt_miss_class miss_class, uint32_t done_count)
+{
+    shot->late = (qrt_late){true, miss_class, done_count};
+}
+
+/* A capture whose end was not what it should be: the shot stops there, or, on hardware that plays on, goes on as if nobody had looked:
+ * the bit stays what it is. */
+static __attribute__((noinline)) qrt_status end_badly(qrt_shot *shot, uint16_t slot, qrt_status status)
+{
+    const qrt_outstanding *ended = &shot->outstanding[slot];
+    bool is_first = !shot->late.is_given_up;
+    if (status == QRT_ERR_TOO_LATE && is_first) {
+        uint32_t outstanding = shot->end_after_last - shot->end_first + 1; /* this one, too */
+        give_up(shot, QRT_MISS_PORT, shot->captures_begun - outstanding);
+    }
+    if (status != QRT_ERR_TOO_LATE || is_first) {
+        (void)stopped(shot, status, ended->end_tick, ended->sequencer, ended->instruction);
+    }
+    if (status != QRT_ERR_TOO_LATE || !shot->outside.port.plays_on) {
+        return status;
+    }
+    shot->slots_free |= 1u << slot;
+    uint16_t bit = shot->sequence.captures[ended->capture_index].bit;
+    if (bit != QRT_BIT_NONE) {
+        hand_over(shot, ended, bit, (uint8_t)(shot->bits >> bit & 1));
+    }
+    return QRT_OK;
+}
+
 /* The first of those outstanding. */
 INLINE qrt_status end_capture(qrt_shot *shot)
 {
@@ -118,7 +147,7 @@ INLINE qrt_status end_capture(qrt_shot *shot)
     int64_t *iq = shot->start.iq + 2 * index;
     qrt_status status = shot->outside.demodulated(shot->outside.owner, slot, index, iq);
     if (__builtin_expect(status != QRT_OK, 0)) {
-        return stopped(shot, status, ended->end_tick, ended->sequencer, ended->instruction);
+        return end_badly(shot, slot, status);
     }
     int64_t threshold = spec->threshold_slot == QRT_SLOT_NONE ? spec->threshold : shot->start.slots[spec->threshold_slot];
     uint8_t outcome = iq[0] > threshold;
@@ -294,6 +323,11 @@ INLINE qrt_status play_all(qrt_shot *shot, bool logged)
             taken = step(shot, &h, logged);
         }
         if (taken == FAILS) {
+            if (shot->status == QRT_ERR_TOO_LATE && shot->late.is_given_up) {
+                shot->status = QRT_ERR_PORT; /* what plays on is never too late for a play */
+            } else if (shot->status == QRT_ERR_TOO_LATE) {
+                give_up(shot, QRT_MISS_DECISION, shot->plays_begun + shot->captures_begun - 1);
+            }
             status = stopped(shot, shot->status, h.cursor, shot->active, index_of(shot, h.next) - 1);
             break;
         }
@@ -323,6 +357,8 @@ static void begin(qrt_shot *shot)
     shot->budget_left = sequence->budget;
     shot->turn_left = 0;
     shot->captures_begun = 0;
+    shot->plays_begun = 0;
+    shot->late.is_given_up = false;
     shot->slots_free = (1u << QRT_OUTSTANDING_MAX) - 1;
     shot->bit_waiters = 0;
     shot->captured = 0;
@@ -391,5 +427,10 @@ qrt_status qrt_shot_play(qrt_shot *shot)
     begin(shot);
     qrt_status status = shot->start.events != NULL ? play_logged(shot) : play_all(shot, false);
     fill_rest(shot);
-    return status;
+    return status == QRT_OK && shot->late.is_given_up ? QRT_ERR_TOO_LATE : status;
+}
+
+void qrt_shot_forget(qrt_shot *shot)
+{
+    memset(shot->bit_pending, 0, sizeof shot->bit_pending); /* `begin` takes all else for old */
 }

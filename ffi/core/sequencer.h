@@ -26,6 +26,13 @@ typedef struct {
     uint32_t instruction;
 } qrt_place;
 
+/* Of a shot that the hardware was too late for: what was too late, and what had been done before. */
+typedef struct {
+    bool is_given_up;
+    qrt_miss_class miss_class;
+    uint32_t done_count; /* as in qrt_miss */
+} qrt_late;
+
 /* A sequencer that goes on at a tick, or a capture that ends there. */
 typedef struct {
     int64_t tick;
@@ -91,7 +98,8 @@ typedef struct {
     /* Of this shot. */
     qrt_shot_start start;
     qrt_status status;    /* of an instruction that failed */
-    qrt_place place;      /* where it stopped, if it did */
+    qrt_place place;      /* where it stopped, if it did, or was given up */
+    qrt_late late;
     int64_t now;          /* the last tick taken from the heap */
     int64_t end_tick;     /* the latest at which a sequencer or a capture ended */
     uint64_t hash;
@@ -107,6 +115,7 @@ typedef struct {
     uint32_t budget_left; /* instructions, without those of the turn */
     uint32_t turn_left;   /* of the turn, while nobody executes */
     uint32_t captures_begun;
+    uint32_t plays_begun;
     uint32_t slots_free; /* mask */
     uint32_t bit_waiters; /* mask of sequencers */
     uint32_t due_count;
@@ -129,8 +138,11 @@ typedef struct {
 
 /* The sequence has passed qrt_sequence_check with this port. steps: as many as it has instructions, lent as long as the shot. */
 void qrt_shot_arm(qrt_shot *shot, const qrt_sequence *sequence, const qrt_outside *outside, uint64_t seed, qrt_step *steps);
-/* The whole shot, whose `start` has been filled in. QRT_OK, QRT_ABORTED or an error, whose place is in the shot then. */
+/* The whole shot, whose `start` has been filled in. QRT_OK, QRT_ABORTED or an error, whose place is in the shot then;
+ * QRT_ERR_TOO_LATE: `late` says the rest, and qrt_shot_forget must come before the next one. */
 qrt_status qrt_shot_play(qrt_shot *shot);
+/* What a shot that did not come to its end has left open. */
+void qrt_shot_forget(qrt_shot *shot);
 uint64_t qrt_shot_trace_hash(const qrt_shot *shot);
 
 #endif

@@ -116,7 +116,8 @@ static int config_is_valid(const qrt_plant_config *c)
            c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
            c->segment_samples_max > 0 && c->segment_samples_max < samples_max && c->tone_samples_max > 0 &&
            c->tone_samples_max < samples_max && c->response_count_max > TONES_MAX && c->response_count_max <= 64 &&
-           trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->negligible_exponent >= 0.0 &&
+           trigger_is_valid(c->trigger_period_fs, c->trigger_jitter_ns) && c->answer_ns_max >= 0 &&
+           faults_are_valid(&c->faults, c->answer_ns_max) && c->negligible_exponent >= 0.0 &&
            c->projective_exponent > c->negligible_exponent && c->adc.bits >= 2 &&
            c->adc.bits <= 16 && is_finite(c->adc.volts_per_count) && c->adc.volts_per_count > 0.0 &&
            is_finite(c->adc.volts_per_sqrt_hz_root) && c->adc.volts_per_sqrt_hz_root >= 0.0;
@@ -248,6 +249,7 @@ qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
         return QRT_ERR_ARGUMENT;
     plant_state *s = &plant->state;
     memset(plant->captures, 0, sizeof plant->captures);
+    plant->fault = (fault){.given = plant->config.faults};
     plant->trigger = (trigger){plant->config.trigger_period_fs, plant->config.trigger_jitter_ns, seed, -1};
     const int64_t end = end_of_run(plant);
     const double idle = idle_s / plant->sample_s + 0.5;
@@ -320,6 +322,7 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
     }
     s->shot = shot;
     s->shot_start = sample;
+    fault_begin_shot(&plant->fault, s->seed, shot);
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
         qubit *u = &s->qubits[q];
         u->draw_count = u->tone_count = 0;
@@ -420,6 +423,8 @@ static qrt_status play(void *self, const qrt_play *p)
     };
     if (l->qubit < 0 && key.sample_count > plant->config.tone_samples_max)
         return QRT_ERR_SEGMENT;
+    if (fault_is_late_decision(&plant->fault))
+        return QRT_ERR_TOO_LATE;
     plant->state.now = sample;
     if (!l->on)
         return QRT_OK;
@@ -459,8 +464,10 @@ static qrt_status capture_begin(void *self, const qrt_capture *c)
     const qrt_status status = arrive(plant, c->tick, &sample);
     if (status != QRT_OK)
         return status;
+    if (fault_is_late_decision(&plant->fault))
+        return QRT_ERR_TOO_LATE;
     plant->state.now = sample;
-    plant->captures[c->slot] = (capture){1, c->channel, sample, c->sample_count};
+    plant->captures[c->slot] = (capture){1, c->channel, sample, c->sample_count, fault_is_late_answer(&plant->fault), 0};
     return QRT_OK;
 }
 
@@ -487,6 +494,8 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **samples
     qrt_plant *plant = self;
     if (slot >= CAPTURES_MAX || !plant->captures[slot].is_open)
         return QRT_ERR_CHANNEL;
+    if (plant->captures[slot].is_late && !fault_has_come(&plant->fault, &plant->captures[slot].asked_ns))
+        return QRT_NOT_READY;
     const capture c = plant->captures[slot];
     const int64_t end = c.start + (int64_t)c.sample_count;
     plant->state.now = end > plant->state.now ? end : plant->state.now;
@@ -506,6 +515,16 @@ static qrt_status capture_end(void *self, uint16_t slot, const int16_t **samples
         plant->rendered_count = c.sample_count;
     }
     plant->captures[slot].is_open = 0;
+    plant->fault.ended_count++;
+    return QRT_OK;
+}
+
+static qrt_status erase_shot(void *self, int64_t *late_ns_out)
+{
+    qrt_plant *plant = self;
+    for (uint32_t slot = 0; slot < CAPTURES_MAX; slot++)
+        plant->captures[slot].is_open = 0;
+    *late_ns_out = fault_late_ns(&plant->fault, plant->config.answer_ns_max);
     return QRT_OK;
 }
 
@@ -527,6 +546,8 @@ qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out)
         .capture_begin = capture_begin,
         .capture_end = capture_end,
         .safe = safe,
+        .erase_shot = erase_shot,
+        .answer_ns_max = plant->config.answer_ns_max,
         .triggers = plant->config.trigger_period_fs > 0 ? triggers : NULL,
         .feedback_latency_ticks = plant->config.feedback_latency_ticks,
         .granularity_ticks = plant->config.granularity_ticks,

@@ -26,6 +26,7 @@
 #include "../qrt_plant.h"
 #include "adc.h"
 #include "elementary.h"
+#include "fault.h"
 #include "trigger.h"
 
 #define TONES_MAX 16    /* plays on the feedline whose field is not yet forgotten */
@@ -177,6 +178,8 @@ typedef struct {
     uint16_t channel;
     int64_t start;
     uint32_t sample_count;
+    int32_t is_late;  /* a fault */
+    int64_t asked_ns; /* 0: nobody has */
 } capture;
 
 struct qrt_plant {
@@ -198,6 +201,7 @@ struct qrt_plant {
     int64_t rendered_start; /* what `counts` holds */
     uint32_t rendered_count;
     trigger trigger;
+    fault fault;
     plant_state state;
     qrt_plant_truth truth;
     qrt_plant_path *path;

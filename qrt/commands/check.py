@@ -1,9 +1,9 @@
 """`qrt check`: the timeline of one shot, from nominal durations, with nothing opened; what is late in it, and the slack of all of it.
 
 Ticks come from the same walk that a run's sequence is compiled from; pulse amplitudes are nominal, since no calibration is taken. With
-`--on` the twin's port is that of a published controller; `--on all` asks of each of them whether the program would make it. Something
-late, of a sweep at any of its points, ends with the exit status of a refused program. What else could not run is refused with the
-message that a run would give.
+`--on` the twin's port is that of a published controller; `--on all` asks of each of them whether the program would make it. On a lab with
+a mailbox it is told how shots would be played there, and why. Something late, of a sweep at any of its points, ends with the exit status
+of a refused program. What else could not run is refused with the message that a run would give.
 """
 
 from __future__ import annotations
@@ -13,21 +13,30 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from qrt import config
-from qrt.commands.screen import Screen
+from qrt.commands.screen import Screen, printable
+from qrt.compile import compile_pulses
 from qrt.controlling import reach_of
 from qrt.drivers.settings import settings_of
 from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
-from qrt.loop import limits_of
+from qrt.loop import limits_of, raise_for
 from qrt.pulses import lower
+from qrt.pump import Rehearsal, rehearsal
 from qrt.qasm import Program, parse_program, read_program
-from qrt.timeline import COLUMNS, Timeline, event_slacks, format_timeline, outcome_slacks, survey
-from qrt.types import Lab
+from qrt.timeline import COLUMNS, Reach, Timeline, event_slacks, format_timeline, outcome_slacks, survey
+from qrt.types import Lab, Pulses
 
 LATE_STATUS: Final = ProgramError.exit_code
 ALL: Final = "all"
 SLACK_COLUMNS: Final = (*COLUMNS[:2], "slack", "due", *COLUMNS[2:])
+
+
+class Lowered(NamedTuple):
+    """A program as pulses, open where operands vary."""
+
+    pulses: Pulses
+    reach: Reach | None
 
 
 class Asked(NamedTuple):
@@ -36,15 +45,31 @@ class Asked(NamedTuple):
     program: Program
     inputs: Mapping[str, float]
     sweeps: Sweeps
+    rounded: list[str] | None = None  # takes what durations were rounded; None: they are refused
 
-    def timeline(self, lab: Lab) -> Timeline:
-        """Return the timeline of a shot on a lab, with nominal pulses."""
+    def lowered(self, lab: Lab) -> Lowered:
+        """Return its nominal pulses on a lab."""
         grid = None
         if self.sweeps:
             grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1, settings=settings_of(lab)).of_inputs
         reach = reach_of(lab, self.program, grid)
-        pulses = lower(self.program, lab, None, self.inputs, () if reach is None else reach.varied)
+        varied = () if reach is None else reach.varied
+        return Lowered(lower(self.program, lab, None, self.inputs, varied, rounded=self.rounded), reach)
+
+    def timeline(self, lab: Lab) -> Timeline:
+        """Return the timeline of a shot on a lab, with nominal pulses."""
+        pulses, reach = self.lowered(lab)
         return survey(pulses, limits_of(lab), reach)
+
+    def on_mailbox(self, lab: Lab, timeline: Timeline) -> Rehearsal:
+        """Return how a lab's mailbox would play it; ProgramError, RunError with what a run would say before its first shot."""
+        pulses, reach = self.lowered(lab)
+        limits = limits_of(lab)
+        sequence = compile_pulses(pulses, lab, limits, reach)
+        found = rehearsal(sequence, lambda: timeline, lab, limits)
+        if found.report is not None:
+            raise_for(found.report, sequence)
+        return found
 
 
 def check(
@@ -55,10 +80,11 @@ def check(
     on: str | None = None,
     silent: bool,
     sweeps: Sweeps = (),
+    rounds: bool = False,
 ) -> dict[str, Any]:
     """Write the timeline and return it: events in the order of their ticks, what is late, the shot's length and its period, in ticks."""
     lab = config.load(Path(lab_path))
-    asked = Asked(parse_program(read_program(program_path), program_path), inputs, sweeps)
+    asked = Asked(parse_program(read_program(program_path), program_path), inputs, sweeps, [] if rounds else None)
     screen = Screen(silent=silent)
     if on is not None:
         check_simulated(lab)
@@ -69,7 +95,16 @@ def check(
         lab = lab_on(lab, controller)
         screen.line(f"   on {controller.title}: {_span(controller)}")
     timeline = asked.timeline(lab)
-    return _told(timeline, lab.timing.tick_ps, screen)
+    told = _told(timeline, lab.timing.tick_ps, screen)
+    for one in asked.rounded or ():
+        screen.line(f"   {printable(one)}")
+    told["rounded"] = list(asked.rounded or ())
+    if lab.mailbox is not None and not timeline.late:
+        found = asked.on_mailbox(lab, timeline)
+        screen.line()
+        screen.line(f"   mailbox: {found.words}")
+        told["mailbox"] = {"alike": not found.difference, "reason": found.difference, "words": found.words}
+    return told
 
 
 def _told(timeline: Timeline, tick_ps: int, screen: Screen) -> dict[str, Any]:

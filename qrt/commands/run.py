@@ -20,6 +20,7 @@ from qrt.commands.screen import (
     Screen,
     calibration_rows,
     controller_rows,
+    erased_line,
     estimate_rows,
     found_rows,
     misses_line,
@@ -46,12 +47,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     program: str
     lab: str
     shots: int
+    averages: int = 1
     seed: int | None = None
     inputs: Mapping[str, float] = {}
     sweeps: tuple[str, ...] = ()
     order: str = "point"
     pacing: str | None = None
     period_ns: float | None = None
+    stretch: int | None = None
+    round: bool = False
     on: str | None = None
     runs: str | None = None
     calibration: str | None = None
@@ -71,6 +75,8 @@ def execute(request: Request, screen: Screen, *, verified: bool = False) -> Summ
     screen.line(f"   {summary_line(result.summary)}")
     if missed := misses_line(result.summary.misses, request.pacing or lab.timing.pacing):
         screen.line(f"   {missed}")
+    if erased := erased_line(result.record):
+        screen.line(f"   {erased}")
     screen.step(
         "Estimates",
         "Raw: as read. Mitigated: what a perfect readout would have averaged. Truth: what the simulation knows.",
@@ -117,6 +123,7 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 request.program,
                 lab=lab,
                 shots=request.shots,
+                averages=request.averages,
                 inputs=request.inputs,
                 sweep=request.sweeps,
                 order=request.order,
@@ -125,6 +132,8 @@ def play(request: Request, lab: Lab, writer: Writer) -> Result:
                 controllers=parse_controllers(request.controllers),
                 pacing=request.pacing,
                 period_ns=request.period_ns,
+                stretch=request.stretch,
+                round=request.round,
                 on=request.on,
                 runs=Path(request.runs) if request.runs is not None else None,
                 publish=request.publish,
@@ -170,6 +179,8 @@ class Writer:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")
                 for missing in event.missing:
                     screen.line(f"   not in force: {missing}")
+                for told in event.rounded:
+                    screen.line(f"   {printable(told)}")
                 for reason in event.excluded:
                     screen.line(f"   no expectation value for {printable(reason)}")
             case Progress():

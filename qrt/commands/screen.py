@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from math import hypot
 from typing import Any
@@ -194,6 +195,16 @@ def misses_line(misses: int, pacing: str) -> str:
     if misses == 0 or pacing == "virtual":
         return ""
     return "the journal has every miss with its cause; `qrt doctor` says what this machine allows, and the fix where it does not"
+
+
+def erased_line(record: Run) -> str:
+    """Return how many shots were erased, and what was too late for them; nothing where none was."""
+    classes = Counter(miss["class"] for miss in record.misses if miss["policy"] == "erase")
+    if not classes:
+        return ""
+    count = spaced(classes.total())
+    parts = ", ".join(f"{name} {spaced(number)}" for name, number in sorted(classes.items()))
+    return f"{count} shots erased ({parts}): their rows are kept with a flag, and count in no estimate"
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

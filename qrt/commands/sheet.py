@@ -32,7 +32,8 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
     sequence = played.sequence
     program, start = parse_program(text, program_name), result.record.start or {}
     reach = reach_of(lab, program, record.legs[0].grid if record.legs else None)
-    pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else ())
+    rounded: list[str] | None = [] if start.get("round") else None
+    pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else (), rounded=rounded)
     timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits, reach)
     tick_ns = lab.timing.tick_ps / 1000
     decisions = collect.decisions(timeline, pulses)

@@ -134,6 +134,9 @@ def describe(message: Message) -> str:
             values = _pairs({name: f"{value:.9g}" for name, value in body.get("values", {}).items()})
             refused = "".join(f"; refused: {one}" for one in body.get("refused", ()))
             return f"{body.get('epoch')} from shot {body.get('first_shot')} on: {values}{refused}"
+        case "leg":
+            values = _pairs({name: f"{value:.9g}" for name, value in body.get("values", {}).items()})
+            return f"{body.get('leg')} from shot {body.get('first_shot')} on: {values}; {body.get('dead_s', 0.0):.3g} s without a shot"
         case "miss":
             return _pairs(body)
         case _:

@@ -13,7 +13,7 @@ one and a sum of varied operands.
 
 A line's index is its place in the lab's file, and the one digitizer is channel 0. `instructions` has the numbers, `values` what a
 sequencer computes and its registers, `writer` the instructions of each operation, `segments` and `captures` what they play and record
-with, `sequence` puts all of it together.
+with, `sequence` puts all of it together, `template` what holds for other values of inputs, too.
 """
 
 from qrt.compile.instructions import (
@@ -30,7 +30,8 @@ from qrt.compile.instructions import (
     SYNC,
     WRITE,
 )
-from qrt.compile.sequence import compile_pulses
+from qrt.compile.sequence import compile_pulses, compile_template
+from qrt.compile.template import Template
 
 __all__ = [
     "ALU",
@@ -45,5 +46,7 @@ __all__ = [
     "SLOTS_MAX",
     "SYNC",
     "WRITE",
+    "Template",
     "compile_pulses",
+    "compile_template",
 ]

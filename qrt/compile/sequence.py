@@ -13,6 +13,7 @@ from qrt.classical import bits_of
 from qrt.compile.captures import capture_specs
 from qrt.compile.instructions import BITS_MAX, CAPTURES_MAX, EMITS_MAX, FRAMES_MAX, SEQUENCERS_MAX
 from qrt.compile.segments import Segments
+from qrt.compile.template import Given, Template
 from qrt.compile.writer import Writer, frequency_word
 from qrt.errors import ProgramError
 from qrt.kernel import FRAME_DTYPE, INSTRUCTION_DTYPE
@@ -26,6 +27,7 @@ from qrt.types import (
     Lab,
     Op,
     OutputKind,
+    Parameter,
     Play,
     PortLimits,
     Pulses,
@@ -66,10 +68,25 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | 
 
     Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
     """
+    return _compiled(pulses, lab, limits, reach, None)
+
+
+def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits) -> Template:
+    """Return the sequence of one shot, open where an operand varies: it is filled in later, and never loaded from a slot.
+
+    Raises ProgramError as compile_pulses does, and where an operand is more than a word of one instruction.
+    """
+    given: list[tuple[int, Parameter]] = []
+    return Template.of(_compiled(pulses, lab, limits, Given(), given), given)
+
+
+def _compiled(
+    pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None, given: list[tuple[int, Parameter]] | None
+) -> Sequence:
     timeline = _scheduled(pulses, lab, limits, reach)
     _check_counts(pulses)
     segments = Segments(pulses, lab, limits)
-    writer = Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach)
+    writer = Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach, given=given)
     entries = [writer.sequencer(name) for name in pulses.blocks]
     lines = tuple(lab.lines)
     frames = np.zeros(len(pulses.frames), FRAME_DTYPE)

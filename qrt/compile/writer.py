@@ -78,12 +78,16 @@ class Writer:
         sample_ticks: int,
         *,
         reach: Reach | None,
+        given: list[tuple[int, Parameter]] | None = None,
     ) -> None:
+        """Get ready; `given` is for a template: it gets the instructions whose varied operands are filled in later."""
+        self._given = given
         self._pulses, self._lab, self._timeline, self._segments, self._reach = pulses, lab, timeline, segments, reach
         self._slots: dict[int, int] = {}  # the reach's number of a varied operand -> slot
         self._frames = {name: index for index, name in enumerate(pulses.frames)}
         self._sequencers = {name: index for index, name in enumerate(pulses.blocks)}
         self._durations = {name: len(samples) * sample_ticks for name, samples in pulses.envelopes.items()}
+        self._plays: dict[tuple[str, str, float, bool], tuple[Instruction, Instruction]] = {}  # those that were written
         self._target = 0  # the last instruction that something jumps to
         self._name = ""  # of the sequencer that is written
         self._values: Values | None = None
@@ -145,14 +149,23 @@ class Writer:
     # ---- Pulses ------------------------------------------------------------------------------------------------------
 
     def _play(self, op: Play, path: Path, index: int) -> None:
-        line = op.source.line
-        if isinstance(op.amplitude, float | int):
-            kind, amplitude = PLAY, units.amplitude_word(op.amplitude)
+        line, amplitude = op.source.line, op.amplitude
+        if isinstance(amplitude, float | int):
+            key = (op.frame, op.envelope, amplitude, op.restart)
+            played = self._plays.get(key)
+            if played is None:
+                played = self._plays[key] = self._played(op, PLAY, units.amplitude_word(amplitude))
+        elif self._is_given(amplitude):
+            played = self._played(op, PLAY, 0)
         else:
-            kind, amplitude = PLAY_REGISTER, self._operand(op.amplitude, op.source, path, index)
-        self.code.append((kind, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart)))
-        self.code.append((WAIT, 0, 0, 0, self._durations[op.envelope]))
+            played = self._played(op, PLAY_REGISTER, self._operand(amplitude, op.source, path, index))
+        self.code += played
         self.source_lines += (line, line)
+
+    def _played(self, op: Play, kind: int, amplitude: int) -> tuple[Instruction, Instruction]:
+        """Return a play, and the wait of its length."""
+        play = (kind, self._frames[op.frame], self._segments.index(op), amplitude, int(op.restart))
+        return play, (WAIT, 0, 0, 0, self._durations[op.envelope])
 
     def _waits(self, op: Wait, path: Path, index: int) -> None:
         if isinstance(op.ticks, Parameter):
@@ -165,8 +178,11 @@ class Writer:
         line = op.source.line
         if isinstance(op.phase_rad, float | int):
             exact = op.turns
-            word = units.phase_word(op.phase_rad) if exact is None else units.signed64(round(exact * units.TURN))
-            self.add(SHIFT_PHASE, self._frames[op.frame], d=word, line=line)
+            word = units.phase_word(op.phase_rad) if exact is None else units.turns_word(exact)
+            self.code.append((SHIFT_PHASE, self._frames[op.frame], 0, 0, word))
+            self.source_lines.append(line)
+        elif self._is_given(op.phase_rad):
+            self.add(SHIFT_PHASE, self._frames[op.frame], line=line)
         else:
             register = self._operand(op.phase_rad, op.source, path, index)
             self.add(SHIFT_PHASE_REGISTER, self._frames[op.frame], register, line=line)
@@ -197,6 +213,13 @@ class Writer:
         if self._values is None:
             self._values = Values(self._name, self._pulses, self.tables, self._slot)
         return self._values
+
+    def _is_given(self, value: Classical) -> bool:
+        """Say whether the next instruction's operand is filled in later, and note it."""
+        if self._given is None or not isinstance(value, Parameter):
+            return False
+        self._given.append((len(self.code), value))
+        return True
 
     def _operand(self, value: Classical, source: Source, path: Path, index: int) -> int:
         """Write what computes an operand, and waits until its outcomes are there; return its register."""
@@ -243,6 +266,10 @@ class Writer:
     def _slot(self, varied: Parameter, source: Source) -> int:
         """Return the slot of a varied operand. Raises ProgramError where there are more of them than slots."""
         assert self._reach is not None
+        if self._given is not None:
+            raise ProgramError(
+                f"{source.where}{varied.text} is part of what is computed in the shot, which is no word to fill in"
+            )
         number = self._reach.slot(varied)
         if number not in self._slots:
             if len(self.parameters) == SLOTS_MAX:

@@ -210,7 +210,7 @@ def _stretch(lab: Lab) -> Iterator[Problem]:
 
 
 def _mailbox(lab: Lab) -> Iterator[Problem]:
-    """Yield a feedback latency off the grid, and arms of several shots where the PC's clock releases each of them."""
+    """Yield a feedback latency off the grid, and pacings that a rack which the PC triggers cannot keep."""
     mailbox = lab.mailbox
     if mailbox is None:
         return
@@ -224,6 +224,13 @@ def _mailbox(lab: Lab) -> Iterator[Problem]:
     if mailbox.shots_per_arm > 1 and lab.timing.pacing == "real":
         yield Problem(
             ("mailbox", "shots_per_arm"),
-            f"{mailbox.shots_per_arm} shots of an arm are played by the rack's own trigger, not released by the PC's clock; allowed with "
+            f"{mailbox.shots_per_arm} shots of an arm are played by the rack's own trigger, not released by the PC's clock: the first of "
+            "them is read when all are played, so that the others would be late by whole periods; allowed with "
             'timing.pacing = "real": 1; or choose timing.pacing = "virtual"',
+        )
+    if lab.timing.pacing == "external":
+        yield Problem(
+            ("timing", "pacing"),
+            "'external' needs a trigger of the hardware's own that starts the shots, and a rack on a mailbox is triggered by the PC, over "
+            "SCPI, once its tables are written; choose virtual or real, or a port with a fast path: leave [mailbox] out",
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import NODEFAULT, inspect
@@ -72,15 +72,25 @@ def _struct(path: tuple[str, ...], value: Any, kind: inspect.StructType) -> Iter
         if key in fields:
             yield from _walk((*path, key), inner, fields[key].type)
         else:
-            yield Problem((*path, key), f"unknown key; {nearest(key, list(fields))}")
+            yield Problem((*path, key), f"unknown key; {nearest(key, list(fields))}{_elsewhere(path, fields)}")
     for name, field in fields.items():
         if name not in value and field.default is NODEFAULT and field.default_factory is NODEFAULT:
             yield Problem((*path, name), f"missing; {_expected((*path, name), field.type)}")
 
 
+def _elsewhere(path: tuple[str, ...], fields: Mapping[str, inspect.Field]) -> str:
+    """Return where a key belongs that is not this table's own: a free table in it holds those of what it names, as a law."""
+    free = [name for name, field in fields.items() if _is_free(field.type)]
+    return f"; parameters of what it names belong in [{'.'.join((*path, free[0]))}]" if free else ""
+
+
+def _is_free(kind: inspect.Type) -> bool:
+    return isinstance(kind, inspect.DictType) and isinstance(kind.value_type, inspect.AnyType)
+
+
 def _names(path: tuple[str, ...], value: Any, kind: inspect.DictType) -> Iterator[Problem]:
     """Yield the problems of a table whose keys are names that the lab's owner gives."""
-    if isinstance(kind.value_type, inspect.AnyType):
+    if _is_free(kind):
         if not isinstance(value, dict):
             yield Problem(path, f"{show(value)} is not a table")
         yield from _finite(path, value)

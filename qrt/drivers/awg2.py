@@ -2,8 +2,9 @@
 
 Segments go as blocks of little-endian int16 into a channel's memory and are read back in full. What is in memory already
 stays: a segment is sent when it differs from what was last sent and verified, or when the instrument's catalogue (index,
-samples, CRC-32) does not agree. Memory is written while the instrument is aborted. The sequence table, what a trigger plays, is
-written as one block and verified by its CRC-32.
+samples, CRC-32) does not agree. One that an earlier session left there, as the catalogue has it, is read back instead of
+sent. Memory is written while the instrument is aborted. The sequence table, what a trigger plays, is written as one block
+and verified by its CRC-32.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class Awg2(Driver):
         self.sent_count = 0  # segments
         self.sent_bytes = 0
         self.kept_count = 0
+        self.found_count = 0  # of those kept, that an earlier session has left
         self.lost_count = 0  # segments that the instrument no longer had as they were sent
 
     @property
@@ -71,6 +73,7 @@ class Awg2(Driver):
             "segment_sent_count": self.sent_count,
             "segment_sent_bytes": self.sent_bytes,
             "segment_kept_count": self.kept_count,
+            "segment_found_count": self.found_count,
             "segment_lost_count": self.lost_count,
         }
         return super().counters | own
@@ -94,6 +97,14 @@ class Awg2(Driver):
         """Make a channel's memory hold exactly these segments, by index. Little-endian int16 each."""
         stored = self._catalogue(channel)
         sent = self._sent[channel]
+        for index, data in enumerate(segments):
+            if (
+                index not in sent
+                and stored.get(index) == _entry(data)
+                and self._read_back(channel, index, data) == data
+            ):
+                sent[index] = data
+                self.found_count += 1
         changed = [
             index for index, data in enumerate(segments) if sent.get(index) != data or stored.get(index) != _entry(data)
         ]
@@ -168,12 +179,16 @@ class Awg2(Driver):
         errors = self.link.take_errors()
         if errors:
             raise self.link.error(message, f"segment of {len(data)} bytes refused: {'; '.join(errors)}")
-        found = self.link.query_block(f"TRACe{channel}:DATA? {index}", len(data))
+        found = self._read_back(channel, index, data)
         if found != data:
             at = next(place for place in range(len(data)) if found[place] != data[place])
             raise self.link.error(
                 message, f"segment read back differs at sample {at // SAMPLE_BYTES} of {len(data) // SAMPLE_BYTES}"
             )
+
+    def _read_back(self, channel: int, index: int, data: bytes) -> bytes:
+        """Return what a segment that should be `data` is in memory."""
+        return self.link.query_block(f"TRACe{channel}:DATA? {index}", len(data))
 
     def _catalogue(self, channel: int) -> dict[int, tuple[int, int]]:
         """Return samples and CRC-32 of each segment in memory."""

@@ -9,6 +9,7 @@ caller to judge.
 
 from qrt.kernel.codes import (
     BIT_NONE,
+    ERASED_MAX,
     EVENT_IQ,
     EVENT_OUTCOME,
     OUTCOME_NONE,
@@ -30,6 +31,7 @@ from qrt.kernel.demodulation import demodulate, isa_names, isa_selected, read_fl
 from qrt.kernel.epochs import EPOCH_HELD, EPOCH_VALUES_MAX, Epochs, epoch_dtype
 from qrt.kernel.layout import (
     CAPTURE_DTYPE,
+    ERASURE_DTYPE,
     EVENT_DTYPE,
     FRAME_DTYPE,
     INSTRUCTION_DTYPE,
@@ -54,6 +56,8 @@ __all__ = [
     "CAPTURE_DTYPE",
     "EPOCH_HELD",
     "EPOCH_VALUES_MAX",
+    "ERASED_MAX",
+    "ERASURE_DTYPE",
     "EVENT_DTYPE",
     "EVENT_IQ",
     "EVENT_OUTCOME",

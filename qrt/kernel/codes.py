@@ -12,6 +12,7 @@ BIT_NONE: Final[int] = lib.QRT_BIT_NONE
 OUTCOME_NONE: Final[int] = lib.QRT_OUTCOME_NONE
 ROW_SKIPPED: Final[int] = lib.QRT_ROW_SKIPPED
 ROW_ERASED: Final[int] = lib.QRT_ROW_ERASED
+ERASED_MAX: Final[int] = lib.QRT_ERASED_MAX  # in a row, then the run ends
 READERS_MAX: Final[int] = lib.QRT_READERS_MAX
 EVENT_OUTCOME: Final[int] = lib.QRT_EVENT_OUTCOME
 EVENT_IQ: Final[int] = lib.QRT_EVENT_IQ
@@ -46,6 +47,8 @@ class Status(IntEnum):
     TABLE = lib.QRT_ERR_TABLE
     EPOCH = lib.QRT_ERR_EPOCH
     TRIGGER = lib.QRT_ERR_TRIGGER
+    TOO_LATE = lib.QRT_ERR_TOO_LATE
+    ERASED = lib.QRT_ERR_ERASED
 
 
 class Pacing(IntEnum):
@@ -57,11 +60,12 @@ class Pacing(IntEnum):
 
 
 class Policy(IntEnum):
-    """What becomes of what came late: a shot is skipped, or the values in force are held, or the run ends."""
+    """What becomes of what came late: a shot is skipped or erased, or the values in force are held, or the run ends."""
 
     SKIP = lib.QRT_POLICY_SKIP
     ABORT = lib.QRT_POLICY_ABORT
     HOLD = lib.QRT_POLICY_HOLD
+    ERASE = lib.QRT_POLICY_ERASE
 
 
 class Order(IntEnum):
@@ -85,6 +89,8 @@ class MissClass(IntEnum):
     RELEASE = lib.QRT_MISS_RELEASE
     SINK = lib.QRT_MISS_SINK
     EPOCH = lib.QRT_MISS_EPOCH
+    DECISION = lib.QRT_MISS_DECISION
+    PORT = lib.QRT_MISS_PORT
 
 
 class Cause(IntEnum):
@@ -98,6 +104,7 @@ class Cause(IntEnum):
     STEAL = lib.QRT_CAUSE_STEAL
     STOPPED = lib.QRT_CAUSE_STOPPED
     BATCH = lib.QRT_CAUSE_BATCH
+    PORT = lib.QRT_CAUSE_PORT
 
 
 class RequestKind(IntEnum):
@@ -108,10 +115,11 @@ class RequestKind(IntEnum):
     CAPTURE = lib.QRT_REQUEST_CAPTURE
     FETCH = lib.QRT_REQUEST_FETCH
     SAFE = lib.QRT_REQUEST_SAFE
+    ERASE = lib.QRT_REQUEST_ERASE
 
 
 class MailboxFailure(IntEnum):
-    """Why a mailbox failed."""
+    """What went wrong last in a mailbox: why it failed, or NO_ANSWER, with which it works on."""
 
     WORKS = lib.QRT_MAILBOX_WORKS
     NO_ANSWER = lib.QRT_MAILBOX_NO_ANSWER

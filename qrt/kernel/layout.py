@@ -59,6 +59,8 @@ MISS_DTYPE: Final = like(
         "miss_class": "<u4",
         "policy": "<u4",
         "cause": "<u4",
+        "done_count": "<u4",
+        "played_on": "<u4",
     },
 )
 REQUEST_DTYPE: Final = like(
@@ -80,6 +82,9 @@ REQUEST_DTYPE: Final = like(
 SLOT_DTYPE: Final = like("qrt_slot", {"start": "<i8", "stop": "<i8", "axis": "<u4", "rule": "<u4"})
 assert HISTOGRAM_DTYPE.itemsize == ffi.sizeof("qrt_histogram")
 assert HISTOGRAM_BUCKETS == lib.QRT_HISTOGRAM_BUCKETS
+ERASURE_DTYPE: Final = like(
+    "qrt_erasure", {"shot": "<i8", "miss_class": "<u4", "done_count": "<u4", "played_on": "<u4"}
+)
 SKIP_DTYPE: Final = like("qrt_skip", {"shot": "<i8", "count": "<i8"})
 _ROW_HEAD: Final = like(
     "qrt_row",

@@ -18,7 +18,14 @@ from qrt.errors import BugError
 from qrt.kernel.binding import ffi, lend, lib, pointer
 from qrt.kernel.codes import Pacing, Policy, Status
 from qrt.kernel.epochs import Epochs, fill_epochs
-from qrt.kernel.layout import CAPTURE_DTYPE, EVENT_DTYPE, FRAME_DTYPE, INSTRUCTION_DTYPE, SKIP_DTYPE
+from qrt.kernel.layout import (
+    CAPTURE_DTYPE,
+    ERASURE_DTYPE,
+    EVENT_DTYPE,
+    FRAME_DTYPE,
+    INSTRUCTION_DTYPE,
+    SKIP_DTYPE,
+)
 from qrt.kernel.rings import Ring
 from qrt.kernel.sweep import NO_SWEEP, Sweep, fill_sweep
 from qrt.kernel.thread import ThreadAsked, ThreadFound, fill_thread, thread_found
@@ -57,6 +64,7 @@ class Config:
     seed: int = 0  # of the random words that instructions draw, 0 to 2^64 - 1
     pacing: Pacing = Pacing.VIRTUAL
     late_policy: Policy = Policy.SKIP  # or ABORT
+    late_port_policy: Policy = Policy.ERASE  # or ABORT: of what comes late for a port with a clock of its own
     epochs: Epochs | None = None
     late_epoch_policy: Policy = Policy.HOLD  # or ABORT
     tick_ps: int = 1000
@@ -68,6 +76,7 @@ class Config:
     thread: ThreadAsked = NO_THREAD  # a priority is for real pacing only, and asks for a share of at most 900
     start_delay_ns: int = 1_000_000
     skips: NDArray[Any] | None = None  # [skips] SKIP_DTYPE, ascending: a replay's input, virtual pacing only
+    erasures: NDArray[Any] | None = None  # [erased shots] ERASURE_DTYPE, likewise
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ class Report:
     safe_status: Status  # what the port's `safe` returned at the end
     shots_executed: int
     shots_skipped: int
+    shots_erased: int
     instructions: int
     stretched_periods: int
     miss_count: int
@@ -238,7 +248,7 @@ class Kernel:
         fill_sweep(c.sweep, config.sweep, self._lent)
         if config.epochs is not None:
             fill_epochs(c, config.epochs, self._lent)
-        c.late_epoch_policy = config.late_epoch_policy
+        c.late_epoch_policy, c.late_port_policy = config.late_epoch_policy, config.late_port_policy
         c.seed, c.stretched_first = config.seed, config.stretched_first
         c.port = ffi.cast("qrt_port *", config.port)
         for name in ("rows", "lateness", "misses", "raw"):
@@ -250,6 +260,8 @@ class Kernel:
         c.spin_share_permille = config.spin_share_permille
         skips = config.skips if config.skips is not None else np.zeros(0, SKIP_DTYPE)
         c.skips, c.skip_count = lend(self._lent, skips, SKIP_DTYPE, "qrt_skip[]")
+        erasures = config.erasures if config.erasures is not None else np.zeros(0, ERASURE_DTYPE)
+        c.erasures, c.erasure_count = lend(self._lent, erasures, ERASURE_DTYPE, "qrt_erasure[]")
         for name in ("pacing", "late_policy", "shot_first", "shot_count", "tick_ps", "late_tolerance_ns", "spin_ns"):
             setattr(c, name, int(getattr(config, name)))
         c.port_origin_tick, c.rings_stay_open = config.port_origin_tick, int(config.rings_stay_open)

@@ -15,7 +15,7 @@ from qrt.types import PortLimits
 
 @dataclass(frozen=True)
 class MailboxCounts:
-    """What a mailbox counted, and why it failed, if it did: in which shot (-1: none), at which capture of it (-1: none)."""
+    """What a mailbox counted, and what went wrong last, if anything: in which shot (-1: none), at which capture of it (-1: none)."""
 
     request_count: int
     answer_count: int
@@ -31,9 +31,19 @@ class Mailbox:
     """A port served by a pump: `requests` (REQUEST_DTYPE) from the kernel, `answers` (answer_dtype) to it. A context manager."""
 
     def __init__(
-        self, limits: PortLimits, *, line_count: int, capture_samples_max: int, request_count: int, deadline_s: float
+        self,
+        limits: PortLimits,
+        *,
+        line_count: int,
+        capture_samples_max: int,
+        request_count: int,
+        deadline_s: float,
+        plays_on: bool = False,
     ) -> None:
-        """Make the rings: room for `request_count` requests, a power of two, and for one answer to each capture that may be open."""
+        """Make the rings: room for `request_count` requests, a power of two, and for one answer to each capture that may be open.
+
+        plays_on: shots are alike, and each is played to its end whatever becomes of its captures.
+        """
         self.answer_dtype = answer_dtype(capture_samples_max)
         self.requests = Ring.create(REQUEST_DTYPE.itemsize, request_count, 1)
         self.answers = Ring.create(self.answer_dtype.itemsize, lib.QRT_OUTSTANDING_MAX, 1)
@@ -42,7 +52,7 @@ class Mailbox:
         c_config.requests, c_config.answers = self.requests.pointer, self.answers.pointer
         c_config.deadline_ns = int(deadline_s * 1e9)
         c_config.line_count, c_config.channel_count = line_count, 1
-        c_config.capture_samples_max = capture_samples_max
+        c_config.capture_samples_max, c_config.plays_on = capture_samples_max, plays_on
         for name in ("feedback_latency_ticks", "granularity_ticks", "sample_ticks", "outstanding_max"):
             setattr(c_config, name, getattr(limits, name))
         size = lib.qrt_mailbox_size()

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from qrt.errors import ProgramError
+from qrt.pulses.externs import Externs
 from qrt.pulses.gates import GateSet
 from qrt.pulses.ports import ports_of
 from qrt.pulses.ticks import PS_PER_S, lengths
@@ -57,7 +58,7 @@ class LabFacts:
     @property
     def externs(self) -> Mapping[str, Callable[..., Any]]:
         """Functions that the lab provides."""
-        return {}
+        return Externs(self._lab)
 
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
         """Return how long statements take on each qubit that they act on."""

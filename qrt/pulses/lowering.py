@@ -12,7 +12,9 @@ one's photons have left, though the outcome may be ready before.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
+
+import msgspec
 
 from qrt.classical import bits_of
 from qrt.pulses import frames as pulse_frames
@@ -59,7 +61,9 @@ from qrt.types import (
     If,
     Lab,
     Op,
+    OutputKind,
     Parameter,
+    Play,
     Pulses,
     ShiftPhase,
     Source,
@@ -117,6 +121,7 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | 
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,
         outputs=tuple(output.name for output in program.outputs),
+        output_kinds=tuple(cast("OutputKind", output.kind) for output in program.outputs),
         stretch_max=lab.timing.stretch_max,
     )
 
@@ -131,6 +136,8 @@ class _Lowering:
         self._lab, self._gates, self._names, self._rounded = lab, gates, names, rounded
         self._needs = Needs(program.statements, names)
         self._order = Order(names)
+        self._ticks_of: dict[int, int | Formula] = {}
+        self._templates: dict[tuple[Any, ...], tuple[Op, ...]] = {}
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
 
     def statements(self, statements: Iterable[Statement], blocks: Blocks) -> None:
@@ -144,16 +151,38 @@ class _Lowering:
 
     # ---- Gates ---------------------------------------------------------------------------------------------------------
 
-    def _gate(self, gate: Gate, name: str) -> tuple[Op, ...]:
+    def _gate(self, gate: Gate, name: str) -> Iterable[Op]:
         """Return the operations of a gate."""
-        if gate.angle is None:
-            plain: tuple[Op, ...] = getattr(self._gates, gate.name)(name, gate.source)
-            return plain
-        if type(gate.angle).__module__ == "qrt.types" or type(gate.angle) is int:
+        angle = gate.angle
+        if angle is None:
+            return self._placed((gate.name, name), gate.source, lambda: getattr(self._gates, gate.name)(name))
+        if type(angle) is Literal:
+            value = angle.value
+            if type(value) is float and gate.name == "rz":
+                return self._gates.rz(name, value, gate.source)
+            key = (gate.name, name, id(angle))  # one object for all angles that are written alike
+            return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
+        if type(angle).__module__ == "qrt.types" or type(angle) is int:
             assert gate.name == "rz"
-            shift = Computed("-", 0, gate.angle)  # type: ignore[arg-type]
+            shift = Computed("-", 0, angle)  # type: ignore[arg-type]
             return (ShiftPhase(f"{name}.drive", shift, gate.source),)
-        return self._turn(gate, name, gate.angle)  # type: ignore[arg-type]
+        return self._turn(gate, name, angle)  # type: ignore[arg-type]
+
+    def _placed(self, key: tuple[Any, ...], source: Source, make: Callable[[], tuple[Op, ...]]) -> list[Op]:
+        """Return operations that are the same wherever they stand, at a place."""
+        ops = self._templates.get(key)
+        if ops is None:
+            ops = self._templates[key] = make()
+        placed: list[Op] = []
+        for op in ops:
+            kind = type(op)
+            if kind is Play:
+                placed.append(Play(op.frame, op.envelope, op.amplitude, op.restart, source))  # type: ignore[union-attr]
+            elif kind is ShiftPhase:
+                placed.append(ShiftPhase(op.frame, op.phase_rad, source, op.turns))  # type: ignore[union-attr]
+            else:
+                placed.append(msgspec.structs.replace(op, source=source))
+        return placed
 
     def _turn(self, gate: Gate, name: str, expression: Expression) -> tuple[Op, ...]:
         """Return the operations of a gate with an angle that outcomes do not change."""
@@ -227,15 +256,21 @@ class _Lowering:
     def emit(self, one: Emit, blocks: Blocks) -> None:
         """Fill a column, on one sequencer."""
         (who,) = self._needs.group(one)
-        name = self._names[who]
-        self._read([name], one.value, blocks, one.source)
-        blocks[name].append(EmitOp(one.column, one.value, one.source))
+        name, value = self._names[who], one.value
+        if type(value) is not int and type(value).__module__ != "qrt.types":
+            found = self._ticks(value, one.source, "an output")  # type: ignore[arg-type]
+            value = found if isinstance(found, int) else self._gates.ticks_varied(found, one.source)
+        self._read([name], value, blocks, one.source)  # type: ignore[arg-type]
+        blocks[name].append(EmitOp(one.column, value, one.source))  # type: ignore[arg-type]
 
     # ---- Time ----------------------------------------------------------------------------------------------------------
 
     def delay(self, one: Delay, blocks: Blocks) -> None:
         """Wait; several qubits begin together, as the language says."""
-        ticks = self._ticks(one.duration, one.source, "a delay")
+        key = id(one.duration)  # one object for all delays that are written alike
+        if key not in self._ticks_of:
+            self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
+        ticks = self._ticks_of[key]
         names = [self._names[qubit] for qubit in one.qubits]
         self._sync(names, blocks, one.source)
         for name in names:
@@ -268,8 +303,10 @@ class _Lowering:
         """Let qubits go on together."""
         self._sync([self._names[qubit] for qubit in one.qubits], blocks, one.source)
 
-    def _sync(self, names: Iterable[str], blocks: Blocks, source: Source) -> None:
+    def _sync(self, names: Collection[str], blocks: Blocks, source: Source) -> None:
         """Let sequencers go on together; one alone needs nothing."""
+        if len(names) < 2:
+            return
         wanted = set(names)
         group = tuple(name for name in self._names if name in wanted)
         if len(group) < 2:
@@ -341,7 +378,7 @@ def _accesses(statements: Iterable[Statement]) -> Iterator[tuple[int, bool]]:
             case FramePhase(phase_rad=value) if type(value).__module__ == "qrt.types":
                 yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
             case Assign(value=value) | Emit(value=value):
-                yield from ((bit, False) for bit in bits_of(value))
+                yield from ((bit, False) for bit in bits_of(value))  # type: ignore[arg-type]
 
 
 WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {

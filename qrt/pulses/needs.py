@@ -105,9 +105,9 @@ class Needs:
                     self._keep(value, keepers)
                     acting |= keepers
                 case Emit(value=value):
-                    who = self._origin(value, nearest)
+                    who = self._origin(value, nearest)  # type: ignore[arg-type]
                     self._groups[id(one)] = (who,)
-                    self._keep(value, {who})
+                    self._keep(value, {who})  # type: ignore[arg-type]
                     acting.add(who)
                 case Branch():
                     acting |= self._branch(one, nearest)

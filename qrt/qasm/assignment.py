@@ -7,7 +7,8 @@ from typing import Any
 
 from openqasm3 import ast
 
-from qrt.qasm.context import Completion, Run
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.indices import index_list, positions, with_bits, with_element
 from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, WORD_BITS, Type, Typed, wrapped
 from qrt.qasm.measure import bits, measure, measured

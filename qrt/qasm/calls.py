@@ -11,7 +11,8 @@ from openqasm3 import ast
 from qrt.qasm import functions
 from qrt.qasm.assignment import DELIVERED, store_bits
 from qrt.qasm.casts import cast_known
-from qrt.qasm.context import Completion, Run, Signal, a
+from qrt.qasm.completion import Completion, Signal
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, as_float
 from qrt.qasm.kinds import KNOWN, VOID, WHOLE, Type, Typed, wrapped
 from qrt.qasm.measure import measure, measured
@@ -19,6 +20,7 @@ from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import NO_LAB, TABLE_BITS, compute, word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost, Scope
 from qrt.qasm.values import cast, decimal, located
+from qrt.qasm.words import a
 from qrt.qasm.written import type_of
 from qrt.types import Lookup
 
@@ -203,6 +205,11 @@ def _provided(run: Run, node: ast.FunctionCall, found: Extern) -> Typed:
     unknown = [index for index, one in enumerate(values) if type(one.value) not in KNOWN]
     if not unknown:
         return Typed(found.returns, _called(run, node, found, values))
+    if found.returns == VOID:
+        raise run.refuse(
+            node,
+            f"{found.name} returns nothing and would have to be called in every shot; put the value out: output int n; n = ...;",
+        )
     width = sum(values[index].type.width for index in unknown)
     whole = all(values[index].type.kind in WHOLE and values[index].type.width for index in unknown)
     if not whole or width > TABLE_BITS or found.returns.kind not in {*WHOLE, "angle"}:

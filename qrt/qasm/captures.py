@@ -87,9 +87,8 @@ def _bit(run: Run, frame: Frame) -> tuple[int, Typed]:
         count = sum(one.startswith(f"{frame.name}.outcome") for one in run.bit_names)
         register = run.new_bits(f"{frame.name}.outcome" + f"#{count + 1}" * bool(count), None)
     (cell,) = register.cells
-    assert cell.bit is not None
-    run.hold(cell, Bits((cell.bit,)))
-    return cell.bit, Typed(BIT, Bits((cell.bit,)))
+    bit = run.outcome_bit(cell)
+    return bit, Typed(BIT, Bits((bit,)))
 
 
 def _weights(

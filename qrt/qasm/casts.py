@@ -8,11 +8,14 @@ from typing import Any
 from qrt.qasm.expressions import Exact, as_float
 from qrt.qasm.kinds import WHOLE, Type, Typed, wrapped
 from qrt.qasm.operators import angle_of, angle_word, as_complex, quantised, truth
+from qrt.qasm.scope import Lost
 
 
 def cast_known(value: Typed, to: Type, sample_s: Fraction) -> Any:
     """Return a known value in another type. Raises ValueError where the standard has no such cast."""
     source, number = value
+    if type(number) is Lost:
+        raise ValueError(number.reason)
     if source == to:
         return number
     if to.of is not None or source.of is not None:

@@ -13,26 +13,26 @@ the sequencers', assigned at the end of either side.
 from __future__ import annotations
 
 import difflib
-import enum
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
+from qrt.qasm.completion import Completion, Side, Signal, Split, goes_on
 from qrt.qasm.facts import Facts
-from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, Type, Typed
+from qrt.qasm.kinds import KNOWN, RUNTIME, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.runtime import word_of
-from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits, Scope
+from qrt.qasm.scope import BitRegister, Cell, Lost, Scope, bit_cell
+from qrt.qasm.words import a, what
 from qrt.types import Bits, Classical, Computed, Source, Variable
 
 SEQUENCED = frozenset({"bool", "bit", "int", "uint", "angle"})  # kinds that a sequencer can hold
 STATEMENTS_MAX = 100_000
 ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
-
 
 # What is refused, as the language calls it.
 CONSTRUCTS: dict[type, str] = {
@@ -43,33 +43,6 @@ CONSTRUCTS: dict[type, str] = {
 }
 
 
-class Signal(enum.Enum):
-    """A way out of what is around a statement."""
-
-    BREAK = "break"
-    CONTINUE = "continue"
-    RETURN = "return"
-    END = "end"
-
-
-class Side(NamedTuple):
-    """One side of an open branch: its statements, what cells hold at its end, and how it goes on."""
-
-    out: list[Statement]
-    held: dict[Cell, Any]
-    completion: Completion
-
-
-class Split(NamedTuple):
-    """A branch on outcomes whose sides do not go on in the same way."""
-
-    condition: Classical
-    sides: tuple[Side, Side]
-    source: Source
-    leaves: bool = False  # whether it ever stayed open
-
-
-Completion = Signal | Split | None
 Handler = Callable[["Run", Any], Completion]
 
 
@@ -104,6 +77,7 @@ class Run:
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
+        self.literals: dict[Any, Any] = {}  # angles that are written more than once
         self._free: list[int] = []
         self._free_bits: list[int] = []
         self.stretch_names: list[str] = []
@@ -113,20 +87,18 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        found = self._sources.get(id(node))
-        if found is None:
-            span = node.span
-            if span is None:
-                found = Source(1, 1, "", self.path)
-            else:
-                line = span.start_line
-                found = Source(line, span.start_column + 1, self.line(line), self.path)
-            self._sources[id(node)] = found
+        key = id(node)
+        if key in self._sources:
+            return self._sources[key]
+        span = node.span
+        if span is None:
+            found = Source(1, 1, "", self.path)
+        else:
+            line = span.start_line
+            text = self.lines[line - 1] if line <= len(self.lines) else ""
+            found = Source(line, span.start_column + 1, text, self.path)
+        self._sources[key] = found
         return found
-
-    def line(self, number: int) -> str:
-        """Return a line of the text, without the space around it; nothing for a tree that was never text."""
-        return self.lines[number - 1] if number <= len(self.lines) else ""
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
@@ -167,15 +139,28 @@ class Run:
         cells = []
         for position in range(size or 1):
             written = name if size is None else f"{name}[{position}]"
-            if self.depth and self._free_bits:  # of a block that is over
-                index = self._free_bits.pop()
-            else:
-                index = len(self.bit_names)
+            index = None if self.depth else len(self.bit_names)
+            if index is not None:
                 self.bit_names.append(written)
-            if self.depth:
-                self.scope.life.bits.append(index)
-            cells.append(Cell(written, BIT, Bits((index,)), self.scope, index))
+            cells.append(bit_cell(written, self.scope, index))
         return BitRegister(tuple(cells), size is not None)
+
+    def bit_index(self, cell: Cell) -> int:
+        """Return the program's bit that holds a cell; of a block's bits, one that is free again when the block ends."""
+        if cell.bit is None:
+            if self._free_bits:
+                cell.bit = self._free_bits.pop()
+            else:
+                cell.bit = len(self.bit_names)
+                self.bit_names.append(cell.name)
+            cell.life.bits.append(cell.bit)
+        return cell.bit
+
+    def outcome_bit(self, cell: Cell) -> int:
+        """Return the program's bit of a cell into which an outcome comes now."""
+        index = self.bit_index(cell)
+        self.hold(cell, Bits((index,)))
+        return index
 
     # ---- Statements and cells ------------------------------------------------------------------------------------------
 
@@ -203,7 +188,9 @@ class Run:
         if cell.variable is None:
             if self._free:
                 cell.variable = self._free.pop()
-                self.variable_names[cell.variable] += f", {cell.name}"
+                names = self.variable_names[cell.variable]
+                if cell.name not in names.split(", "):
+                    self.variable_names[cell.variable] = f"{names}, {cell.name}"
             else:
                 cell.variable = len(self.variable_names)
                 self.variable_names.append(cell.name)
@@ -212,7 +199,7 @@ class Run:
 
     def store(self, cell: Cell, value: Any, source: Source) -> None:
         """Let a cell hold a value of its type, with the statements that this takes."""
-        if cell.bit is not None:
+        if cell.is_bit:
             self._store_bit(cell, value, source)
         elif type(value) in RUNTIME:
             index = self.variable(cell)
@@ -223,13 +210,12 @@ class Run:
             self.hold(cell, value)
 
     def _store_bit(self, cell: Cell, value: Any, source: Source) -> None:
-        index = cell.bit
-        assert index is not None
         if type(value) is int:
-            if cell.value != value:
-                self.add(SetBit(index, value, source))
+            if not cell.is_local and cell.value != value:
+                self.add(SetBit(self.bit_index(cell), value, source))
             self.hold(cell, value)
             return
+        index = self.bit_index(cell)
         if value != Bits((index,)):
             self.add(Branch(value, (SetBit(index, 1, source),), (SetBit(index, 0, source),), source=source))
         self.hold(cell, Bits((index,)))
@@ -342,8 +328,13 @@ class Run:
         (_, one), (_, other) = sides
         if type(one) is type(other) and one == other:
             self.hold(cell, one)
-        elif cell.bit is not None:
-            self.hold(cell, Bits((cell.bit,)))
+        elif cell.is_bit:
+            index = self.bit_index(cell)
+            if cell.is_local:  # one that is known was not written
+                for out, value in sides:
+                    if type(value) is int:
+                        out.append(SetBit(index, value, source))
+            self.hold(cell, Bits((index,)))
         elif cell.type.kind in SEQUENCED and not isinstance(one, Lost) and not isinstance(other, Lost):
             index = self.variable(cell)
             for out, value in sides:
@@ -379,34 +370,3 @@ class Run:
             return int(rational)
         reason = "" if type(value) in KNOWN else "; this one is not known before the run"
         raise self.refuse(node, f"a constant whole number is needed here, not {a(type_)}{reason}")
-
-
-def goes_on(completion: Completion) -> bool:
-    """Say whether the program goes on in some side."""
-    if isinstance(completion, Split):
-        return any(goes_on(side.completion) for side in completion.sides)
-    return completion is None
-
-
-def what(found: Any) -> str:
-    """Return what a name stands for, in words."""
-    match found:
-        case Qubits():
-            return "a qubit"
-        case BitRegister():
-            return "a bit"
-        case Cell(type=type_):
-            return f"a variable of type {type_}"
-        case Typed(type=type_):
-            return f"a constant of type {type_}"
-    return f"a {type(found).__name__.lower()}"
-
-
-def a(type_: Type) -> str:
-    """Return a type with its article."""
-    return f"{'an' if str(type_)[0] in 'aeiou' else 'a'} {type_}"
-
-
-def known_names(names: Iterable[str]) -> str:
-    """Return names for an error."""
-    return ", ".join(list(names)[:LISTED_MAX]) or "none"

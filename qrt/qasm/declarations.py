@@ -8,9 +8,10 @@ from typing import Any, Final, cast
 from openqasm3 import ast
 
 from qrt.qasm import stretches
-from qrt.qasm.assignment import set_bits, store_bits
+from qrt.qasm.assignment import set_bits
 from qrt.qasm.casts import cast_known
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Name
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import RUNTIME, Type, Typed, wrapped
@@ -19,6 +20,7 @@ from qrt.qasm.program import Output
 from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
 from qrt.qasm.values import CONSTANTS, located, reason
 from qrt.qasm.values import cast as cast_value
+from qrt.qasm.words import a
 from qrt.qasm.written import type_of
 
 QUBITS_MAX: Final = 64  # far beyond any lab; stops `qubit[1000000000] q;`
@@ -171,15 +173,10 @@ def _bits(run: Run, node: ast.ClassicalDeclaration, name: str, size: ast.Express
         if initial is not None:
             measure(run, node, initial, register)
         return None
-    if not run.depth:  # what stands in a row is declared in the order of the text, whatever the value needs
-        register = run.new_bits(name, count)
-        for cell in register.cells:
-            run.hold(cell, 0)  # as every bit at the shot's start
-        set_bits(run, node, register, initial)
-    else:
-        value = run.value(initial)
-        register = run.new_bits(name, count)
-        store_bits(run, initial, register, value)
+    register = run.new_bits(name, count)  # before its value, so that what stands in a row is in the order of the text
+    for cell in register.cells:
+        run.hold(cell, 0)  # as every bit at the shot's start
+    set_bits(run, node, register, initial)
     run.declare(node, name, register)
     return None
 

@@ -17,19 +17,19 @@ import openpulse
 from openqasm3 import ast
 
 from qrt.qasm.assignment import store_bits
-from qrt.qasm.context import Completion, Run, Signal
+from qrt.qasm.completion import Completion, Signal
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import held
 from qrt.qasm.kinds import KNOWN, Typed
 from qrt.qasm.measure import measured
 from qrt.qasm.program import Box, Branch, Measurement, Reset
 from qrt.qasm.pulses import PULSES, FrameBarrier, sequencers_of
-from qrt.qasm.pulsing import OWN_NAMES, physical
+from qrt.qasm.pulsing import OWN_NAMES, as_language, physical
 from qrt.qasm.scope import BitRegister, Qubits, Scope
 from qrt.qasm.values import cast
 from qrt.qasm.waves import ZERO
 from qrt.qasm.written import type_of
-from qrt.types import Bits
 
 SAME_RAD = 1e-12  # arguments nearer than this are the same
 
@@ -112,12 +112,14 @@ def execute(run: Run, one: Defcal, use: Use, register: BitRegister | None) -> Ty
     scope = _bound(run, Scope(outer), one, use)
     run.out, run.target, pulsing.target = [], None, None
     pulsing.returned, pulsing.register, pulsing.alias = [], register, _returned_name(one)
+    depth, pulsing.depth = pulsing.depth, len(run.frames)
     run.calls.append(name)
     with pulsing.body(run), pulsing.inside(run):
         completion = run.block(one.node.body, scope)
     run.calls.pop()
     inside, returned = run.out, pulsing.returned
     run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias = around
+    pulsing.depth = depth
     if completion not in {None, Signal.RETURN} or len(returned) > 1:
         raise run.refuse(
             one.node,
@@ -198,7 +200,9 @@ def _result(
 
 
 def returns(run: Run, node: ast.ReturnStatement) -> Completion:
-    """Leave a defcal's body with a value."""
+    """Leave a defcal's body with a value; a subroutine that it calls leaves as the language does."""
+    if run.pulsing.depth != len(run.frames):
+        return as_language(run, node)
     expression = node.expression
     if expression is not None:
         around, run.target = run.target, run.pulsing.register
@@ -220,10 +224,7 @@ def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | No
     _check_unchanged(run, node, index)
     run.pulsing.with_companions(run, node, (index,))
     cell = None if register is None else register.cells[0]
-    run.add(Measurement(index, None if cell is None else cell.bit, run.source(node)))
-    if cell is not None:
-        assert cell.bit is not None
-        run.hold(cell, Bits((cell.bit,)))
+    run.add(Measurement(index, None if cell is None else run.outcome_bit(cell), run.source(node)))
     run.pulsing.with_companions(run, node, (index,))
 
 

@@ -18,7 +18,8 @@ from openqasm3 import ast
 
 from qrt.errors import ProgramError
 from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
-from qrt.qasm.context import Handler, Run, Signal
+from qrt.qasm.completion import Signal
+from qrt.qasm.context import Handler, Run
 from qrt.qasm.ending import finished
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
@@ -27,7 +28,7 @@ from qrt.qasm.program import Elaborated, Emit, Program
 from qrt.qasm.pulses import Tables
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
-from qrt.qasm.values import located
+from qrt.qasm.values import as_expression, located
 from qrt.types import Source
 
 FRAMES_MAX: Final = 20_000  # of Python: branches on outcomes are nested as deep as a loop has iterations
@@ -100,6 +101,9 @@ def _emit(run: Run) -> None:
                 node, f"output {output.name!r} has no value on some way through the program: {cell.value.reason}"
             )
         typed = Typed(cell.type, cell.value)
+        if cell.type.kind == "duration":  # the lab knows its ticks
+            run.add(Emit(column, as_expression(typed, output.source), output.source))
+            continue
         word = located(run, node, "the output", functools.partial(word_of, typed, output.source))
         run.add(Emit(column, word, output.source))
 

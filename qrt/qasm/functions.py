@@ -10,12 +10,13 @@ from typing import Any, Final, cast
 
 from openqasm3 import ast
 
-from qrt.qasm.context import Run, a
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, Function, as_float
 from qrt.qasm.kinds import COMPLEX, FLOAT, KNOWN, RUNTIME, UINT, VARIED, WHOLE, WORD_BITS, Type, Typed, wrapped
 from qrt.qasm.operators import as_complex
 from qrt.qasm.runtime import compute, logical_shift, word_of, wrap
 from qrt.qasm.values import as_expression, located, operate
+from qrt.qasm.words import a
 from qrt.units import signed64
 
 Real = Exact | float

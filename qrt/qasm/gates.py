@@ -7,22 +7,25 @@ without a control and is left out.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from openqasm3 import ast
 
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, Expression, Literal
 from qrt.qasm.kinds import ANGLE, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
 from qrt.qasm.program import Gate
-from qrt.qasm.quantum import qubits
+from qrt.qasm.quantum import one_qubit, qubits
 from qrt.qasm.scope import Qubits, Scope
 from qrt.qasm.standard import COUPLED, NATIVE, STANDARD, Step, expanded
-from qrt.qasm.values import cast
-from qrt.types import Classical
+from qrt.qasm.values import CONSTANTS, cast
+from qrt.qasm.words import a
+from qrt.types import NOWHERE, Classical
 
 CONTROLS: Final = frozenset({"ctrl", "negctrl"})
 NOTHING: Final = Exact(Fraction(0))  # an angle
@@ -71,22 +74,82 @@ def angle(run: Run, node: ast.QASMNode, value: Typed) -> Expression | Classical:
     return Literal(found, run.source(node)) if kind in KNOWN else found
 
 
+def _written(run: Run, node: ast.Expression) -> Any:
+    """Return an angle that is a literal, or like pi/4, at once: most are, and few of them differ. None for all else."""
+    kind = type(node)
+    if kind is ast.FloatLiteral:
+        return Literal(node.value, NOWHERE) if math.isfinite(node.value) else None  # type: ignore[attr-defined]
+    if kind is ast.Identifier:
+        found = run.scope.find(node.name)  # type: ignore[attr-defined]
+        if type(found) is not Typed:
+            return None
+        held = run.literals.get(id(found))
+        if held is None or held[0] is not found:
+            held = run.literals[id(found)] = (found, angle(run, node, found))
+        return held[1]
+    if kind is ast.UnaryExpression or kind is ast.BinaryExpression:
+        inner: Any = node
+        minus = 0
+        if kind is ast.UnaryExpression:
+            inner, minus = inner.expression, id(inner.op)
+        if (
+            type(inner) is ast.BinaryExpression
+            and type(inner.lhs) is ast.Identifier
+            and type(inner.rhs) is ast.IntegerLiteral
+        ):
+            name = inner.lhs.name
+            if name in CONSTANTS and run.scope.find(name) is None:
+                key = (minus, name, id(inner.op), inner.rhs.value)
+                if key not in run.literals:
+                    run.literals[key] = angle(run, node, run.value(node))
+                return run.literals[key]
+    return None
+
+
 def gate(run: Run, node: ast.QuantumGate) -> Completion:
     """Apply a gate to qubits, or to each of registers."""
     name = node.name.name
     defined = run.scope.find(name)
-    if not isinstance(defined, GateDefinition):
+    if defined is not None and type(defined) is not GateDefinition:
         defined = None
-    if node.duration is not None:
-        raise run.refuse(node, "a gate with a duration is not supported; box[...] { } gives one")
-    arguments = [run.value(one) for one in node.arguments]
-    if defined is None and not node.modifiers and NATIVE.get(name) == len(arguments) and len(node.qubits) == 1:
-        turn = angle(run, node.arguments[0], arguments[0]) if arguments else None
+    operands, arguments = node.qubits, node.arguments
+    plain = defined is None and len(operands) == 1 and not node.modifiers and node.duration is None
+    if plain and NATIVE.get(name) == len(arguments):
+        turn = None
+        if arguments:
+            turn = _written(run, arguments[0])
+            if turn is None:
+                turn = angle(run, arguments[0], run.value(arguments[0]))
         if type(turn) not in RUNTIME or name == "rz":
             source = run.source(node)
-            for index in qubits(run, node.qubits[0]).indices:
+            one = one_qubit(run, operands[0])
+            for index in qubits(run, operands[0]).indices if one is None else (one,):
                 run.add(Gate(name, index, turn, source))
             return None
+    if plain and not arguments and name in STANDARD and not STANDARD[name].angles:
+        one = one_qubit(run, operands[0])
+        for index in qubits(run, operands[0]).indices if one is None else (one,):
+            _fixed(run, node, name, index)
+        return None
+    if node.duration is not None:
+        raise run.refuse(node, "a gate with a duration is not supported; box[...] { } gives one")
+    return _general(run, node, defined)
+
+
+def _fixed(run: Run, node: ast.QuantumGate, name: str, qubit: int) -> None:
+    """Apply a gate of the standard that has no angle."""
+    if name not in run.literals:
+        natives = expanded(run, node, Step(name))
+        run.literals[name] = [(one, None if turn is None else angle(run, node, turn)) for one, turn in natives]
+    source = run.source(node)
+    for native, turn in run.literals[name]:
+        run.add(Gate(native, qubit, turn, source))
+
+
+def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None) -> Completion:
+    """Apply a gate that is not native, or changed by modifiers."""
+    name = node.name.name
+    arguments = [run.value(one) for one in node.arguments]
     controls, changes = _modifiers(run, node)
     wanted = _arguments(run, node, defined, len(arguments))
     if controls:

@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 from openqasm3 import ast
 
-from qrt.qasm.context import Run, a
+from qrt.qasm.context import Run
 from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, WHOLE, Type, Typed
 from qrt.qasm.operators import angle_of, angle_word, shifted
 from qrt.qasm.runtime import compute, logical_shift, word_of
-from qrt.qasm.scope import BitRegister, Qubits
+from qrt.qasm.scope import BitRegister, Lost, Qubits
+from qrt.qasm.words import a
 from qrt.types import Lookup
 
 RANGE_MAX = 1 << 20
@@ -78,7 +79,10 @@ def element_of(run: Run, node: ast.QASMNode, value: Typed, index: Any) -> Typed:
     """Return an element, a row, a slice of an array, or bits of a number."""
     inside = index_list(run, node, index)
     if value.type.of is not None:
-        return _array_element(run, node, value, inside)
+        found = _array_element(run, node, value, inside)
+        if type(found.value) is Lost:
+            raise run.refuse(node, found.value.reason)
+        return found
     if value.type.kind in {"bit", "int", "uint", "angle"} and value.type.width and len(inside) == 1:
         places, single = positions(run, node, inside[0], value.type.width, f"a value of type {value.type}")
         return bits_of(run, node, value, places, single=single)

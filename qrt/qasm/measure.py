@@ -11,7 +11,6 @@ from qrt.qasm.program import Measurement
 from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import bits_word
 from qrt.qasm.scope import BitRegister, Cell
-from qrt.types import Bits
 
 
 def bits(run: Run, node: ast.QASMNode) -> BitRegister:
@@ -38,7 +37,6 @@ def measure(run: Run, node: ast.QASMNode, measure_: ast.QuantumMeasurement, regi
     if len(register.cells) != len(indices):
         raise run.refuse(node, f"{len(indices)} qubits are measured into {len(register.cells)} bits")
     for index, cell in zip(indices, register.cells, strict=True):
-        assert cell.bit is not None
         _one(run, node, index, cell)
 
 
@@ -46,11 +44,8 @@ def _one(run: Run, node: ast.QASMNode, index: int, cell: Cell | None) -> None:
     """Measure one qubit; a program with pulses may say how."""
     if run.pulsing is not None:
         run.pulsing.measure(run, node, index, None if cell is None else BitRegister((cell,), sized=False))
-        return
-    run.add(Measurement(index, None if cell is None else cell.bit, run.source(node)))
-    if cell is not None:
-        assert cell.bit is not None
-        run.hold(cell, Bits((cell.bit,)))
+    else:
+        run.add(Measurement(index, None if cell is None else run.outcome_bit(cell), run.source(node)))
 
 
 def measured(run: Run, node: ast.QuantumMeasurement) -> Typed:

@@ -13,15 +13,18 @@ import openpulse.ast
 from openqasm3 import ast
 
 from qrt.qasm import defcals, frames, templates
-from qrt.qasm.context import Completion, Run
+from qrt.qasm.captures import CAPTURES
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.defcals import Use
 from qrt.qasm.expressions import Duration
 from qrt.qasm.kinds import RUNTIME, Typed
-from qrt.qasm.pulse_calls import call, found_frame, frame_of, name, statement
+from qrt.qasm.pulse_calls import CALLS, call, found_frame, frame_of, name, statement
 from qrt.qasm.pulse_declarations import assignment, declaration, extern
 from qrt.qasm.pulsing import Pulsing, as_language, as_outside
 from qrt.qasm.quantum import qubits
 from qrt.qasm.scope import Qubits
+from qrt.qasm.templates import TEMPLATES
 
 GRAMMAR: Final = "openpulse"
 
@@ -33,6 +36,7 @@ def enter(run: Run, tree: ast.Program) -> None:
     run.pulsing.defcals = defcals.enter(run, tree.statements)
     run.pulsing.language, run.pulsing.values = dict(run.handlers), dict(run.evaluators)
     run.pulsing.outside = run.handlers = {**run.handlers, **OUTSIDE}
+    run.evaluators = {**run.evaluators, ast.FunctionCall: _call_outside}
 
 
 @contextmanager
@@ -43,6 +47,15 @@ def _inside(run: Run) -> Iterator[None]:
     run.evaluators = {**run.evaluators, **EVALUATORS}
     yield
     run.handlers, run.evaluators = around
+
+
+def _call_outside(run: Run, node: ast.FunctionCall) -> Typed:
+    """Return the value of a call outside of a body, where OpenPulse has none."""
+    name = node.name.name
+    if name in {*CALLS, *CAPTURES, *TEMPLATES} and run.scope.find(name) is None:
+        raise run.refuse(node, f"{name} stands in the body of a cal or defcal: cal {{ {name}(...); }}")
+    value: Typed = run.pulsing.values[ast.FunctionCall](run, node)
+    return value
 
 
 def grammar(run: Run, node: ast.CalibrationGrammarDeclaration) -> Completion:

@@ -48,10 +48,10 @@ class Program(msgspec.Struct, frozen=True):
 
 
 # ---- Statements --------------------------------------------------------------------------------------------------------
-# Tuples, since a program has thousands of them and they are made anew for every value that changes.
+# Tuples, since a program has thousands of them and they are made anew for every value that changes; of gates there are most.
 
 
-class Gate(NamedTuple):
+class Gate(msgspec.Struct, frozen=True, gc=False):
     """One gate on one qubit; `rx`, `ry` and `rz` have an angle: of inputs in radians, of outcomes in 2^-64 turns."""
 
     name: str  # one of qrt.qasm.gates.NATIVE
@@ -120,10 +120,10 @@ class Assign(NamedTuple):
 
 
 class Emit(NamedTuple):
-    """Put a value into a column of the shot's row, an index into `Elaborated.outputs`."""
+    """Put a value into a column of the shot's row, an index into `Elaborated.outputs`; a duration is an expression."""
 
     column: int
-    value: Classical
+    value: Classical | Expression
     source: Source = NOWHERE
 
 

@@ -14,7 +14,8 @@ from openqasm3 import ast
 
 from qrt.qasm import captures, frames, functions, templates, waveforms
 from qrt.qasm.captures import CAPTURED, CAPTURES, REFUSED
-from qrt.qasm.context import Completion, Run
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import Frame
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, VARIED, VOID, Typed

@@ -13,7 +13,8 @@ from openqasm3 import ast
 from qrt.qasm import templates
 from qrt.qasm.assignment import set_bits
 from qrt.qasm.captures import CAPTURED, CAPTURES
-from qrt.qasm.context import Completion, Run
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.frames import Frame
 from qrt.qasm.measure import measure
 from qrt.qasm.ports import Port

@@ -26,7 +26,8 @@ from qrt.qasm.scope import Scope
 from qrt.qasm.waves import ZERO, Amount, Wave
 
 if TYPE_CHECKING:
-    from qrt.qasm.context import Completion, Run
+    from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 
 T = TypeVar("T")
 OWN_NAMES = "\0cal"  # in a scope: the names that its `cal` blocks have declared; no identifier looks like it
@@ -59,6 +60,7 @@ class Pulsing:
         self.returned: list[Any] = []
         self.register: Any = None
         self.alias: str | None = None
+        self.depth: int | None = None  # how many subroutines are around it
         self._envelope_names: dict[bytes, str] = {}
         self._met: list[dict[Frame, None]] = []  # of each defcal around: the frames that count from its beginning
 

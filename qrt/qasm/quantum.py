@@ -8,12 +8,29 @@ from typing import Any
 from openqasm3 import ast
 
 from qrt.qasm import stretches
-from qrt.qasm.context import Completion, Run, a
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Expression, Literal
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import KNOWN, VARIED
 from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Measurement, Reset, Statement
 from qrt.qasm.scope import Qubits
+from qrt.qasm.words import a
+
+
+def one_qubit(run: Run, node: ast.QASMNode) -> int | None:
+    """Return the qubit that an operand like `q` or `q[2]` names, at once; None for all else."""
+    if type(node) is ast.Identifier:
+        found = run.scope.find(node.name)
+        return found.indices[0] if type(found) is Qubits and not found.sized else None
+    if type(node) is ast.IndexedIdentifier:
+        found = run.scope.find(node.name.name)
+        if type(found) is Qubits and found.sized and len(node.indices) == 1:
+            inside = node.indices[0]
+            if type(inside) is list and len(inside) == 1 and type(inside[0]) is ast.IntegerLiteral:
+                place = inside[0].value
+                return found.indices[place] if place < len(found.indices) else None
+    return None
 
 
 def qubits(run: Run, node: ast.QASMNode) -> Qubits:
@@ -48,6 +65,10 @@ def _hardware(run: Run, node: ast.QASMNode, name: str) -> int:
 
 def together(run: Run, node: ast.Statement, operands: Sequence[ast.QASMNode]) -> tuple[int, ...]:
     """Return the qubits of a statement that takes several, each once; all declared ones where it names none."""
+    if len(operands) == 1:
+        one = one_qubit(run, operands[0])
+        if one is not None:
+            return (one,)
     if not operands:
         if any(name.startswith("$") for name in run.qubit_names) or not run.qubit_names:
             raise run.refuse(
@@ -70,12 +91,21 @@ def reset(run: Run, node: ast.QuantumReset) -> Completion:
 
 def duration(run: Run, node: ast.Expression) -> Expression:
     """Return a length of time as an expression."""
+    key: Any = None
+    if type(node) is ast.DurationLiteral:
+        key = (node.value, id(node.unit))
+        if key in run.literals:
+            literal: Literal = run.literals[key]
+            return literal
     type_, value = run.value(node)
     if type_.kind not in {"duration", "stretch"}:
         raise run.refuse(node, f"a duration is needed here, a number with ns, us, ms, s or dt, not {a(type_)}")
     kind = type(value)
     if kind in KNOWN:
-        return Literal(value, run.source(node))
+        found_literal = Literal(value, run.source(node))
+        if key is not None:
+            run.literals[key] = found_literal
+        return found_literal
     if kind in VARIED:
         found: Expression = value
         return found

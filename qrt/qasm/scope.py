@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from qrt.qasm.kinds import BIT, Type
+from qrt.types import Bits
 
 
 class Lost(NamedTuple):
@@ -21,12 +22,20 @@ class Lost(NamedTuple):
 class Cell:
     """A variable: its type, what it holds now, and its index among the sequencers' variables once it has one."""
 
-    __slots__ = ("bit", "life", "name", "type", "value", "variable")
+    __slots__ = ("bit", "is_bit", "is_local", "life", "name", "type", "value", "variable")
 
-    def __init__(self, name: str, type_: Type, value: Any, scope: Scope, bit: int | None = None) -> None:
+    def __init__(self, name: str, type_: Type, value: Any, scope: Scope) -> None:
         self.name, self.type, self.value, self.life = name, type_, value, scope.life
-        self.bit = bit  # of the program, that holds it; None for a variable
+        self.is_bit = self.is_local = False
+        self.bit: int | None = None  # of the program, that holds it; of a bit of a block only once an outcome is in it
         self.variable: int | None = None
+
+
+def bit_cell(name: str, scope: Scope, bit: int | None) -> Cell:
+    """Return a bit: one that stands in a row, or one of a block, which is known to be 0 until it is set."""
+    cell = Cell(name, BIT, 0 if bit is None else Bits((bit,)), scope)
+    cell.is_bit, cell.is_local, cell.bit = True, bit is None, bit
+    return cell
 
 
 class Qubits(NamedTuple):

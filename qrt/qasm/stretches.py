@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm.context import Completion, Run
+from qrt.qasm.completion import Completion
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import Duration, Expression, Literal, Stretched
 from qrt.qasm.kinds import DURATION, Typed
 from qrt.qasm.operators import seconds_of

@@ -15,7 +15,7 @@ from openqasm3 import ast
 
 from qrt.errors import ProgramError
 from qrt.qasm.casts import cast_known
-from qrt.qasm.context import Run, a, what
+from qrt.qasm.context import Run
 from qrt.qasm.expressions import ARITHMETIC, Binary, Duration, Exact, Literal, Negative
 from qrt.qasm.indices import element_of, indexed, positions
 from qrt.qasm.kinds import (
@@ -35,6 +35,7 @@ from qrt.qasm.kinds import (
 from qrt.qasm.operators import LOGICAL, binary, check_bits, truth, unary
 from qrt.qasm.runtime import binary_word, bits_word, cast_word, unary_word
 from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
+from qrt.qasm.words import a, what
 from qrt.qasm.written import type_of
 from qrt.types import Source
 
@@ -243,20 +244,6 @@ def _index(run: Run, node: ast.IndexExpression) -> Typed:
     return element_of(run, node, run.value(collection), node.index)
 
 
-def _concatenation(run: Run, node: ast.Concatenation) -> Typed:
-    left, right = run.value(node.lhs), run.value(node.rhs)
-    if left.type.of is not None and right.type.of is not None and left.type.of == right.type.of:
-        shape = (left.type.shape[0] + right.type.shape[0], *left.type.shape[1:])
-        return Typed(Type("array", 0, left.type.of, shape), left.value + right.value)
-    if left.type.kind == right.type.kind == "bit":
-        width = left.type.width + right.type.width
-        type_ = Type("bit", width)
-        wide = Typed(Type("uint", width), right.value)
-        shifted = operate(run, node, "<<", wide, Typed(LITERAL, left.type.width))
-        return Typed(type_, operate(run, node, "|", shifted, Typed(Type("uint", width), left.value)).value)
-    raise run.refuse(node, f"{left.type} ++ {right.type} has no meaning: it needs bits, or arrays of one type")
-
-
 def _array(run: Run, node: ast.ArrayLiteral) -> Typed:
     values = [run.value(one) for one in node.values]
     if not values:
@@ -313,7 +300,6 @@ EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {
     ast.BinaryExpression: _binary,
     ast.Cast: _cast,
     ast.IndexExpression: _index,
-    ast.Concatenation: _concatenation,
     ast.ArrayLiteral: _array,
     ast.SizeOf: _size,
 }

@@ -9,6 +9,8 @@ readout would have averaged. Its standard error has these parts:
 
 shot         spread of the weights over the shots. Successive shots are not independent where the period is below T1, since a qubit
              keeps its level from one shot to the next; so autocovariances enter, from lag 1 to the first that cannot be told from 0.
+             Shots that all agree have no spread, and yet n of them do not prove that the next one agrees: the rule of succession
+             (a flat prior, of which n agreeing shots leave Beta(n + 1, 1)) gives the least that the bar may be.
 calibration  sampling of the reference shots, by the delta method: dz/deps0_k = (z_R + z_S) / eta_k, dz/deps1_k = -(z_R - z_S) / eta_k with
              R = S without k, summed over the bits of one qubit before squaring, as they share its assignment matrix.
 preparation  the same derivatives times what is not known of the reference shots' preparation.
@@ -136,13 +138,17 @@ def combine(
         return ()
     means = dict(zip(supports(observables), (sums.weight / sums.shots).tolist(), strict=True))
     means[()] = 1.0
+    factors = tables(bit_qubits, qubits)
+    unseen = unseen_variance(sums.shots)
     estimates = []
     for index, bits in enumerate(observables):
         square = float(sums.square[index, index])
         raw = float(sums.raw[index]) / sums.shots
         variance = square / sums.shots - means[bits] ** 2
         shot = _mean_variance(variance, means[bits], sums.shots, sums.pairs, sums.weight_lagged[:, index])
+        shot = max(shot, _span(bits, factors) ** 2 * unseen)
         raw_variance = _mean_variance(1.0 - raw**2, raw, sums.shots, sums.pairs, sums.raw_lagged[:, index])
+        raw_variance = max(raw_variance, 2.0**2 * unseen)  # signs are 2 apart
         calibration, preparation = _reference_variances(bits, means, bit_qubits, qubits)
         estimates.append(
             Estimate(
@@ -158,6 +164,23 @@ def combine(
             )
         )
     return tuple(estimates)
+
+
+def unseen_variance(shots: int) -> float:
+    """Return the variance of a probability of which so many shots, all of them alike, are all that is known: that of Beta(n + 1, 1).
+
+    Where one of the shots differs, the sample's own variance of the mean, 1/n^2 or more, is above it.
+    """
+    return (shots + 1.0) / ((shots + 2.0) ** 2 * (shots + 3.0))
+
+
+def _span(bits: Observable, factors: NDArray[np.float64]) -> float:
+    """Return how far apart the weights of two shots can be: the range of prod_k a_k(b_k) over all outcomes."""
+    low = high = 1.0
+    for bit in bits:
+        corners = [bound * factor for bound in (low, high) for factor in factors[bit].tolist()]
+        low, high = min(corners), max(corners)
+    return high - low
 
 
 def _reference_variances(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,10 +29,20 @@ from qrt.types import (
     Lookup,
     Op,
     Parameter,
+    Play,
     PortLimits,
     Pulses,
     WriteBit,
 )
+
+
+class Played(NamedTuple):
+    """What all plays of an envelope on a frame have in common."""
+
+    duration: int  # in ticks
+    peak: float  # of the envelope
+    plays: list[Interval]  # of the line
+    tone: bool  # that a readout counts
 
 
 class Found:
@@ -55,7 +66,8 @@ class Found:
         self.path: Path = ()  # of the block at hand
         self.ops: Sequence[Op] = ()  # of it
         self.index = 0  # in it
-        self._played: dict[str, tuple[int, float]] = {}
+        self.grid = limits.granularity_ticks
+        self.played: dict[tuple[str, str], Played] = {}  # by frame and envelope
 
     def step(self, name: str) -> Step:
         """Return the operation at hand, of a sequencer."""
@@ -91,12 +103,13 @@ class Found:
         rank = {name: index for index, name in enumerate(self.pulses.blocks)}
         return tuple(sorted(map(self.event, self.noted), key=lambda event: (event.tick, rank[event.sequencer])))
 
-    def played(self, envelope: str) -> tuple[int, float]:
-        """Return the duration of an envelope in ticks, and its peak."""
-        if envelope not in self._played:
-            samples = self.pulses.envelopes[envelope]
-            self._played[envelope] = len(samples) * self.limits.sample_ticks, float(np.abs(samples).max(initial=0.0))
-        return self._played[envelope]
+    def first_play(self, op: Play) -> Played:
+        """Return what all plays of an envelope on a frame have in common, and keep it."""
+        samples, line = self.pulses.envelopes[op.envelope], self.pulses.frames[op.frame].line
+        duration, peak = len(samples) * self.limits.sample_ticks, float(np.abs(samples).max(initial=0.0))
+        plays = self.plays.setdefault(line, [])
+        found = self.played[op.frame, op.envelope] = Played(duration, peak, plays, op.frame.endswith(".readout"))
+        return found
 
     def interval(self, tick: Tick, end: Tick, amplitude: float, op: Op) -> Interval:
         """Return a stretch of ticks under the branches around it."""

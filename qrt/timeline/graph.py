@@ -49,10 +49,10 @@ class Graph:
 
     def follow(self, instant: int, ticks: int | Parameter) -> int:
         """Return a new instant, so much after one: `add` with one edge, which straight programs are made of."""
-        at = self.at[instant]
-        self.at.append(at + ticks if type(at) is int and type(ticks) is int else self.ticks.after(at, ticks))
+        at, known = self.at, self.at[instant]
+        at.append(known + ticks if type(known) is int and type(ticks) is int else self.ticks.after(known, ticks))
         self.edges.append((Edge(instant, ticks),))
-        return len(self.at) - 1
+        return len(at) - 1
 
     def after(self, edge: Edge) -> Tick:
         """Return what an edge says."""

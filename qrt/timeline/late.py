@@ -24,6 +24,8 @@ def stretched(period: str, pulses: Pulses) -> str:
 def past_period(found: Found, shot_ticks: int, period: int) -> list[Late]:
     """Return the events that end after the period, stretched as far as it may be."""
     pulses = found.pulses
+    if shot_ticks <= period:
+        return []
     due = stretched(f"the period of {pulses.period_ticks} ticks", pulses)
     its = f"its period of {pulses.period_ticks} (timing.shot_period_ns)"
     more = (

@@ -13,7 +13,8 @@ from qrt.errors import ProgramError
 from qrt.timeline.found import Found
 from qrt.timeline.graph import Edge
 from qrt.timeline.late import off_grid
-from qrt.timeline.noted import dynamic
+from qrt.timeline.limits import Interval
+from qrt.timeline.noted import Noted, dynamic
 from qrt.timeline.state import State
 from qrt.types import (
     Assign,
@@ -48,24 +49,21 @@ def alone(found: Found, state: State, name: str, ops: Sequence[Op], index: int) 
 def _play(found: Found, state: State, name: str, op: Play) -> None:
     """Send an envelope."""
     peak = op.amplitude
-    if not isinstance(peak, float):
+    if type(peak) is not float:
         peak = _operand(found, state, name, op)
-    duration, height = found.played(op.envelope)
-    instant = state.cursors[name]
-    tick = found.graph.at[instant]
-    cursor = found.graph.follow(instant, duration)
-    end = found.graph.at[cursor]
-    found.note(state, name, end, "play", op)
-    if type(tick) is not int or tick % found.limits.granularity_ticks:
-        found.late += off_grid(
-            found.ticks, found.event(found.noted[-1]), tick, f"the play of {op.envelope}", found.limits
-        )
-    line = found.pulses.frames[op.frame].line
-    found.plays.setdefault(line, []).append(found.interval(tick, end, abs(peak) * height, op))
-    if op.frame.endswith(".readout"):
+    played = found.played.get((op.frame, op.envelope)) or found.first_play(op)
+    graph, instant = found.graph, state.cursors[name]
+    tick = graph.at[instant]
+    cursor = state.cursors[name] = graph.follow(instant, played.duration)
+    end = graph.at[cursor]
+    found.noted.append(Noted(name, instant, end, "play", op, found.sides, found.path, found.index))
+    if type(tick) is not int or tick % found.grid:
+        late = off_grid(found.ticks, found.event(found.noted[-1]), tick, f"the play of {op.envelope}", found.limits)
+        found.late += late
+    played.plays.append(Interval(tick, end, found.taken, abs(peak) * played.peak, op.source))
+    if played.tone:
         count = state.tones.get(op.frame, 0)
         state.tones[op.frame] = None if count is None else count + 1
-    state.cursors[name] = cursor
 
 
 def _operand(found: Found, state: State, name: str, op: Play) -> float:
@@ -73,7 +71,7 @@ def _operand(found: Found, state: State, name: str, op: Play) -> float:
     if isinstance(op.amplitude, int | float):
         return op.amplitude
     _wait_for(found, state, name, op)
-    low, high = found.span(op.amplitude)
+    low, high = found.ticks.words(op.amplitude) if type(op.amplitude) is Parameter else found.span(op.amplitude)
     if low > AMPLITUDE_ONE or high < -AMPLITUDE_ONE:
         raise ProgramError(
             f"{op.source.where}the amplitude {found.text(op.amplitude)} is {low / AMPLITUDE_ONE:.4g} to {high / AMPLITUDE_ONE:.4g} of full "
@@ -128,9 +126,11 @@ def _wait(found: Found, state: State, name: str, op: Wait) -> None:
 
 def _phase(found: Found, state: State, name: str, op: ShiftPhase) -> None:
     """Turn a frame, at the cursor; delayed with whatever comes next, it needs no instant of its own."""
-    if not isinstance(op.phase_rad, float):
+    if type(op.phase_rad) is not float:
         _wait_for(found, state, name, op)
-    found.note(state, name, state.cursor(name), "phase", op)
+    instant = state.cursors[name]
+    tick = found.graph.at[instant]
+    found.noted.append(Noted(name, instant, tick, "phase", op, found.sides, found.path, found.index))
 
 
 def _frequency(found: Found, state: State, name: str, op: SetFrequency) -> None:
@@ -143,6 +143,9 @@ def _frequency(found: Found, state: State, name: str, op: SetFrequency) -> None:
 def _wait_for(found: Found, state: State, name: str, op: Op) -> None:
     """Wait for the outcomes that an operand is computed from."""
     value = dynamic(op)
+    if type(value) is Parameter:
+        found.ticks.reach.slot(value)  # raises for one that cannot be played
+        return
     outcome = 0 if value is None else found.awaited(state, name, op, value)
     if value is not None and outcome:
         _known(found, state, name, op, value=value, kind="read", outcome=outcome)

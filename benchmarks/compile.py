@@ -1,0 +1,56 @@
+"""A program of 1000 operations: from its syntax tree to the sequence, and again with one value changed. Parsing is the parser's time.
+
+The first figure elaborates, lowers, schedules and compiles with nothing kept from before; the second asks again with another value of the
+one input, which 50 of the operations turn by. The instruments' and the batch process's part of arming is not in it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.figure import Figure, at_most
+from qrt.config import load
+from qrt.loop import limits_of
+from qrt.qasm import parse_program
+from qrt.templates import Asked, Templates
+
+OPERATIONS = 1000
+ROUNDS = 40
+LAB = Path(__file__).parent.parent / "configs" / "demo.toml"
+
+
+def measure(scale: float) -> list[Figure]:
+    """Return both figures over a number of rounds that scales."""
+    lab = load(LAB)
+    lab = msgspec.structs.replace(lab, timing=msgspec.structs.replace(lab.timing, shot_period_ns=1e6))
+    program, limits = parse_program(text(), "compile.qasm"), limits_of(lab)
+    templates = Templates()
+    first, again = [], []
+    for index in range(max(round(ROUNDS * scale), 5) + 1):
+        asked = Asked(program, {"theta": 0.1 + 0.001 * index}, lab, None, limits)
+        first.append(timed(Templates(), asked))
+        again.append(timed(templates, asked))
+    assert (templates.hits, templates.misses) == (len(again) - 1, 1)
+    return [
+        at_most(f"{OPERATIONS} operations, tree to sequence", first[1:], "ms", 10.0),
+        at_most("again with one value changed", again[1:], "ms", 1.0),
+    ]
+
+
+def text() -> str:
+    """Return the program: five kinds of operations on two qubits, one in twenty of them by the input."""
+    constant = ["sx q[0];", "rz(pi/7) q[1];", "x q[1];", "rz(0.3) q[0];"]
+    varied = ["rx(theta / 3) q[0];", "rz(2 * theta) q[1];"]
+    lines = [varied[k // 20 % 2] if k % 20 == 19 else constant[k % 4] for k in range(OPERATIONS - 2)]
+    head = ["OPENQASM 3.0;", 'include "stdgates.inc";', "input float theta;", "qubit[2] q;", "bit[2] c;"]
+    return "\n".join([*head, *lines, "c[0] = measure q[0];", "c[1] = measure q[1];", ""])
+
+
+def timed(templates: Templates, asked: Asked) -> float:
+    """Return the milliseconds that a sequence takes."""
+    started = time.perf_counter()
+    templates.compiled(asked)
+    return (time.perf_counter() - started) * 1e3

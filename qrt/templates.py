@@ -1,0 +1,152 @@
+"""Programs that were compiled, kept by all that they are made of: with other values of its inputs, a program is not compiled again.
+
+The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
+depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, the
+program is compiled, and kept for these values. What is kept is bounded: the least recently used goes first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from qrt.compile import Template, compile_pulses, compile_template
+from qrt.errors import ProgramError
+from qrt.pulses import lower
+from qrt.pulses.inputs import input_values
+from qrt.qasm import Program
+from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
+
+KEPT_MAX: Final = 64  # programs
+COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+OTHER_TURNS: Final = re.compile(r"\b(gate\s+r[xyz]|defcal|cal)\b")  # a program's own
+TURN: Final = re.compile(r"\s*r[xyz]\s*\(")
+DECLARED: Final = re.compile(r"\s*input\s+(float\s*(\[[^\]]*\])?|angle)\s*")
+
+
+class Asked(NamedTuple):
+    """A program with values of all its inputs, and what it is compiled for."""
+
+    program: Program
+    inputs: Mapping[str, float]
+    lab: Lab
+    calibration: Calibration | None  # None: nominal values
+    limits: PortLimits
+
+
+class Compiled(NamedTuple):
+    """A sequence, and whether it was there already."""
+
+    sequence: Sequence
+    hit: bool
+
+
+class Templates:
+    """What was compiled. `hits` and `misses` count the calls that compiled nothing, and those that did."""
+
+    def __init__(self) -> None:
+        self.hits = self.misses = 0
+        self._kept: OrderedDict[Any, Template | None] = OrderedDict()  # None: it cannot be left open
+        self._open: OrderedDict[Any, tuple[str, ...]] = OrderedDict()  # of each program
+        self._sequences: OrderedDict[Any, Sequence] = OrderedDict()  # of those
+
+    def compiled(self, asked: Asked) -> Compiled:
+        """Return the sequence of a program. Raises ProgramError as lowering and compiling do."""
+        values = input_values(asked.program, asked.inputs)
+        named = _program_key(asked.program)
+        if named not in self._open:
+            _keep(self._open, named, open_inputs(asked.program))
+        free = self._open[named]
+        fixed = {name: asked.inputs[name] for name in values if name not in free}
+        key = (named, *map(_bytes, (asked.lab, asked.calibration)), asked.limits, *fixed.items())
+        known = key in self._kept
+        template = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
+        _keep(self._kept, key, template)
+        sequence = None if template is None else template.filled(values)
+        if sequence is not None:
+            return self._counted(sequence, hit=known)
+        whole = (key, *(asked.inputs[name] for name in free))
+        found = self._sequences.get(whole)
+        sequence = compile_pulses(_lowered(asked), asked.lab, asked.limits) if found is None else found
+        _keep(self._sequences, whole, sequence)
+        return self._counted(sequence, hit=found is not None)
+
+    def _counted(self, sequence: Sequence, *, hit: bool) -> Compiled:
+        self.hits, self.misses = self.hits + hit, self.misses + (not hit)
+        return Compiled(sequence, hit)
+
+
+def _lowered(asked: Asked, varied: tuple[str, ...] = ()) -> Pulses:
+    return lower(asked.program, asked.lab, asked.calibration, asked.inputs, varied)
+
+
+def _opened(asked: Asked, free: tuple[str, ...]) -> Template | None:
+    """Return a program with its free inputs left open; None where more than words depends on them."""
+    try:
+        return compile_template(_lowered(asked, free), asked.lab, asked.limits)
+    except ProgramError:
+        return None  # with values it may be compiled, or refused with a better reason
+
+
+def open_inputs(program: Program) -> tuple[str, ...]:
+    """Return the inputs that may be left open: real numbers and angles, not rounded to some bits, of which rx, ry and rz turn.
+
+    Wherever else one stands, what is compiled may be another thing at some of its values: U(0, 0, 0) has no pulse. This is seen in the
+    text, which is quick, and at worst leaves closed what could be open.
+    """
+    text = COMMENT.sub(" ", program.text)
+    if not text or OTHER_TURNS.search(text):
+        return ()
+    names = [one.name for one in program.inputs if one.kind in {"float", "angle"}]
+    return tuple(name for name in names if _only_turns(text, name))
+
+
+def _only_turns(text: str, name: str) -> bool:
+    """Say whether all that is said of a name, but for its declaration, are angles of turns."""
+    for found in re.finditer(rf"\b{re.escape(name)}\b", text):
+        begun = max(text.rfind(mark, 0, found.start()) for mark in ";{}") + 1
+        before = text[begun : found.start()]
+        if not TURN.match(before) and not DECLARED.fullmatch(before):
+            return False
+    return True
+
+
+def _program_key(program: Program) -> tuple[Any, ...]:
+    """Return what a program is: its text, or the tree that a builder has made; what is kept keeps the tree, and with it its identity."""
+    return (program.path, program.text) if program.text else (program.path, _Same(program.tree))
+
+
+class _Same:
+    """An object that equals only itself."""
+
+    def __init__(self, one: object) -> None:
+        self.one = one
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.one is other.one
+
+    def __hash__(self) -> int:
+        return id(self.one)
+
+
+def _bytes(value: Any) -> bytes:
+    """Return a lab or a calibration as bytes that are equal where it is."""
+    return msgspec.msgpack.encode(value, enc_hook=_array)
+
+
+def _array(value: Any) -> Any:
+    assert isinstance(value, np.ndarray)
+    return [value.dtype.str, value.shape, value.tobytes()]
+
+
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    """Keep a value, as the one that was used last."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > KEPT_MAX:
+        kept.popitem(last=False)
