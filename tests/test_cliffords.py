@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from qrt.calibrate.cliffords import CLIFFORDS, clifford_of, gates, inverse_of
+from qrt.calibrate.cliffords import CLIFFORDS, DEFINITIONS, clifford_of, gates, inverse_of
 
 SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2.0
 Z = np.diag([1.0, -1.0])
@@ -20,11 +20,8 @@ def played(text):
     """Return the unitary of a text of rz and sx, read here."""
     total = np.eye(2)
     for statement in filter(None, (part.strip() for part in text.split(";"))):
-        if statement == "sx q":
-            total = SX @ total
-        else:
-            (quarters,) = re.fullmatch(r"rz\((\d)\*pi/2\) q", statement).groups()
-            total = rz(int(quarters) * np.pi / 2.0) @ total
+        (quarters,) = re.fullmatch(r"(?:z(\d))?sx q", statement).groups()
+        total = SX @ rz(int(quarters or 0) * np.pi / 2.0) @ total
     return total
 
 
@@ -72,3 +69,8 @@ def test_a_text_is_its_sequence(rng):
     for one in sequence:
         exact = written(one) @ exact
     np.testing.assert_allclose(np.abs(played(gates(sequence))), np.abs(exact), atol=1e-9)
+
+
+def test_the_gates_that_are_defined_are_what_they_are_called():
+    for k in (1, 2, 3):
+        assert f"gate z{k}sx a {{ rz({k}*pi/2) a; sx a; }}" in DEFINITIONS.splitlines()

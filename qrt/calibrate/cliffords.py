@@ -19,6 +19,11 @@ QUARTER_Z: Final[Rotation] = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
 SX: Final[Rotation] = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
+# A quarter turn or more about Z and then sx, by the number of quarter turns: one short statement each, since parsing takes longest.
+TURNED: Final = ("sx", "z1sx", "z2sx", "z3sx")
+DEFINITIONS: Final = "\n".join(f"gate {TURNED[k]} a {{ rz({k}*pi/2) a; sx a; }}" for k in (1, 2, 3))
+
+
 class Clifford(NamedTuple):
     """Quarter turns about Z, sx so often, quarter turns about Z, in the order of time."""
 
@@ -60,7 +65,7 @@ def gates(sequence: Sequence[Clifford]) -> str:
     for one in sequence:
         quarters += one.before
         for _ in range(one.sx):
-            statements.append(f"rz({quarters % 4}*pi/2) q; sx q;" if quarters % 4 else "sx q;")
+            statements.append(f"{TURNED[quarters % 4]} q;")
             quarters = 0
         quarters += one.after
     return "\n".join(statements)

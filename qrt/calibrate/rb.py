@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from qrt.calibrate.bench import Bench
-from qrt.calibrate.cliffords import CLIFFORDS, gates, inverse_of
+from qrt.calibrate.cliffords import CLIFFORDS, DEFINITIONS, gates, inverse_of
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
 from qrt.calibrate.fit import Array, power, times
 from qrt.calibrate.sequences import Qubits
@@ -27,9 +27,9 @@ from qrt.calibrate.signals import Scan, Signal, require_change, require_fit, sta
 from qrt.errors import CalibrationError
 from qrt.types import Estimated
 
-PROGRAM: Final = """OPENQASM 3.0; include "stdgates.inc"; input angle flip; qubit[QUBITS] q; bit[QUBITS] c;
-rx(flip) q;
-{gates}
+PROGRAM: Final = f"""OPENQASM 3.0; include "stdgates.inc"; input angle flip; qubit[QUBITS] q; bit[QUBITS] c;
+{DEFINITIONS}
+rx(flip) q; GATES
 barrier q; c = measure q;
 """
 PARTS: Final = (0.002, 0.1, 0.3, 0.6, 1.0)  # of the longest sequence, in which p^m has come down to 1 / e
@@ -51,7 +51,7 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
         sequence = [CLIFFORDS[k] for k in rng.integers(len(CLIFFORDS), size=length)]
         sequence += [inverse_of(sequence)]
         counts[k] = sum(one.sx for one in sequence)
-        scans.append(bench.scan(PROGRAM.format(gates=gates(sequence)), qubits, SHOTS, {"flip": (0.0, pi)}))
+        scans.append(bench.scan(PROGRAM.replace("GATES", gates(sequence)), qubits, SHOTS, {"flip": (0.0, pi)}))
     found: Findings = {}
     for name, points in stacked(scans).items():
         seen = toward(points, points.mean[1] - points.mean[0])
