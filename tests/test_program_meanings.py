@@ -16,6 +16,10 @@ HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\nqubit[2] q;\nbit[3] c;\n'
 SEEN = "reset q; h q[0]; ry(1.1) q[1]; c[0] = measure q[0]; c[1] = measure q[1];"
 
 PROGRAMS = {
+    "one measurement on several ways through the program": (
+        "reset q; h q; c[1] = measure q[0]; "
+        "for int k in [0:1] { if (c[1]) { if (c[2]) { break; } } else { sx q[0]; } c[0] = measure q[1]; } c[2] = measure q[0];"
+    ),
     "several labels of a case": (
         "output int r; SEEN int n = int(uint[2](c[0:1])); "
         "switch (n) { case 0, 2 { r = 1; } case 3, 1 { r = 2; } default { r = 3; } }"

@@ -17,12 +17,15 @@ from qrt.types import PortLimits, Source
 FULL_SCALE = 1.0 + 1e-9  # a sum of rounded amplitudes may end a hair above 1
 
 
+Sides = tuple[tuple[int, int], ...]  # branches, outermost first: number and side
+
+
 class Interval(NamedTuple):
     """A stretch of ticks on a line or a converter."""
 
     tick: Tick
     end: Tick
-    sides: tuple[tuple[int, int], ...]  # branches around it: number and side
+    sides: Sides  # of the branches around it
     amplitude: float  # peak, of full scale; 0 for captures
     source: Source
 
@@ -32,7 +35,7 @@ def check_intervals(
 ) -> None:
     """Raise ProgramError where more captures are open at once than the port holds, or plays add up beyond full scale."""
     for interval, others in _overlaps(ticks, captures):
-        count = 1 + len(others)
+        count = round(1 + _most([(other.sides, 1.0) for other in others]))
         if count > limits.outstanding_max:
             raise ProgramError(
                 f"{interval.source.where}{count} captures at once from tick {ticks.span(interval.tick)[0]}; the port holds "
@@ -42,12 +45,25 @@ def check_intervals(
         if _in_turn(intervals):
             continue
         for interval, others in _overlaps(ticks, intervals):
-            total = interval.amplitude + sum(other.amplitude for other in others)
+            total = interval.amplitude + _most([(other.sides, other.amplitude) for other in others])
             if total > FULL_SCALE:
                 raise ProgramError(
                     f"{interval.source.where}plays on line {line!r} add up to {total:.4g} of full scale from tick "
                     f"{ticks.span(interval.tick)[0]}, and would clip; lower the amplitudes to a sum of at most 1"
                 )
+
+
+def _most(others: Sequence[tuple[Sides, float]]) -> float:
+    """Return the most that intervals can be together: of those on different sides of one branch, the side with more."""
+    total = 0.0
+    branches: dict[int, dict[int, list[tuple[Sides, float]]]] = {}
+    for sides, amount in others:
+        if not sides:
+            total += amount
+            continue
+        (number, side), *inside = sides
+        branches.setdefault(number, {}).setdefault(side, []).append((tuple(inside), amount))
+    return total + sum(max(_most(one) for one in both.values()) for both in branches.values())
 
 
 def _in_turn(intervals: Sequence[Interval]) -> bool:
