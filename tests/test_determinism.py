@@ -14,15 +14,17 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from qrt import kernel, wire
+from qrt.calibrate import calibrate
 from qrt.events import Playing
 from qrt.firmware_sim import plant
-from qrt.loop import derived_seed
+from qrt.loop import Loop, derived_seed
 from qrt.publisher import Tally
 from qrt.replay import replay
 from qrt.store import decode_calibration, save_calibration
 from qrt.types import Stream
 
 PROCESS_TIMEOUT_S = 300
+SEED = 20
 
 
 def command(*arguments, **environment):
@@ -96,16 +98,18 @@ def test_an_instruction_set_that_is_not_there_is_refused_with_those_that_are(mod
     assert "baseline" in answer.stderr
 
 
-def test_a_whole_session_with_its_calibration_repeats_in_another_process(tmp_path, project, demo_calibration):
+def test_a_whole_session_with_its_calibration_repeats_in_another_process(tmp_path, project, demo_lab):
     program = project / "examples/active_reset.qasm"
+    with Loop(demo_lab, SEED) as loop:
+        here = calibrate(demo_lab, loop.measure, SEED, swept=loop.measure_swept)
     answer = command(
         "run",
         program,
-        *("--lab", project / "configs/demo.toml", "--shots", 300, "--seed", demo_calibration.seed),
+        *("--lab", project / "configs/demo.toml", "--shots", 300, "--seed", SEED),
         *("--runs", tmp_path, "--no-publish"),
     )
     found = decode_calibration((Path(answer["run"]) / "calibration.json").read_bytes(), "there")
-    for name, qubit in demo_calibration.qubits.items():
+    for name, qubit in here.qubits.items():
         other = found.qubits[name]
         assert np.array_equal(other.weights, qubit.weights)
         assert np.array_equal(other.assignment, qubit.assignment)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import qrt
 from qrt.store import save_calibration
 from qrt.types import Calibration
 
@@ -33,6 +34,11 @@ def block(project: Path, beginning: str) -> str:
     return found
 
 
+def programs(project: Path) -> list[str]:
+    """Return the programs in README.md, the first one first."""
+    return [one.strip("\n") + "\n" for one in blocks(project) if one.lstrip("\n").startswith("OPENQASM")]
+
+
 @pytest.fixture
 def folder(project: Path, tmp_path: Path, demo_calibration: Calibration, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder that the snippets run in, with the lab, the program and a calibration that is the latest."""
@@ -40,7 +46,7 @@ def folder(project: Path, tmp_path: Path, demo_calibration: Calibration, monkeyp
     assert STREAM in lab
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/demo.toml").write_text(lab.replace(STREAM, "tcp://127.0.0.1:*"), encoding="utf-8")
-    (tmp_path / "flip.qasm").write_text(block(project, "OPENQASM 3.0;"), encoding="utf-8")
+    (tmp_path / "flip.qasm").write_text(programs(project)[0], encoding="utf-8")
     save_calibration(tmp_path / "runs", demo_calibration)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -83,3 +89,12 @@ def test_the_python_forms_run(project: Path, folder: Path, capsys: pytest.Captur
     assert set(built.outcomes) == set(names["result"].outcomes) == {"first", "second"}
     before, after = (float(result.mean["second"].values) for result in (names["result"], built))
     assert abs(before - after) < 0.15
+
+
+def test_the_programs_of_the_language_run(project: Path, folder: Path) -> None:
+    _, again, pulses = programs(project)
+    given = {"lab": "configs/demo.toml", "shots": SHOTS, "calibration": "latest"}
+    tries = qrt.run(again, period_ns=40e3, seed=1, **given).values["tries"]
+    assert tries.values.min() == 1
+    assert tries.values.max() > 2
+    assert qrt.run(pulses, inputs={"amp": 0.2}, period_ns=300e3, seed=1, **given).mean["c"].values > 0.1
