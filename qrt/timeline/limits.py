@@ -66,13 +66,38 @@ def _most(others: Sequence[tuple[Sides, float]]) -> float:
     return total + sum(max(_most(one) for one in both.values()) for both in branches.values())
 
 
+class _Way:
+    """One side of a branch, or the shot: until when anything on it, or on a way through what is inside it, plays."""
+
+    def __init__(self, around: _Way | None, before: int) -> None:
+        self.around = around
+        self.before = before  # what it began behind: the end of all that may have come before it on any way here
+        self.end = before
+        self.inside: dict[tuple[int, int], _Way] = {}
+        self.begun: dict[int, int] = {}  # branch -> the end of all before it
+
+
 def _in_turn(intervals: Sequence[Interval]) -> bool:
-    """Say whether each ends before the next begins, at fixed ticks, and none is beyond full scale: what most lines play."""
-    end = 0
+    """Say whether on every way through the branches each ends before the next begins, at fixed ticks, none beyond full scale: most lines.
+
+    It takes them in the order of a sequencer's program, so that a line of several sequencers may be in turn without being seen so here.
+    """
+    shot = _Way(None, 0)
     for one in intervals:
-        if type(one.tick) is not int or type(one.end) is not int or one.tick < end or one.amplitude > FULL_SCALE:
+        if type(one.tick) is not int or type(one.end) is not int or one.amplitude > FULL_SCALE:
             return False
-        end = one.end
+        way = shot
+        for side in one.sides:
+            inner = way.inside.get(side)
+            if inner is None:
+                before = way.begun.setdefault(side[0], way.end)
+                inner = way.inside[side] = _Way(way, before)
+            way = inner
+        if one.tick < way.end:
+            return False
+        inner = way
+        while inner is not None and inner.end < one.end:
+            inner.end, inner = one.end, inner.around
     return True
 
 
