@@ -1,7 +1,7 @@
 """The steps of a run, and the one way out of it.
 
-    prepare    lab, program, calibration and folder are checked as far as that goes with nothing open; the program is compiled, where
-               it is not kept from before, and again below where the lab measures itself
+    prepare    all is checked that can be with nothing open; the program is compiled where it is not kept from before, and once more
+               after a calibration
     open       publisher, instruments, batch process: what can be refused is refused before the first pulse
     calibrate  the lab measures itself through the same loop, unless a calibration is given
     play       set, upload, read back; only now the run folder is made, and the armed image goes into it. Then
