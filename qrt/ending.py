@@ -1,4 +1,4 @@
-"""What a run comes to: what is counted at its end, what ended it early, and the estimates at the points of a sweep."""
+"""What a run comes to: its summary, what is counted at its end, what ended it early, and the estimates at the points of a sweep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qrt.loop import raise_for
 from qrt.observables import Observables
 from qrt.points import FILE, encode_points, leg_estimates
 from qrt.record import RunFolder
-from qrt.types import Calibration, Estimate, Truth
+from qrt.types import Calibration, Controlled, Estimate, Summary, Truth
 from qrt.types import Sequence as ShotSequence
 
 
@@ -33,6 +33,40 @@ class Finished(msgspec.Struct, frozen=True):
     dead_s: float  # between legs, with nothing playing
     estimates: tuple[Estimate, ...]
     truth: Truth | None
+
+    def counters(self, *, paced: bool) -> dict[str, int]:
+        """Return what the kernel and the plant have counted."""
+        late = lateness_counters(self.report) if paced else {}
+        return kernel_counters(self.report) | late | ({} if self.truth is None else dict(self.truth.counters))
+
+
+def summary_of(
+    record: RunFolder, finished: Finished, period_s: float, controlled: tuple[Controlled, ...], legs: int
+) -> Summary:
+    """Return the summary of a run whose every row is on disk."""
+    recorded = record.durable_shot
+    return Summary(
+        run=str(record.path),
+        shots=recorded,
+        shots_per_s=recorded / finished.durable_s,
+        sim_over_wall=recorded * period_s / finished.durable_s,
+        misses=finished.report.miss_count,
+        digest=record.digest(),
+        estimates=finished.estimates,
+        controllers=controlled,
+        legs=legs,
+        dead_s=finished.dead_s,
+    )
+
+
+def add_place(error: BaseException, record: RunFolder) -> None:
+    """Say on an error that ended a run where its record is, and which shots it has."""
+    kept = record.durable_shot
+    where = f"{f'shots 0 to {kept - 1} are' if kept else 'no shot is'} kept in {record.path}"
+    if isinstance(error, RunError):
+        error.args = (f"{error}\n{where}",)
+    else:
+        error.add_note(where)
 
 
 def kernel_counters(report: kernel.Report) -> dict[str, int]:

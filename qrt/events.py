@@ -28,6 +28,13 @@ class Calibrated(msgspec.Struct, frozen=True):
     taken_now: bool
 
 
+class Compiled(msgspec.Struct, frozen=True):
+    """The program is ready to be played: so many sequences of it were kept from earlier runs, so many were compiled."""
+
+    hits: int
+    misses: int
+
+
 class Playing(msgspec.Struct, frozen=True):
     """The first shot is about to start."""
 
@@ -46,7 +53,7 @@ class Progress(msgspec.Struct, frozen=True):
     total: int
 
 
-RunEvent = InstrumentsFound | CalibrationStep | Calibrated | Playing | Progress
+RunEvent = InstrumentsFound | CalibrationStep | Calibrated | Compiled | Playing | Progress
 
 
 def silent(event: RunEvent) -> None:

@@ -162,26 +162,37 @@ class Loop:
         """The settings of the instruments."""
         return self._lab().dials
 
-    def arm(self, pulses: Pulses, reach: Reach | None = None, *, settle_s: float = 0.0) -> Armed:
+    def arm(
+        self,
+        pulses: Pulses | Callable[[], Pulses],
+        reach: Reach | None = None,
+        *,
+        sequence: Sequence | None = None,
+        settle_s: float = 0.0,
+    ) -> Armed:
         """Bring the lab to where the kernel can start: compiled, uploaded, read back, outputs on.
 
-        reach: of varied operands; settle_s: what a twin's plant idles beside `IDLE_S`, where settings were changed.
+        reach: of varied operands; sequence: what the pulses were compiled to, where they were, and then nobody asks for them but a mailbox;
+        settle_s: what a twin's plant idles beside `IDLE_S`, where settings were changed.
         """
-        sequence = compile_pulses(pulses, self.lab, self.limits, reach)
-        rehearsed = None if self._rack is None else self._rehearsed(pulses, sequence, reach)
+        if sequence is None:
+            sequence = compile_pulses(pulses() if callable(pulses) else pulses, self.lab, self.limits, reach)
+        rehearsed = None
+        if self._rack is not None:
+            rehearsed = self._rehearsed(pulses() if callable(pulses) else pulses, sequence, reach)
         self._lab().upload(sequence.segments)
         return self._armed(sequence, rehearsed, settle_s)
 
-    def again(self, armed: Armed, pulses: Pulses, reach: Reach | None, *, settle_s: float) -> Armed:
+    def again(self, armed: Armed, pulses: Callable[[], Pulses], reach: Reach | None, *, settle_s: float) -> Armed:
         """Arm once more in a run that goes on: nothing is said to a line that holds its segments.
 
         Compiled anew, which is quick, only where operands may have others values, `reach`; None: they have not.
         """
-        sequence = armed.sequence if reach is None else compile_pulses(pulses, self.lab, self.limits, reach)
+        sequence = armed.sequence if reach is None else compile_pulses(pulses(), self.lab, self.limits, reach)
         self._lab().upload_changed(sequence.segments)
         rehearsed = armed.rehearsed
         if self._rack is not None and reach is not None:
-            rehearsed = self._rehearsed(pulses, sequence, reach)
+            rehearsed = self._rehearsed(pulses(), sequence, reach)
         return self._armed(sequence, rehearsed, settle_s)
 
     def _armed(self, sequence: Sequence, rehearsed: NDArray[Any] | None, settle_s: float) -> Armed:

@@ -1,9 +1,10 @@
 """The steps of a run, and the one way out of it.
 
-    prepare    lab, program, calibration and folder are checked as far as that goes with nothing open
+    prepare    all is checked that can be with nothing open; the program is compiled where it is not kept from before, and once more
+               after a calibration
     open       publisher, instruments, batch process: what can be refused is refused before the first pulse
     calibrate  the lab measures itself through the same loop, unless a calibration is given
-    play       compile, upload, set, read back; only now the run folder is made, and the armed image goes into it. Then
+    play       set, upload, read back; only now the run folder is made, and the armed image goes into it. Then
                kernel thread -> rows ring -> recorder thread (disk, then stream); second reader: the batch process
                (laws -> epochs, sums -> estimates); where a sweep changes instruments, one leg after the other (walking.py);
                outputs off and read back, settings put back, `stop` document, summary
@@ -34,11 +35,12 @@ from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
 from qrt.captured import Captured, check_captures
 from qrt.compile import compile_pulses
+from qrt.compiling import Compiling
 from qrt.controlling import EpochsBy, asked_for, begin_with, law_sources, points_of, reach_of
-from qrt.ending import Finished, early_end, kernel_counters, lateness_counters, put_points
+from qrt.ending import Finished, add_place, early_end, put_points, summary_of
 from qrt.errors import InstrumentError, RunError, WorldError
 from qrt.estimating import Estimating
-from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.events import Calibrated, CalibrationStep, Compiled, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.grids import Sweeps
 from qrt.image import ArmedEpochs, Played
 from qrt.legs import Leg, PlayedLeg, legs_of
@@ -57,7 +59,6 @@ from qrt.opening import (
 from qrt.points import check_points
 from qrt.preflight import Held, hold
 from qrt.publisher import Publisher
-from qrt.pulses import lower
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
 from qrt.record import RunFolder, check_writable, new_uid
@@ -68,7 +69,7 @@ from qrt.store import (
     load_calibration,
     save_calibration,
 )
-from qrt.types import Calibration, Lab, Pulses, Sequence, Summary
+from qrt.types import Calibration, Lab, PortLimits, Sequence, Summary
 from qrt.units import PS_PER_S
 from qrt.walking import Arming, Ready, Telling, Walk, played_of, seen_in, swept_by
 
@@ -122,12 +123,13 @@ class Session:
         begin_with(self.lab, self.inputs, None)
         if self.grid is not None:
             check_points(self.grid)
-        self.pulses = self._lowered(self.given)
         limits = limits_of(self.lab)
-        nominal = compile_pulses(self.pulses, self.lab, limits, self.reach)
+        self.compiling = self._compiling(limits)
+        nominal = self.compiling.sequence(self.given)
         for leg in () if self.grid is None else legs_of(self.grid):
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
-                compile_pulses(self.pulses, self.lab, limits, reach_of(self.lab, self.program, leg.grid))
+                compile_pulses(self.compiling.pulses(), self.lab, limits, reach_of(self.lab, self.program, leg.grid))
+        self.sequence = nominal
         check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
         check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
@@ -163,29 +165,25 @@ class Session:
             calibration = calibrate(self.lab, self.loop.measure, self.seed, step, self.loop.measure_swept)
             calibration = msgspec.structs.replace(calibration, lab_hash=self.bound_hash, taken_ns=time.time_ns())
             check_calibration(calibration, self.lab, self.bound_hash, "the calibration that was taken")
-            self.pulses = self._lowered(calibration)
         path = save_calibration(self.runs, calibration)
         self.calibration = calibration
         self.calibration_hash = calibration_hash(calibration)
         self.events(Calibrated(calibration, self.calibration_hash, str(path), taken_now=self.given is None))
+        if self.given is None:
+            self.sequence = self.compiling.sequence(calibration)
 
-    def _lowered(self, calibration: Calibration | None) -> Pulses:
-        """Return the program's pulses, open where an operand varies."""
-        varied = self.reach.varied if self.reach else ()
-        rounded: list[str] = []
-        pulses = lower(
-            self.program, self.lab, calibration, self.inputs, varied, rounded=rounded if self.rounds else None
-        )
-        self.rounded = tuple(rounded)
-        return pulses
+    def _compiling(self, limits: PortLimits) -> Compiling:
+        return Compiling(self.program, self.inputs, self.lab, limits, reach=self.reach, rounds=self.rounds)
 
     def play(self, *, keep_stopped: bool = False) -> tuple[Summary, dict[str, int]]:
         """Arm, record, run, close: return its summary and everything that was counted. keep_stopped: of a run that was stopped, too."""
         values = begin_with(self.lab, self.inputs, self.calibration)
-        self.arming = Arming(self.loop, self.program, self.pulses, controlled=values, reach=self.reach)
+        compiling = self.compiling
+        self.arming = Arming(self.loop, self.program, compiling, self.sequence, controlled=values, reach=self.reach)
         with ExitStack() as stack:
             stack.callback(self.loop.dials.put_back)
             ready = self.arming.ready(self.first, 0, 0)
+            self.events(Compiled(compiling.hits, compiling.misses))
             sequence = ready.sequence
             if self.batch is not None:
                 self.batch.wait_ready(self.loop.asked_to_end)
@@ -344,7 +342,7 @@ class Session:
 
     def _begin(self, recorder: Recorder, started_ns: int) -> None:
         """Record and publish the documents that come before the first shot."""
-        lab = self.lab
+        lab, rounded = self.lab, self.compiling.rounded
         start = start_document(
             self.uid,
             started_ns,
@@ -358,20 +356,18 @@ class Session:
             inputs=dict(self.inputs),
             sweep=to_document(self.grid) if self.grid else self.adaptive.document if self.adaptive else {},
             shots=self.shots,
-            period_ticks=self.pulses.period_ticks,
+            period_ticks=self.sequence.period_ticks,
             instruments=msgspec.to_builtins(self.loop.found),
             excluded=list(self.observables.excluded),
             round=self.rounds,
-            rounded=list(self.rounded),
+            rounded=list(rounded),
             laws=law_files(self.sources),
         )
         recorder.document("start", start)
         recorder.document("descriptor", descriptor_document(self.uid, started_ns, self.record.layout))
         address = "" if self.publisher is None else self.publisher.address
         self.events(
-            Playing(
-                str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held), self.rounded
-            )
+            Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held), rounded)
         )
 
     def _end(
@@ -390,20 +386,9 @@ class Session:
         if early is not None and not kept:
             raise early if isinstance(early, RunError) else RunError(str(early)) from early
         recorder.document("stop", self._stop(recorder, *(("abort", str(early)) if kept else ("success", ""))))
-        recorded, period_s = self.record.durable_shot, sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
-        summary = Summary(
-            run=str(self.record.path),
-            shots=recorded,
-            shots_per_s=recorded / finished.durable_s,
-            sim_over_wall=recorded * period_s / finished.durable_s,
-            misses=finished.report.miss_count,
-            digest=self.record.digest(),
-            estimates=finished.estimates,
-            controllers=() if self.estimating is None else self.estimating.controlled,
-            legs=len(self.legs),
-            dead_s=finished.dead_s,
-        )
-        return summary, self._counters(recorder)
+        period_s = sequence.period_ticks * self.lab.timing.tick_ps / PS_PER_S
+        controlled = () if self.estimating is None else self.estimating.controlled
+        return summary_of(self.record, finished, period_s, controlled, len(self.legs)), self._counters(recorder)
 
     def _failed_controllers(self) -> RunError | None:
         """Return why the batch process could not go on, if controllers needed it; not where it ended because the run was told to."""
@@ -424,12 +409,7 @@ class Session:
             recorder.document("stop", self._stop(recorder, "abort" if asked else "fail", reason))
         except WorldError as refused:
             error.add_note(f"the record has no stop document: {refused}")
-        kept = self.record.durable_shot
-        where = f"{f'shots 0 to {kept - 1} are' if kept else 'no shot is'} kept in {self.record.path}"
-        if isinstance(error, RunError):
-            error.args = (f"{error}\n{where}",)
-        else:
-            error.add_note(where)
+        add_place(error, self.record)
 
     def _stop(self, recorder: Recorder, exit_status: str, reason: str) -> dict[str, Any]:
         """Return the `stop` document."""
@@ -446,12 +426,11 @@ class Session:
     def _counters(self, recorder: Recorder) -> dict[str, int]:
         """Return everything that was counted."""
         counters = {**self.loop.counters, **recorder.counters, **self.record.counters}
+        counters |= {"compile.hits": self.compiling.hits, "compile.misses": self.compiling.misses}
         if self.publisher is not None:
             counters |= {f"stream.{name}": count for name, count in self.publisher.counters.items()}
         if self.estimating is not None:
             counters |= self.estimating.counters
         if self.finished is not None:
-            counters |= kernel_counters(self.finished.report)
-            counters |= {} if self.held is None else lateness_counters(self.finished.report)
-            counters |= {} if self.finished.truth is None else dict(self.finished.truth.counters)
+            counters |= self.finished.counters(paced=self.held is not None)
         return counters

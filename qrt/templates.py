@@ -1,8 +1,9 @@
 """Programs that were compiled, kept by all that they are made of: with other values of its inputs, a program is not compiled again.
 
 The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
-depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, the
-program is compiled, and kept for these values. What is kept is bounded: the least recently used goes first.
+depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, or
+some are swept, the program is compiled, and kept for these values and this grid. What is kept is bounded: the least recently used goes
+first.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from qrt.axes import to_document
 from qrt.compile import Template, compile_pulses, compile_template
 from qrt.errors import ProgramError
 from qrt.pulses import lower
 from qrt.pulses.inputs import input_values
 from qrt.qasm import Program
+from qrt.sweeps import Reach
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
@@ -37,6 +41,8 @@ class Asked(NamedTuple):
     lab: Lab
     calibration: Calibration | None  # None: nominal values
     limits: PortLimits
+    reach: Reach | None = None  # of inputs that vary from shot to shot
+    rounds: bool = False  # durations off the grid, instead of refusing them
 
 
 class Compiled(NamedTuple):
@@ -44,6 +50,14 @@ class Compiled(NamedTuple):
 
     sequence: Sequence
     hit: bool
+    rounded: tuple[str, ...] = ()  # durations that were: what, where, to what
+
+
+class Opened(NamedTuple):
+    """A program with some inputs left open."""
+
+    template: Template | None  # None: it cannot be left open
+    rounded: tuple[str, ...] = ()
 
 
 class Templates:
@@ -51,46 +65,64 @@ class Templates:
 
     def __init__(self) -> None:
         self.hits = self.misses = 0
-        self._kept: OrderedDict[Any, Template | None] = OrderedDict()  # None: it cannot be left open
+        self._lock = Lock()  # runs may be prepared on one thread and played on another
+        self._kept: OrderedDict[Any, Opened] = OrderedDict()  # left open, by program and what it is compiled for
         self._open: OrderedDict[Any, tuple[str, ...]] = OrderedDict()  # of each program
-        self._sequences: OrderedDict[Any, Sequence] = OrderedDict()  # of those
+        self._sequences: OrderedDict[Any, Compiled] = OrderedDict()  # of those that cannot be left open
 
     def compiled(self, asked: Asked) -> Compiled:
         """Return the sequence of a program. Raises ProgramError as lowering and compiling do."""
-        values = input_values(asked.program, asked.inputs)
+        with self._lock:
+            found = self._compiled(asked)
+            self.hits, self.misses = self.hits + found.hit, self.misses + (not found.hit)
+            return found
+
+    def _compiled(self, asked: Asked) -> Compiled:
+        values = input_values(asked.program, asked.inputs, _varied(asked))
         named = _program_key(asked.program)
         if named not in self._open:
             _keep(self._open, named, open_inputs(asked.program))
-        free = self._open[named]
+        free = self._open[named] if asked.reach is None else ()
         fixed = {name: asked.inputs[name] for name in values if name not in free}
-        key = (named, *map(_bytes, (asked.lab, asked.calibration)), asked.limits, *fixed.items())
-        known = key in self._kept
-        template = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
-        _keep(self._kept, key, template)
-        sequence = None if template is None else template.filled(values)
-        if sequence is not None:
-            return self._counted(sequence, hit=known)
-        whole = (key, *(asked.inputs[name] for name in free))
-        found = self._sequences.get(whole)
-        sequence = compile_pulses(_lowered(asked), asked.lab, asked.limits) if found is None else found
-        _keep(self._sequences, whole, sequence)
-        return self._counted(sequence, hit=found is not None)
-
-    def _counted(self, sequence: Sequence, *, hit: bool) -> Compiled:
-        self.hits, self.misses = self.hits + hit, self.misses + (not hit)
-        return Compiled(sequence, hit)
+        exact = (*(values[name] for name in fixed), _grid_bytes(asked.reach))
+        key = (named, _bytes(asked.lab), _bytes(_untimed(asked.calibration)), asked.limits, asked.rounds, exact)
+        if asked.reach is None:
+            known = key in self._kept
+            opened = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
+            _keep(self._kept, key, opened)
+            sequence = None if opened.template is None else opened.template.filled(values)
+            if sequence is not None:
+                return Compiled(sequence, known, opened.rounded)
+        whole = (key, *(values[name] for name in free))
+        found = self._sequences.get(whole) or _whole(asked)
+        _keep(self._sequences, whole, found._replace(hit=True))
+        return found
 
 
-def _lowered(asked: Asked, varied: tuple[str, ...] = ()) -> Pulses:
-    return lower(asked.program, asked.lab, asked.calibration, asked.inputs, varied)
+def lowered(asked: Asked, free: tuple[str, ...] = ()) -> tuple[Pulses, tuple[str, ...]]:
+    """Return a program's pulses, open where an operand varies or is left `free`, and the durations that were rounded."""
+    rounded: list[str] = []
+    told = rounded if asked.rounds else None
+    pulses = lower(asked.program, asked.lab, asked.calibration, asked.inputs, free or _varied(asked), rounded=told)
+    return pulses, tuple(rounded)
 
 
-def _opened(asked: Asked, free: tuple[str, ...]) -> Template | None:
-    """Return a program with its free inputs left open; None where more than words depends on them."""
+def _varied(asked: Asked) -> tuple[str, ...]:
+    return () if asked.reach is None else asked.reach.varied
+
+
+def _whole(asked: Asked) -> Compiled:
+    pulses, rounded = lowered(asked)
+    return Compiled(compile_pulses(pulses, asked.lab, asked.limits, asked.reach), False, rounded)
+
+
+def _opened(asked: Asked, free: tuple[str, ...]) -> Opened:
+    """Return a program with its free inputs left open, or nothing where more than words depends on them."""
     try:
-        return compile_template(_lowered(asked, free), asked.lab, asked.limits)
+        pulses, rounded = lowered(asked, free)
+        return Opened(compile_template(pulses, asked.lab, asked.limits), rounded)
     except ProgramError:
-        return None  # with values it may be compiled, or refused with a better reason
+        return Opened(None)  # with values it may be compiled, or refused with a better reason
 
 
 def open_inputs(program: Program) -> tuple[str, ...]:
@@ -132,6 +164,18 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.one)
+
+
+def _untimed(calibration: Calibration | None) -> Calibration | None:
+    """Return a calibration without the time at which it was taken, which no pulse depends on."""
+    return None if calibration is None else msgspec.structs.replace(calibration, taken_ns=0)
+
+
+def _grid_bytes(reach: Reach | None) -> bytes:
+    """Return what varies as bytes that are equal where it is: the grid as it is recorded. Bounds of controllers are the lab's."""
+    if reach is None:
+        return b""
+    return b"varied" + (b"" if reach.grid is None else msgspec.json.encode(to_document(reach.grid)))
 
 
 def _bytes(value: Any) -> bytes:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from qrt import documents, kernel
 from qrt.adaptive import Adaptive, Seen
 from qrt.axes import Grid
+from qrt.compiling import Compiling
 from qrt.controlling import bound_to, reach_of
 from qrt.drivers.settings import settings_of
 from qrt.errors import ProgramError, RunError
@@ -34,7 +35,7 @@ from qrt.points import estimates_of
 from qrt.qasm import Program
 from qrt.recorder import Recorder
 from qrt.sweeps import Bound, Reach
-from qrt.types import Lab, Pulses, QubitCalibration, Truth
+from qrt.types import Lab, QubitCalibration, Truth
 from qrt.types import Sequence as ShotSequence
 
 SLICE_S: Final = 0.02  # of settling, between two looks whether the run was told to end
@@ -115,19 +116,15 @@ class Arming:
         self,
         loop: Loop,
         program: Program,
-        pulses: Pulses,
+        compiling: Compiling,
+        sequence: ShotSequence,
         *,
         controlled: Mapping[str, float],
         reach: Reach | None,
     ) -> None:
-        """controlled: what controlled outputs begin with; reach: of the first leg."""
-        self._loop, self._lab, self._program, self._pulses, self._controlled = (
-            loop,
-            loop.lab,
-            program,
-            pulses,
-            controlled,
-        )
+        """Sequence: of the first leg, with its reach; controlled: what controlled outputs begin with."""
+        self._loop, self._lab, self._program, self._controlled = loop, loop.lab, program, controlled
+        self._compiling, self._sequence = compiling, sequence
         self._reach = reach
         self._last: Ready | None = None
 
@@ -138,12 +135,13 @@ class Arming:
         self._settle(settle_s)
         last = self._last
         if last is None:
-            armed = self._loop.arm(self._pulses, self._reach, settle_s=settle_s)
-        elif leg.grid == last.leg.grid:
-            armed = self._loop.again(last.armed, self._pulses, None, settle_s=settle_s)
+            armed = self._loop.arm(self._compiling.pulses, self._reach, sequence=self._sequence, settle_s=settle_s)
         else:
-            self._reach = reach_of(self._lab, self._program, leg.grid)
-            armed = self._loop.again(last.armed, self._pulses, self._reach, settle_s=settle_s)
+            changed = leg.grid != last.leg.grid
+            if changed:
+                self._reach = reach_of(self._lab, self._program, leg.grid)
+            reach = self._reach if changed else None
+            armed = self._loop.again(last.armed, self._compiling.pulses, reach, settle_s=settle_s)
         sequence, bound = bound_to(self._lab, armed.sequence, self._reach, self._controlled)
         held = {name: values.get(name, value) for name, value in leg.asked.items()}
         self._last = Ready(leg, armed, sequence, bound, held, settle_s, shots, stretched)

@@ -55,7 +55,7 @@ def compiled(program, lab, calibration, name):
     """Return the sequence and the sweep that a kernel would be armed with."""
     options = {"lab": lab, "calibration": calibration, "shots": 10, "period_ns": PERIOD_NS}
     session = Prepared(program, options | GIVEN[name]).session
-    sequence = compile_pulses(session.pulses, session.lab, limits_of(session.lab), session.reach)
+    sequence = compile_pulses(session.compiling.pulses(), session.lab, limits_of(session.lab), session.reach)
     return bound_to(session.lab, sequence, session.reach, {})
 
 

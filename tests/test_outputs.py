@@ -17,6 +17,8 @@ import pytest
 from qrt import config
 from qrt.against import compare
 from qrt.client import open_run
+from qrt.compile import compile_pulses
+from qrt.compiling import Compiling
 from qrt.errors import RecordError
 from qrt.image import from_image
 from qrt.layout import Layout, decode_image, decode_layout, encode_image, encode_layout
@@ -47,11 +49,22 @@ def emitting(pulses: Pulses) -> Pulses:
     return msgspec.structs.replace(pulses, blocks={name: ops, **dict(others)}, outputs=COLUMNS, output_kinds=KINDS)
 
 
+class EmittingProgram(Compiling):
+    """A program that emits, compiled each time."""
+
+    def sequence(self, calibration):
+        super().sequence(calibration)
+        return compile_pulses(self.pulses(), self._asked.lab, self._asked.limits)
+
+    def pulses(self) -> Pulses:
+        return emitting(super().pulses())
+
+
 class Emitting(Session):
     """A session whose program emits."""
 
-    def _lowered(self, calibration) -> Pulses:
-        return emitting(super()._lowered(calibration))
+    def _compiling(self, limits):
+        return EmittingProgram(self.program, self.inputs, self.lab, limits, reach=None, rounds=False)
 
 
 PROGRAM = """OPENQASM 3;

@@ -8,7 +8,7 @@ import pytest
 
 from qrt.client import open_run
 from qrt.errors import CalibrationError, ConfigError, MachineError, ProgramError
-from qrt.events import Calibrated, InstrumentsFound, Playing, Progress
+from qrt.events import Calibrated, Compiled, InstrumentsFound, Playing, Progress
 from qrt.publisher import Publisher
 from qrt.run import run
 from qrt.store import bound_hash, calibration_hash, save_calibration
@@ -66,12 +66,14 @@ def test_estimates_are_those_of_the_recorded_bits_and_agree_with_the_plant(two):
 def test_events_come_in_order(two):
     result, told = two
     kinds = [type(event) for event in told if not isinstance(event, Progress)]
-    assert kinds == [InstrumentsFound, Calibrated, Playing]
+    assert kinds == [InstrumentsFound, Calibrated, Compiled, Playing]
     assert told[0].found == result.found
     assert len(result.found) == 7
     assert told[1].taken_now is False
-    assert told[2].folder == str(result.folder)
-    assert told[2].stream.startswith("tcp://127.0.0.1:")
+    counters = result.counters
+    assert (told[2].hits, told[2].misses) == (counters["compile.hits"], counters["compile.misses"])
+    assert told[3].folder == str(result.folder)
+    assert told[3].stream.startswith("tcp://127.0.0.1:")
     done = [event.done for event in told if isinstance(event, Progress)]
     assert done[-1] == result.summary.shots
     assert done == sorted(done)

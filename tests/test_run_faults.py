@@ -360,7 +360,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_fitted(tmp_path, project, feedb
 def test_after_sigkill_the_run_opens_and_says_what_was_cut(
     tmp_path, project, feedback, demo_calibration, seed, attempt
 ):
-    events = int(np.random.default_rng([seed, attempt]).integers(3, 12))  # 3: the first shot is about to start
+    events = int(np.random.default_rng([seed, attempt]).integers(4, 13))  # 4: the first shot is about to start
     with child(tmp_path, project, demo_calibration, feedback, MANY) as process:
         for _ in range(events):
             assert process.stdout.readline()

@@ -3,6 +3,7 @@
 The reference is the compiler itself, asked anew, with the values as constants.
 """
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qrt import config
+from qrt import compiling, config
 from qrt.compile import compile_pulses, compile_template
 from qrt.errors import ProgramError
+from qrt.events import Compiled
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.grammar import syntax_tree
@@ -220,3 +222,61 @@ def test_inputs_that_may_be_left_open() -> None:
         "input float a; input angle p; input angle[8] w; input int n; input duration t; qubit q;", "p"
     )
     assert open_inputs(program) == ("a", "p")
+
+
+TURNED = 'OPENQASM 3;\ninclude "stdgates.inc";\ninput float a;\nqubit q;\nbit c;\nrx(a) q;\nc = measure q;\n'
+
+
+@pytest.fixture
+def turned(play):
+    """Return `qrt.run` of one program with everything given that a short run needs."""
+    return partial(play.func, TURNED, **play.keywords)
+
+
+def counts(result) -> tuple[int, int]:
+    return result.counters["compile.hits"], result.counters["compile.misses"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"inputs": {"a": 0.4}}, {"inputs": {"a": 2.5}}),
+        ({"sweep": {"a": "linspace(0, 3, 4)"}}, {"sweep": {"a": "linspace(0, 3, 4)"}, "seed": 2}),
+    ],
+    ids=["another value", "the same sweep"],
+)
+def test_a_second_run_with_other_values_compiles_nothing(turned, monkeypatch, first, then) -> None:
+    monkeypatch.setattr(compiling, "KEPT", Templates())
+    told = []
+    assert counts(turned(**first)) == (0, 1)
+    again = turned(**then, events=told.append)
+    assert counts(again) == (1, 0)
+    assert Compiled(1, 0) in told
+    monkeypatch.setattr(compiling, "KEPT", Templates())
+    fresh_run = turned(**then)
+    assert counts(fresh_run) == (0, 1)
+    assert fresh_run.summary.digest == again.summary.digest
+    assert fresh_run.summary.digest != turned(**first).summary.digest
+    assert again.record.stop["counters"]["compile.hits"] == 1
+
+
+def test_another_grid_is_compiled_anew(turned, monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "KEPT", Templates())
+    for form, wanted in (("linspace(0, 1, 4)", (0, 1)), ("linspace(0, 2, 4)", (0, 1)), ("linspace(0, 1, 4)", (1, 0))):
+        assert counts(turned(sweep={"a": form})) == wanted
+
+
+def test_a_calibration_taken_at_another_time_is_the_same(demo_lab, demo_calibration) -> None:
+    templates, program = Templates(), parse_program("qubit q;\nx q;\n", "p.qasm")
+    later = msgspec.structs.replace(demo_calibration, taken_ns=demo_calibration.taken_ns + 1)
+    for calibration, hit in ((demo_calibration, False), (later, True)):
+        assert templates.compiled(Asked(program, {}, demo_lab, calibration, LIMITS)).hit == hit
+
+
+def test_what_was_rounded_is_told_of_a_kept_program_too() -> None:
+    templates, body = Templates(), "delay[100.3ns] q[0];\nrx(a) q[0];"
+    with pytest.raises(ProgramError):
+        templates.compiled(asked(body))
+    told = [templates.compiled(asked(body, a=a)._replace(rounds=True)) for a in (0.1, 0.2)]
+    assert [one.hit for one in told] == [False, True]
+    assert told[0].rounded == told[1].rounded == ("p.qasm:2:1: a delay of 100.3 ns was rounded to 100 ns",)

@@ -33,7 +33,7 @@ from qrt.commands.screen import (
 from qrt.commands.sheet import report_data
 from qrt.config.controlled import parse_controllers
 from qrt.errors import RunError
-from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, Playing, Progress, RunEvent
+from qrt.events import Calibrated, CalibrationStep, Compiled, InstrumentsFound, Playing, Progress, RunEvent
 from qrt.latencies import published
 from qrt.report import write
 from qrt.results import Result
@@ -170,11 +170,13 @@ class Writer:
                 self._begin_calibration()
                 screen.table(CALIBRATION_HEAD, calibration_rows(event.calibration, self._lab))
                 screen.line(f"   {'stored as' if event.taken_now else 'reused:'} {event.hash}")
-            case Playing():
+            case Compiled():
                 screen.step(
                     "Run",
                     "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
                 )
+                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}")
+            case Playing():
                 if event.stream:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")
                 for missing in event.missing:
