@@ -87,7 +87,7 @@ def _run(lab: Any, runs: str, shots: int, controller: Any) -> Any:
 def _check_same_bits(alone: Any, held: Any) -> None:
     """Fail unless a law that changes nothing leaves every bit of the run as it is without one: both sides play the same."""
     for name in ("before", "after"):
-        assert np.array_equal(alone.bits[name], held.bits[name]), (
+        assert np.array_equal(alone.record.bits[name], held.record.bits[name]), (
             f"bit {name} differs: the two sides do not play the same"
         )
     assert held.record.rows["epoch"][-1] > 0, "no epoch came into force"
