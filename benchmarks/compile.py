@@ -1,24 +1,29 @@
-"""A program of 1000 operations: from its syntax tree to the sequence, and again with one value changed. Parsing is the parser's time.
+"""A program of 1000 operations: from its text to the syntax tree, from there to the sequence, and again with one value changed.
 
-The first figure elaborates, lowers, schedules and compiles with nothing kept from before; the second asks again with another value of the
+Reading a text is the standard parser's time, of gates openqasm3's, of pulses openpulse's, and what is ours on top has a goal. Of the rest
+the first figure elaborates, lowers, schedules and compiles with nothing kept from before; the second asks again with another value of the
 one input, which 50 of the operations turn by. The instruments' and the batch process's part of arming is not in it.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import openpulse
+import openqasm3
 
-from benchmarks.figure import Figure, at_most
+from benchmarks.figure import Figure, against, at_most
 from qrt.config import load
 from qrt.loop import limits_of
 from qrt.qasm import parse_program
 from qrt.templates import Asked, Templates
 
 OPERATIONS = 1000
-ROUNDS = 40
+ROUNDS, READINGS = 40, 12
+HEAD = 'OPENQASM 3.0;\ndefcalgrammar "openpulse";\nqubit q;\n'
 LAB = Path(__file__).parent.parent / "configs" / "demo.toml"
 
 
@@ -34,7 +39,10 @@ def measure(scale: float) -> list[Figure]:
         first.append(timed(Templates(), asked))
         again.append(timed(templates, asked))
     assert (templates.hits, templates.misses) == (len(again) - 1, 1)
+    gates, pulses = text(), HEAD + "cal { play(q0_drive, gaussian(0.1, 40ns, 10ns)); }\n" * (OPERATIONS // 4)
     return [
+        against("reading a text of gates", reading(gates, openqasm3.parse), "ms", "openqasm3's own", most=1.2),
+        against("reading a text of pulses", reading(pulses, openpulse.parse), "ms", "openpulse's own", most=1.2),
         at_most(f"{OPERATIONS} operations, tree to sequence", first[1:], "ms", 10.0),
         at_most("again with one value changed", again[1:], "ms", 1.0),
     ]
@@ -47,6 +55,18 @@ def text() -> str:
     lines = [varied[k // 20 % 2] if k % 20 == 19 else constant[k % 4] for k in range(OPERATIONS - 2)]
     head = ["OPENQASM 3.0;", 'include "stdgates.inc";', "input float theta;", "qubit[2] q;", "bit[2] c;"]
     return "\n".join([*head, *lines, "c[0] = measure q[0];", "c[1] = measure q[1];", ""])
+
+
+def reading(program: str, parse: Callable[[str], object]) -> list[tuple[float, float]]:
+    """Return pairs of milliseconds: ours from text to program, and the standard's parser alone."""
+    pairs = []
+    for _ in range(READINGS):
+        started = time.perf_counter()
+        parse_program(program, "read.qasm")
+        between = time.perf_counter()
+        parse(program)
+        pairs.append(((between - started) * 1e3, (time.perf_counter() - between) * 1e3))
+    return pairs
 
 
 def timed(templates: Templates, asked: Asked) -> float:
