@@ -246,7 +246,7 @@ def test_what_is_late_has_negative_slack_and_all_of_it_is_listed():
     assert [one.ticks for one in event_slacks(timeline)] == [-15] * 4
     with pytest.raises(
         ProgramError,
-        match=r"p:3:1: the shot takes 40 ticks, 15 more .*ends at tick 30; 1 more late: qrt check lists them",
+        match=r"p:3:1: the shot takes 40 ticks, 15 more .*ends at tick 30: .*--stretch 1\); 1 more late: qrt check lists them",
     ):
         schedule(pulses, limits(0, 1))
 

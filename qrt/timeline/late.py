@@ -31,6 +31,7 @@ def past_period(found: Found, shot_ticks: int, period: int) -> list[Late]:
     more = (
         f" and the {pulses.stretch_max} by which it may be stretched (timing.stretch_max)" if pulses.stretch_max else ""
     )
+    needed = -(-shot_ticks // pulses.period_ticks) - 1
     events = [found.event(noted) for noted in found.noted if found.ticks.span(noted.end)[1] > period]
     return [
         _late(
@@ -39,7 +40,8 @@ def past_period(found: Found, shot_ticks: int, period: int) -> list[Late]:
             event.end_tick - period,
             due,
             f"the shot takes {shot_ticks} ticks, {shot_ticks - period} more than {its}{more}; "
-            f"the first event past it is {_named(event)}, which ends at tick {event.end_tick}",
+            f"the first event past it is {_named(event)}, which ends at tick {event.end_tick}: give it a longer period, or let it take "
+            f"more than one (--stretch {needed})",
         )
         for event in sorted(events, key=lambda one: (one.end_tick, one.tick))
     ]
