@@ -15,6 +15,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -66,45 +67,28 @@ def measure(scale: float) -> list[Figure]:
 
 
 def swept(lab: Lab, calibration: Calibration, runs: Path, points: int) -> float:
-    """Return the ratio of one run."""
-    started_s = time.monotonic()
-    found = run(
-        PROGRAM,
-        lab=lab,
-        shots=SHOTS,
-        sweep={"theta": f"linspace(0, pi, {points})"},
-        period_ns=PERIOD_NS,
-        calibration=calibration,
-        runs=runs,
-        publish=False,
-        seed=1,
-    )
-    wall_s = time.monotonic() - started_s
-    assert found.summary.shots == points * SHOTS
-    drop_shots(found.folder)
-    return wall_s / (found.summary.shots * PERIOD_NS * 1e-9)
+    """Return the ratio of a sweep of an amplitude."""
+    sweep = {"theta": f"linspace(0, pi, {points})"}
+    given = {"lab": lab, "shots": SHOTS, "period_ns": PERIOD_NS, "calibration": calibration, "runs": runs}
+    return ratio(PROGRAM, sweep, points * SHOTS, **given)
 
 
 def random_sequences(lab: Lab, calibration: Calibration, runs: Path) -> float:
-    """Return the ratio of one run of randomised benchmarking."""
-    tree = syntax_tree(rb_program(), "rb.qasm")
-    count = RB_SEQUENCES * len(RB_LENGTHS)
+    """Return the ratio of randomised benchmarking."""
+    tree, count = syntax_tree(rb_program(), "rb.qasm"), RB_SEQUENCES * len(RB_LENGTHS)
+    sweep = {"k": f"linspace(0, {count - 1}, {count})"}
+    given = {"lab": lab, "shots": RB_SHOTS, "period_ns": RB_PERIOD_NS, "calibration": calibration, "runs": runs}
+    return ratio(tree, sweep, count * RB_SHOTS, **given)
+
+
+def ratio(program: Any, sweep: dict[str, str], shots: int, **given: Any) -> float:
+    """Return wall time over pulse time of one run."""
     started_s = time.monotonic()
-    found = run(
-        tree,
-        lab=lab,
-        shots=RB_SHOTS,
-        sweep={"k": f"linspace(0, {count - 1}, {count})"},
-        period_ns=RB_PERIOD_NS,
-        calibration=calibration,
-        runs=runs,
-        publish=False,
-        seed=1,
-    )
+    found = run(program, sweep=sweep, publish=False, seed=1, **given)
     wall_s = time.monotonic() - started_s
-    assert found.summary.shots == count * RB_SHOTS
+    assert found.summary.shots == shots
     drop_shots(found.folder)
-    return wall_s / (found.summary.shots * RB_PERIOD_NS * 1e-9)
+    return wall_s / (shots * float(given["period_ns"]) * 1e-9)
 
 
 def rb_program() -> str:

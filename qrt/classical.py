@@ -1,5 +1,4 @@
-"""What a sequencer computes (types.Classical): what it needs, when it is one outcome, and its text for a person,
-and what it can be. Pure.
+"""What a sequencer computes (types.Classical): what it needs, when it is one outcome, its text for a person, what it can be. Pure.
 
 Nothing here recurses deeper than a person reads, since programs write expressions of any depth; parts that are one object are looked at
 once, so that an expression which uses another twice costs no more than it says.
@@ -115,8 +114,12 @@ def _bits_text(names: Sequence[str]) -> str:
 # ---- What a value can be -------------------------------------------------------------------------------------------------
 
 
-def in_order(value: Classical) -> list[Classical]:
-    """Return a value and all that it is computed from, each object once, what is needed before what needs it."""
+def in_order(value: Classical, arranged: Callable[[Classical], Sequence[Classical]] | None = None) -> list[Classical]:
+    """Return a value and all that it is computed from, each object once, what is needed before what needs it.
+
+    arranged: the parts of a value, the one first that comes first; as they stand if None.
+    """
+    of = parts if arranged is None else arranged
     ordered: list[Classical] = []
     done: set[int] = set()
     waiting = [(value, False)]
@@ -127,7 +130,7 @@ def in_order(value: Classical) -> list[Classical]:
         elif id(one) not in done:
             done.add(id(one))
             waiting.append((one, True))
-            waiting += [(part, False) for part in reversed(parts(one))]
+            waiting += [(part, False) for part in reversed(of(one))]
     return ordered
 
 

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from qrt import units
 from qrt.errors import ProgramError
+from qrt.timeline.ticks import Still
 from qrt.types import Parameter
 from qrt.types import Sequence as ShotSequence
 
 
-class Given:
-    """The reach of operands that are filled in later: qrt.timeline.Reach."""
+class Given(Still):
+    """The reach of operands that are filled in later. Durations are not among them, so that ticks stand still."""
 
     def slot(self, parameter: Parameter) -> int:
         """Return 0: nobody asks which is which. Raises ProgramError for one that changes more than a word."""
@@ -34,17 +35,6 @@ class Given:
     def span(self, counts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
         """Return the bounds of an amplitude: all of full scale, which is what is proved."""
         return -units.AMPLITUDE_ONE * len(counts), units.AMPLITUDE_ONE * len(counts)
-
-    def steps(self, slot: int, grid: int) -> bool:
-        """Return that nothing leaves the grid."""
-        return True
-
-    def points(self, slots: Sequence[int]) -> NDArray[np.int64] | None:
-        """Return the one point of no durations."""
-        assert not slots
-        return np.zeros((1, 0), np.int64)
-
-    corners = points
 
 
 class Fill(NamedTuple):

@@ -317,18 +317,7 @@ def _heavier_first(value: Classical) -> list[Classical]:
     for one in in_order(value):
         needs = sorted((need[id(part)] for part in parts(one)), reverse=True)
         need[id(one)] = max([1, *(count + rank for rank, count in enumerate(needs))])
-    ordered: list[Classical] = []
-    done: set[int] = set()
-    waiting = [(value, False)]
-    while waiting:
-        one, ready = waiting.pop()
-        if ready:
-            ordered.append(one)
-        elif id(one) not in done:
-            done.add(id(one))
-            waiting.append((one, True))
-            waiting += [(part, False) for part in sorted(parts(one), key=lambda part: need[id(part)])]
-    return ordered
+    return in_order(value, lambda one: sorted(parts(one), key=lambda part: need[id(part)])[::-1])
 
 
 def _variables(ops: Iterable[Op]) -> Iterator[tuple[Op, int]]:

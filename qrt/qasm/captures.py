@@ -26,7 +26,7 @@ from qrt.qasm.kinds import BIT, Type, Typed
 from qrt.qasm.ports import LabWeights
 from qrt.qasm.pulses import Filter, FrameCapture
 from qrt.qasm.scope import BitRegister, Lost
-from qrt.qasm.templates import WAVEFORM, known, sample_count
+from qrt.qasm.waveform_calls import WAVEFORM, known, sample_count
 from qrt.types import Bits
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import openpulse.ast
 from openqasm3 import ast
 
-from qrt.qasm import defcals, frames, templates
+from qrt.qasm import defcals, frames, waveform_calls
 from qrt.qasm.captures import CAPTURES
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
@@ -24,7 +24,7 @@ from qrt.qasm.pulse_declarations import assignment, declaration, extern
 from qrt.qasm.pulsing import Pulsing, as_language, as_outside
 from qrt.qasm.quantum import qubits
 from qrt.qasm.scope import Qubits
-from qrt.qasm.templates import TEMPLATES
+from qrt.qasm.waveform_calls import TEMPLATES
 
 GRAMMAR: Final = "openpulse"
 
@@ -93,7 +93,7 @@ def delay(run: Run, node: ast.DelayInstruction) -> Completion:
         raise run.refuse(node, "a delay of frames is a duration that does not depend on outcomes")
     duration = value.value
     if run.rounds and isinstance(duration, Duration):
-        duration = templates.rounded(run, node, "a delay", value)
+        duration = waveform_calls.rounded(run, node, "a delay", value)
     for one in node.qubits:
         frames.delay(run, node, frame_of(run, one), duration)
     return None

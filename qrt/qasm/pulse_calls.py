@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from openqasm3 import ast
 
-from qrt.qasm import captures, frames, functions, templates, waveforms
+from qrt.qasm import captures, frames, functions, waveform_calls, waveforms
 from qrt.qasm.captures import CAPTURED, CAPTURES, REFUSED
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
@@ -21,8 +21,8 @@ from qrt.qasm.frames import Frame
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, VARIED, VOID, Typed
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
-from qrt.qasm.templates import TEMPLATES, WAVEFORM, amount
 from qrt.qasm.values import located
+from qrt.qasm.waveform_calls import TEMPLATES, WAVEFORM, amount
 from qrt.qasm.waves import Wave, calculated, is_known
 
 ROUNDING: Final = 1e-9  # of a known amplitude: what products of floats may make of exactly 1
@@ -56,7 +56,7 @@ def frame_of(run: Run, node: ast.QASMNode) -> Frame:
 def wave(run: Run, node: ast.QASMNode) -> Typed:
     """Return a waveform: a variable, a call, samples; or what a raw capture leaves."""
     if isinstance(node, ast.ArrayLiteral):
-        return Typed(WAVEFORM, templates.literal(run, node))
+        return Typed(WAVEFORM, waveform_calls.literal(run, node))
     value: Typed = run.value(node)
     if value.type == CAPTURED["raw"]:
         return value
@@ -69,7 +69,7 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     """Return the value of a call: of OpenPulse, or the language's."""
     name = node.name.name
     if name in TEMPLATES:
-        return templates.call(run, node)
+        return waveform_calls.call(run, node)
     if name in REFUSED:
         raise run.refuse(node, f"{name} is not supported: {REFUSED[name]}")
     if name in CAPTURES or name in CALLS:

@@ -10,7 +10,7 @@ from typing import Any
 import openpulse.ast
 from openqasm3 import ast
 
-from qrt.qasm import templates
+from qrt.qasm import waveform_calls
 from qrt.qasm.assignment import set_bits
 from qrt.qasm.captures import CAPTURED, CAPTURES
 from qrt.qasm.completion import Completion
@@ -21,7 +21,7 @@ from qrt.qasm.ports import Port
 from qrt.qasm.pulse_calls import CALLS, wave
 from qrt.qasm.pulsing import as_language
 from qrt.qasm.scope import Cell
-from qrt.qasm.templates import TEMPLATES, WAVEFORM, amount
+from qrt.qasm.waveform_calls import TEMPLATES, WAVEFORM, amount
 
 
 def declaration(run: Run, node: ast.ClassicalDeclaration) -> Completion:
@@ -138,6 +138,6 @@ def extern(run: Run, node: ast.ExternDeclaration) -> Completion:
         one != kind and not {one, kind} <= numbers for one, kind in zip(found, wanted, strict=True)
     ):
         raise run.refuse(
-            node, f"extern {name}({', '.join(found)}) is not the standard's, which is {templates.signature(name)}"
+            node, f"extern {name}({', '.join(found)}) is not the standard's, which is {waveform_calls.signature(name)}"
         )
     return None

@@ -7,7 +7,8 @@ sense intervals at varied ticks happen together unless it is certain at every po
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from qrt.errors import ProgramError
@@ -34,36 +35,101 @@ def check_intervals(
     ticks: Ticks, captures: Sequence[Interval], plays: Mapping[str, Sequence[Interval]], limits: PortLimits
 ) -> None:
     """Raise ProgramError where more captures are open at once than the port holds, or plays add up beyond full scale."""
-    for interval, others in _overlaps(ticks, captures):
-        count = round(1 + _most([(other.sides, 1.0) for other in others]))
-        if count > limits.outstanding_max:
+    for interval, most in most_together(ticks, captures, [1.0] * len(captures)):
+        if round(most) > limits.outstanding_max:
             raise ProgramError(
-                f"{interval.source.where}{count} captures at once from tick {ticks.span(interval.tick)[0]}; the port holds "
+                f"{interval.source.where}{round(most)} captures at once from tick {ticks.span(interval.tick)[0]}; the port holds "
                 f"{limits.outstanding_max}"
             )
     for line, intervals in plays.items():
-        if _in_turn(intervals):
+        if in_turn(intervals):
             continue
-        for interval, others in _overlaps(ticks, intervals):
-            total = interval.amplitude + _most([(other.sides, other.amplitude) for other in others])
-            if total > FULL_SCALE:
+        for interval, most in most_together(ticks, intervals, [one.amplitude for one in intervals]):
+            if most > FULL_SCALE:
                 raise ProgramError(
-                    f"{interval.source.where}plays on line {line!r} add up to {total:.4g} of full scale from tick "
+                    f"{interval.source.where}plays on line {line!r} add up to {most:.4g} of full scale from tick "
                     f"{ticks.span(interval.tick)[0]}, and would clip; lower the amplitudes to a sum of at most 1"
                 )
 
 
-def _most(others: Sequence[tuple[Sides, float]]) -> float:
-    """Return the most that intervals can be together: of those on different sides of one branch, the side with more."""
-    total = 0.0
-    branches: dict[int, dict[int, list[tuple[Sides, float]]]] = {}
-    for sides, amount in others:
-        if not sides:
-            total += amount
-            continue
-        (number, side), *inside = sides
-        branches.setdefault(number, {}).setdefault(side, []).append((tuple(inside), amount))
-    return total + sum(max(_most(one) for one in both.values()) for both in branches.values())
+# ---- Together ------------------------------------------------------------------------------------------------------------
+
+
+class _Side:
+    """One side of a branch, or the shot, with what is open on it; `most`: of all that is inside, on the way with the most."""
+
+    def __init__(self, around: _Side | None = None, branch: int = -1) -> None:
+        self.around, self.branch = around, branch
+        self.most = 0.0
+        self.inside: dict[int, dict[int, _Side]] = {}  # branch -> side
+        self.tops: dict[int, float] = {}  # branch -> the most of its sides
+
+    def at(self, sides: Sides) -> _Side:
+        """Return what is so far inside."""
+        one = self
+        for number, side in sides:
+            both = one.inside.setdefault(number, {})
+            one.tops.setdefault(number, 0.0)
+            if side not in both:
+                both[side] = _Side(one, number)
+            one = both[side]
+        return one
+
+    def add(self, amount: float) -> None:
+        """Open something here, or, with a negative amount, close it."""
+        self.most += amount
+        one = self
+        while one.around is not None:
+            around, before = one.around, one.around.tops[one.branch]
+            top = max(side.most for side in around.inside[one.branch].values())
+            if top == before:
+                return
+            around.tops[one.branch] = top
+            around.most += top - before
+            one = around
+
+    def reached(self) -> float:
+        """Return the most that can be open together with something here."""
+        most, one = self.most, self
+        while one.around is not None:
+            most += one.around.most - one.around.tops[one.branch]
+            one = one.around
+        return most
+
+
+def most_together(
+    ticks: Ticks, intervals: Sequence[Interval], amounts: Sequence[float]
+) -> Iterator[tuple[Interval, float]]:
+    """Yield each interval, by tick, with the most that it and those that are open when it starts come to; of ties the later has both."""
+    ranked = sorted(range(len(intervals)), key=lambda k: (ticks.span(intervals[k].tick), ticks.span(intervals[k].end)))
+    ordered = [(intervals[k], amounts[k]) for k in ranked]
+    if any(type(one.tick) is not int or type(one.end) is not int for one in intervals):
+        for index, (one, amount) in enumerate(ordered):
+            shot = _Side()
+            for rank, (other, others) in enumerate(ordered):
+                if rank != index and _can_be_open(ticks, one, other, after=rank > index):
+                    shot.at(other.sides).add(others)
+            yield one, amount + shot.at(one.sides).reached()
+        return
+    shot = _Side()
+    ends: list[tuple[int, int]] = []  # of what is open, with its place in the order
+    for index, (one, amount) in enumerate(ordered):
+        while ends and ends[0][0] <= ticks.span(one.tick)[0]:
+            closed, closing = ordered[heapq.heappop(ends)[1]]
+            shot.at(closed.sides).add(-closing)
+        side = shot.at(one.sides)
+        yield one, amount + side.reached()
+        side.add(amount)
+        heapq.heappush(ends, (ticks.span(one.end)[0], index))
+
+
+def _can_be_open(ticks: Ticks, one: Interval, other: Interval, *, after: bool) -> bool:
+    """Say whether the other can be open when this one starts; of two that start together, the later listed is not yet."""
+    lead = ticks.ahead(one.tick, other.tick)[1]
+    return ticks.ahead(other.end, one.tick)[1] > 0 and (lead > 0 or (lead == 0 and not after))
+
+
+# ---- One after another ---------------------------------------------------------------------------------------------------
 
 
 class _Way:
@@ -77,7 +143,7 @@ class _Way:
         self.begun: dict[int, int] = {}  # branch -> the end of all before it
 
 
-def _in_turn(intervals: Sequence[Interval]) -> bool:
+def in_turn(intervals: Sequence[Interval]) -> bool:
     """Say whether on every way through the branches each ends before the next begins, at fixed ticks, none beyond full scale: most lines.
 
     It takes them in the order of a sequencer's program, so that a line of several sequencers may be in turn without being seen so here.
@@ -99,41 +165,3 @@ def _in_turn(intervals: Sequence[Interval]) -> bool:
         while inner is not None and inner.end < one.end:
             inner.end, inner = one.end, inner.around
     return True
-
-
-def _overlaps(ticks: Ticks, intervals: Sequence[Interval]) -> list[tuple[Interval, list[Interval]]]:
-    """Return each interval with those that are open when it starts, ties once, and that it can happen together with."""
-    ordered = sorted(intervals, key=lambda one: (ticks.span(one.tick), ticks.span(one.end)))
-    if any(not isinstance(one.end, int) or not isinstance(one.tick, int) for one in ordered):
-        return [
-            (
-                one,
-                [
-                    other
-                    for rank, other in enumerate(ordered)
-                    if rank != index
-                    and not _exclusive(one, other)
-                    and _can_be_open(ticks, one, other, after=rank > index)
-                ],
-            )
-            for index, one in enumerate(ordered)
-        ]
-    result: list[tuple[Interval, list[Interval]]] = []
-    open_now: list[Interval] = []
-    for interval in ordered:
-        open_now = [other for other in open_now if ticks.ahead(other.end, interval.tick)[1] > 0]
-        result.append((interval, [other for other in open_now if not _exclusive(interval, other)]))
-        open_now.append(interval)
-    return result
-
-
-def _can_be_open(ticks: Ticks, one: Interval, other: Interval, *, after: bool) -> bool:
-    """Say whether the other can be open when this one starts; of two that start together, the later listed is not yet."""
-    lead = ticks.ahead(one.tick, other.tick)[1]
-    return ticks.ahead(other.end, one.tick)[1] > 0 and (lead > 0 or (lead == 0 and not after))
-
-
-def _exclusive(one: Interval, other: Interval) -> bool:
-    """Say whether the two stand on different sides of one branch."""
-    sides = dict(one.sides)
-    return any(number in sides and sides[number] != side for number, side in other.sides)

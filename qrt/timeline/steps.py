@@ -151,6 +151,15 @@ def _wait_for(found: Found, state: State, name: str, op: Op) -> None:
         _known(found, state, name, op, value=value, kind="read", outcome=outcome)
 
 
+def _computed(found: Found, state: State, name: str, op: Assign | Emit, kind: str) -> None:
+    """Compute a value, once its outcomes are there."""
+    outcome = found.awaited(state, name, op, op.value)
+    if outcome:
+        _known(found, state, name, op, value=op.value, kind=kind, outcome=outcome)
+    else:
+        found.note(state, name, state.cursor(name), kind, op)
+
+
 def _known(found: Found, state: State, name: str, op: Op, *, value: Classical, kind: str, outcome: int) -> None:
     """Move the cursor to where the outcomes of a value are there, and note it."""
     edges = (Edge(state.cursors[name]), Edge(outcome))
@@ -163,21 +172,13 @@ def _known(found: Found, state: State, name: str, op: Op, *, value: Classical, k
 
 def _assign(found: Found, state: State, name: str, op: Assign) -> None:
     """Set a variable."""
-    outcome = found.awaited(state, name, op, op.value)
-    if outcome:
-        _known(found, state, name, op, value=op.value, kind="assign", outcome=outcome)
-    else:
-        found.note(state, name, state.cursor(name), "assign", op)
+    _computed(found, state, name, op, "assign")
 
 
 def _emit(found: Found, state: State, name: str, op: Emit) -> None:
     """Put a value into a column; who does so must be known beforehand, as of a bit."""
     found.access(state, name, -1 - op.column, op, write=True)
-    outcome = found.awaited(state, name, op, op.value)
-    if outcome:
-        _known(found, state, name, op, value=op.value, kind="output", outcome=outcome)
-    else:
-        found.note(state, name, state.cursor(name), "output", op)
+    _computed(found, state, name, op, "output")
 
 
 def _write(found: Found, state: State, name: str, op: WriteBit) -> None:
