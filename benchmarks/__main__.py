@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import (
     active_reset,
     branch_latency,
+    calibration,
     controlled,
     demodulate,
     import_time,
@@ -40,6 +41,7 @@ SUBJECTS = {
     "active_reset": active_reset.measure,
     "controlled": controlled.measure,
     "orchestration": orchestration.measure,
+    "calibration": calibration.measure,
     "memory": memory.measure,
 }
 

@@ -81,14 +81,14 @@ def random_sequences(lab: Lab, calibration: Calibration, runs: Path) -> float:
     return ratio(tree, sweep, count * RB_SHOTS, **given)
 
 
-def ratio(program: Any, sweep: dict[str, str], shots: int, **given: Any) -> float:
+def ratio(program: Any, sweep: dict[str, str], total: int, **given: Any) -> float:
     """Return wall time over pulse time of one run."""
     started_s = time.monotonic()
     found = run(program, sweep=sweep, publish=False, seed=1, **given)
     wall_s = time.monotonic() - started_s
-    assert found.summary.shots == shots
+    assert found.summary.shots == total
     drop_shots(found.folder)
-    return wall_s / (shots * float(given["period_ns"]) * 1e-9)
+    return wall_s / (total * float(given["period_ns"]) * 1e-9)
 
 
 def rb_program() -> str:
