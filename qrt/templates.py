@@ -3,7 +3,7 @@
 The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
 depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, or
 some are swept, the program is compiled, and kept for these values and this grid. What is kept is bounded: the least recently used goes
-first.
+first. A program with an `extern` is never kept: what a function of the lab gives stands in a file that may have been changed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from openqasm3 import ast
 
 from qrt.axes import to_document
 from qrt.compile import Template, compile_pulses, compile_template
@@ -78,6 +79,8 @@ class Templates:
             return found
 
     def _compiled(self, asked: Asked) -> Compiled:
+        if any(type(one) is ast.ExternDeclaration for one in asked.program.tree.statements):
+            return _whole(asked)
         values = input_values(asked.program, asked.inputs, _varied(asked))
         named = _program_key(asked.program)
         if named not in self._open:

@@ -280,3 +280,16 @@ def test_what_was_rounded_is_told_of_a_kept_program_too() -> None:
     told = [templates.compiled(asked(body, a=a)._replace(rounds=True)) for a in (0.1, 0.2)]
     assert [one.hit for one in told] == [False, True]
     assert told[0].rounded == told[1].rounded == ("p.qasm:2:1: a delay of 100.3 ns was rounded to 100 ns",)
+
+
+def test_a_function_of_the_lab_that_was_changed_is_called_again(tmp_path) -> None:
+    file = tmp_path / "feedback.py"
+    lab = msgspec.structs.replace(LAB, externs={"wanted": f"{file}:wanted"})
+    one = asked("rx(wanted(1)) q[0];", lab=lab, head="extern wanted(int) -> float; qubit[2] q;\n")._replace(inputs={})
+    templates, found = Templates(), []
+    for turn in (0.1, 0.25):  # texts of two lengths: Python itself tells files of one second apart by that
+        file.write_text(f"def wanted(number):\n    return {turn} * number\n", encoding="utf-8")
+        found.append(templates.compiled(one))
+        assert flat(found[-1].sequence) == flat(fresh(one))
+    assert flat(found[0].sequence) != flat(found[1].sequence)
+    assert (templates.hits, templates.misses) == (0, 2)
