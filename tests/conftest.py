@@ -7,7 +7,7 @@ examples in every run and has no deadline: a test says what is right, a benchmar
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -101,13 +101,9 @@ def feedback() -> str:
 
 
 @pytest.fixture
-def play(tmp_path: Path, demo_lab: "Lab", demo_calibration: "Calibration") -> "Callable[..., Result]":
-    """Return `qrt.run` with everything given that a short quick run needs."""
-    from functools import partial
-
-    from qrt.run import run
-
-    given = {
+def given(tmp_path: Path, demo_lab: "Lab", demo_calibration: "Calibration") -> "dict[str, Any]":
+    """Return what a short quick run is given beside its program."""
+    return {
         "lab": demo_lab,
         "calibration": demo_calibration,
         "runs": tmp_path,
@@ -115,6 +111,15 @@ def play(tmp_path: Path, demo_lab: "Lab", demo_calibration: "Calibration") -> "C
         "seed": 1,
         "publish": False,
     }
+
+
+@pytest.fixture
+def play(given: "dict[str, Any]") -> "Callable[..., Result]":
+    """Return `qrt.run` with everything given that a short quick run needs."""
+    from functools import partial
+
+    from qrt.run import run
+
     return partial(run, FEEDBACK, **given)
 
 

@@ -22,14 +22,8 @@ from qrt.qasm import parse_program
 from qrt.replay import replay
 from qrt.report.page import page
 from qrt.run import run
+from tests.short_programs import TURNED
 
-TURNED = """OPENQASM 3;
-input float theta;
-qubit q;
-bit c;
-rx(theta) q;
-c = measure q;
-"""
 WAITS = """OPENQASM 3;
 input duration t;
 input int n;
@@ -44,17 +38,9 @@ FREQUENCY, POWER = "lo_readout.frequency_hz", "lo_readout.power_dbm"
 
 
 @pytest.fixture
-def play(demo_lab, demo_calibration, tmp_path):
+def play(given):
     """Return `run` with what a short run needs."""
-    given = {
-        "lab": demo_lab,
-        "calibration": demo_calibration,
-        "runs": tmp_path,
-        "publish": False,
-        "seed": 1,
-        "shots": 40,
-    }
-    return lambda program, **options: run(program, **given | {"period_ns": 100e3} | options)
+    return lambda program, **options: run(program, **given | {"shots": 40} | {"period_ns": 100e3} | options)
 
 
 def recorded(runs):

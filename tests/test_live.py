@@ -17,17 +17,11 @@ from qrt.live import stream
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash
+from tests.short_programs import TURNED
 from tests.test_report import read
 
-PROGRAM = """OPENQASM 3;
-input float theta;
-qubit q;
-bit c;
-rx(theta) q;
-c = measure q;
-"""
 QUIET = (
-    PROGRAM + "if (c) x q;\nc = measure q;\n"
+    TURNED + "if (c) x q;\nc = measure q;\n"
 )  # a bit that is read twice has no estimate, and no batch process starts
 MANY = 50_000_000  # shots that nobody waits for
 
@@ -60,7 +54,7 @@ def is_underway(event):
 
 def test_batches_are_the_run_in_pieces(given):
     told = []
-    live = stream(PROGRAM, shots=2550, batch_shots=400, events=told.append, **given)
+    live = stream(TURNED, shots=2550, batch_shots=400, events=told.append, **given)
     batches = list(live)
     record = live.result.record
     assert [(one.index, one.first, one.end) for one in batches] == [
@@ -96,7 +90,7 @@ def test_a_batch_is_durable_when_it_comes(given, tmp_path):
 
 
 def test_a_sweep_so_far(given):
-    live = stream(PROGRAM, sweep={"theta": [0.0, 1.5, 3.0]}, averages=60, batch_shots=45, **given | {"inputs": {}})
+    live = stream(TURNED, sweep={"theta": [0.0, 1.5, 3.0]}, averages=60, batch_shots=45, **given | {"inputs": {}})
     seen = list(live)
     assert [one.end for one in seen] == [45, 90, 135, 180]
     for one in seen:
@@ -113,7 +107,7 @@ def test_the_points_of_a_generator_are_an_axis(given):
         while seen.values["theta"] < 3.0:
             seen = yield {"theta": seen.values["theta"] + 1.0}
 
-    live = stream(PROGRAM, sweep=search, shots=50, batch_shots=100, period_ns=300e3, **given | {"inputs": {}})
+    live = stream(TURNED, sweep=search, shots=50, batch_shots=100, period_ns=300e3, **given | {"inputs": {}})
     seen = list(live)
     assert [one.end for one in seen] == [100, 200]
     assert seen[0].bits["c"].coords["theta"].values.tolist() == [0.25] * 50 + [1.25] * 50
@@ -130,7 +124,7 @@ def test_the_points_of_a_generator_are_an_axis(given):
 
 def test_a_setting_has_its_unit_and_the_value_that_was_read_back(given):
     sweep = {"lo_q0.power_dbm": [9.0, 10.0], "theta": [0.0, 3.0]}
-    result = run(PROGRAM, sweep=sweep, shots=40, averages=2, period_ns=300e3, **given | {"inputs": {}})
+    result = run(TURNED, sweep=sweep, shots=40, averages=2, period_ns=300e3, **given | {"inputs": {}})
     iq = result.iq["c"]
     assert iq.dims == ("lo_q0.power_dbm", "theta", "average", "shot", "quadrature")
     assert (iq.coords["lo_q0.power_dbm"].unit, iq.coords["lo_q0.power_dbm"].values.tolist()) == ("dBm", [9.0, 10.0])
@@ -141,16 +135,16 @@ def test_a_setting_has_its_unit_and_the_value_that_was_read_back(given):
 
 def test_what_cannot_run_is_refused_at_once_and_what_fails_later_in_the_loop(given):
     with pytest.raises(ProgramError, match="batch_shots = 0"):
-        stream(PROGRAM, shots=10, batch_shots=0, **given)
+        stream(TURNED, shots=10, batch_shots=0, **given)
     with pytest.raises(ProgramError, match="input 'theta' has no value"):
-        stream(PROGRAM, shots=10, **given | {"inputs": {}})
+        stream(TURNED, shots=10, **given | {"inputs": {}})
     with pytest.raises(ConfigError):
-        stream(PROGRAM, shots=10, **given | {"lab": "absent.toml"})
+        stream(TURNED, shots=10, **given | {"lab": "absent.toml"})
     parameters = given["lab"].twin.parameters | {"faults": {"dig": {"absent": True}}}
     twin = msgspec.structs.replace(given["lab"].twin, parameters=parameters)
     lab = msgspec.structs.replace(given["lab"], twin=twin)
     calibration = msgspec.structs.replace(given["calibration"], lab_hash=bound_hash(lab))
-    live = stream(PROGRAM, shots=10, **given | {"lab": lab, "calibration": calibration})
+    live = stream(TURNED, shots=10, **given | {"lab": lab, "calibration": calibration})
     with pytest.raises(InstrumentError, match="dig at"):
         list(live)
     with pytest.raises(InstrumentError, match="dig at"):
@@ -170,7 +164,7 @@ def test_a_stream_is_looped_over_once(given):
 
 
 def test_a_loop_that_is_left_ends_the_run_and_keeps_everything(given):
-    live = stream(PROGRAM, shots=MANY, batch_shots=300, **given)
+    live = stream(TURNED, shots=MANY, batch_shots=300, **given)
     for batch in live:
         if batch.index == 3:
             break
@@ -225,7 +219,7 @@ def test_the_second_ctrl_c_aborts(given, tmp_path):
 
 
 def test_ctrl_c_in_a_run_returns_what_there_is(given):
-    result = run(PROGRAM, shots=MANY, events=Press(is_underway), **given)
+    result = run(TURNED, shots=MANY, events=Press(is_underway), **given)
     assert result.stopped
     assert 0 < result.summary.shots == len(result.bits["c"]) < MANY
     assert result.record.stop["reason"] == f"stopped as asked after {result.summary.shots} shots"
@@ -235,7 +229,7 @@ def test_ctrl_c_in_a_run_returns_what_there_is(given):
 
 def test_a_sweep_that_was_stopped_has_the_points_it_came_to(given):
     sweep = {"theta": [0.0, 3.0]}
-    result = run(PROGRAM, shots=MANY, sweep=sweep, events=Press(is_underway), **given | {"inputs": {}})
+    result = run(TURNED, shots=MANY, sweep=sweep, events=Press(is_underway), **given | {"inputs": {}})
     assert result.sweep.shots.tolist() == [result.summary.shots, 0]
     assert result.mitigated["Z(c)"].values[0] > 0.8
     assert np.isnan(result.mitigated["Z(c)"].values[1])
@@ -287,7 +281,7 @@ def pictures(html):
 
 
 def test_a_result_and_a_batch_are_shown_with_a_picture(given):
-    live = stream(PROGRAM, shots=900, batch_shots=500, **given)
+    live = stream(TURNED, shots=900, batch_shots=500, **given)
     shown = [batch._repr_html_() for batch in live] + [live.result._repr_html_()]
     for html, told in zip(shown, ("shots 0 to 499 of 900", "shots 500 to 899 of 900", "900 shots"), strict=True):
         (drawing,), text = pictures(html)
@@ -301,7 +295,7 @@ def test_a_result_and_a_batch_are_shown_with_a_picture(given):
 
 
 def test_a_sweep_is_shown_as_a_curve(given):
-    result = run(PROGRAM, shots=30, sweep={"theta": [0.0, 1.0, 2.0, 3.0]}, period_ns=300e3, **given | {"inputs": {}})
+    result = run(TURNED, shots=30, sweep={"theta": [0.0, 1.0, 2.0, 3.0]}, period_ns=300e3, **given | {"inputs": {}})
     (drawing,), _ = pictures(result._repr_html_())
     dots = [one for one in drawing.iter() if one.get("class") == "run-dot"]
     assert len(dots) == 4

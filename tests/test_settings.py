@@ -27,6 +27,7 @@ from qrt.run import run
 from qrt.store import bound_hash
 from qrt.types import Controller, Mailbox, Segment
 from tests.reference_readout import Readout
+from tests.short_programs import REPEATED, TURNED
 
 WATCHED = """OPENQASM 3;
 qubit q;
@@ -34,39 +35,13 @@ bit c;
 c = measure q;
 c = measure q;
 """  # a bit that is read twice has no estimate: no batch process starts
-TURNED = """OPENQASM 3;
-input float theta;
-qubit q;
-bit c;
-rx(theta) q;
-c = measure q;
-"""
-WAITS = """OPENQASM 3;
-input float theta;
-input duration t;
-qubit q;
-bit c;
-rx(theta) q;
-delay[t] q;
-c = measure q;
-if (c) x q;
-c = measure q;
-"""
 FREQUENCY, POWER, RANGE = "lo_readout.frequency_hz", "lo_readout.power_dbm", "dig.range_v"
 
 
 @pytest.fixture
-def play(demo_lab, demo_calibration, tmp_path):
+def play(given):
     """Return `run` with what a short run needs."""
-    given = {
-        "lab": demo_lab,
-        "calibration": demo_calibration,
-        "runs": tmp_path,
-        "publish": False,
-        "seed": 1,
-        "shots": 50,
-    }
-    return lambda program, **options: run(program, **given | options)
+    return lambda program, **options: run(program, **given | {"shots": 50} | options)
 
 
 # ---- Physics -----------------------------------------------------------------------------------------------------------------
@@ -283,7 +258,9 @@ def test_what_drifts_goes_on_from_leg_to_leg_by_the_time_that_has_passed(play, d
 
 
 def test_an_input_goes_along_with_a_setting(play):
-    found = play(WAITS, shots=40, sweep={(POWER, "theta", "t"): ([9.0, 10.0], [0.0, pi], [0.0, 3e-7])}, period_ns=50e3)
+    found = play(
+        REPEATED, shots=40, sweep={(POWER, "theta", "t"): ([9.0, 10.0], [0.0, pi], [0.0, 3e-7])}, period_ns=50e3
+    )
     assert list(found.sweep.axes) == [POWER]
     assert {name: list(one) for name, one in found.sweep.beside[POWER].items()} == {"theta": [0, pi], "t": [0, 3e-7]}
     assert found.record.bits["c"].reshape(2, 40).mean(axis=1) == pytest.approx([0, 0], abs=0.4)  # reset either way

@@ -23,6 +23,7 @@ from qrt.readout.estimate import tables
 from qrt.report.page import page
 from qrt.results import swept
 from qrt.run import run
+from tests.short_programs import REPEATED
 
 RABI = Path(__file__).parents[1].joinpath("examples/rabi.qasm").read_text(encoding="utf-8")
 SWEEP = {"theta": "linspace(0, pi, 7)", "t": "linspace(0, 60us, 4)"}
@@ -105,19 +106,6 @@ def test_a_table_of_a_few_points_says_where_the_rest_is(runs):
     assert (rows[0][:2], rows[-1][:2]) == (("0", "0"), ("3.14159", "6e-05"))
     curve = runs["point"].sweep.curves["Z(c)"]
     assert rows[-1][2] == f"{curve.value[-1, -1]:+.4f} ± {curve.stderr[-1, -1]:.4f}"
-
-
-REPEATED = """OPENQASM 3;
-input float theta;
-input duration t;
-qubit q;
-bit c;
-rx(theta) q;
-delay[t] q;
-c = measure q;
-if (c) x q;
-c = measure q;
-"""
 
 
 def test_virtual_and_real_time_give_the_same_rows(play, demo_lab):
