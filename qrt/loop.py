@@ -29,8 +29,8 @@ from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
+from qrt.sweeps import MeasureSwept, bind
 from qrt.sweeps import Reach as SweptReach
-from qrt.sweeps import bind
 from qrt.timeline import Reach, schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
@@ -58,12 +58,6 @@ class SimulatedLab(Protocol):
     def known(self) -> Truth: ...
     def plant_bytes(self) -> bytes: ...
     def close(self) -> None: ...
-
-
-class MeasureSwept(Protocol):
-    """Runs pulses over a grid in one arm."""
-
-    def __call__(self, pulses: Pulses, shots: int, reach: SweptReach) -> Measured: ...
 
 
 class Stop(Protocol):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -29,7 +29,7 @@ from qrt.kernel import SLOT_DTYPE, Order, Rule, Sweep
 from qrt.qasm.expressions import Duration, Exact, Value, as_float
 from qrt.qasm.program import Program
 from qrt.timeline import POINTS_MAX
-from qrt.types import Parameter
+from qrt.types import Measured, Parameter, Pulses
 from qrt.units import signed64
 
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
@@ -360,3 +360,9 @@ def bind(parameters: Sequence[Parameter], reach: Reach, initial: Mapping[str, fl
         grid.shots_per_point if grid else 1,
     )
     return Bound(sweep, words(encode, initial or {}), encode)
+
+
+class MeasureSwept(Protocol):
+    """types.Measure over a grid: plays all its points in one arm, in the grid's order."""
+
+    def __call__(self, pulses: Pulses, shots: int, reach: Reach) -> Measured: ...

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise, product
 from math import ceil
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -27,17 +26,11 @@ from qrt.calibrate.signals import Points, points_of, stacked
 from qrt.grids import grid_of
 from qrt.pulses import lower
 from qrt.qasm import Program, parse_program
-from qrt.sweeps import Reach
+from qrt.sweeps import MeasureSwept, Reach
 from qrt.types import Calibration, Capture, Lab, Measure, Measured, Op, Parameter, Play, Pulses, Sync, Wait
 
 PATH = "the calibration's program"
 QUBITS = "QUBITS"
-
-
-class MeasureSwept(Protocol):
-    """Plays all points of a grid in one arm, in the grid's order."""
-
-    def __call__(self, pulses: Pulses, shots: int, reach: Reach) -> Measured: ...
 
 
 class Bench(msgspec.Struct, frozen=True):

@@ -35,11 +35,12 @@ from qrt.calibrate import (
     tone,
     train,
 )
-from qrt.calibrate.bench import Bench, MeasureSwept
+from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Findings, Step, require_found, updated
 from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, nominal
 from qrt.config import lab_hash
 from qrt.errors import CalibrationError, ProgramError
+from qrt.sweeps import MeasureSwept
 from qrt.types import Calibration, Lab, Measure
 
 STEPS: Final = (
