@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -18,6 +17,7 @@ from qrt.batch.process import Work, pump
 from qrt.errors import RunError
 from qrt.kernel import ROW_ERASED, ROW_SKIPPED, Ring, row_dtype
 from qrt.readout.estimate import LAG_COUNT, add_sums, no_sums
+from tests.processes import children
 
 ROW = row_dtype(2)
 BATCH_SHOTS = 1000
@@ -215,8 +215,3 @@ def gone(handle):
     ready, _, _ = select.select([handle], [], [], 60.0)
     os.close(handle)
     return bool(ready)
-
-
-def children():
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()}

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -28,6 +27,7 @@ from qrt.recorder import BUFFER_ROWS
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash, save_calibration
+from tests.processes import children
 
 ESTIMATED = """OPENQASM 3;
 include "stdgates.inc";
@@ -382,11 +382,6 @@ def test_before_the_first_shot_sigkill_leaves_no_run(tmp_path, project, feedback
         process.kill()
     for folder in runs_of(tmp_path):  # if it was quicker than the signal
         assert "cut short" in open_run(folder).cut
-
-
-def children(pid):
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return {int(one) for task in tasks for one in (task / "children").read_text(encoding="ascii").split()}
 
 
 def test_the_batch_process_dies_with_the_run(tmp_path, project, demo_calibration):
