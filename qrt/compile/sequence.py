@@ -96,7 +96,7 @@ def _compiled(
         row["line"] = lines.index(frame.line)
     if len(writer.slots) > CAPTURES_MAX:
         raise ProgramError(f"{writer.capture_sources[CAPTURES_MAX].where}more than {CAPTURES_MAX} captures in one shot")
-    captures, weights = capture_specs(pulses, writer.captures)
+    captures, weights = capture_specs(pulses, writer.captures, reach, writer.slot)
     return Sequence(
         instructions=np.array(writer.code, INSTRUCTION_DTYPE),
         entries=np.array(entries, np.uint32),

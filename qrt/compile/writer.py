@@ -211,7 +211,7 @@ class Writer:
     def values(self) -> Values:
         """What the sequencer at hand computes with, made when it first computes anything."""
         if self._values is None:
-            self._values = Values(self._name, self._pulses, self.tables, self._slot)
+            self._values = Values(self._name, self._pulses, self.tables, self.slot)
         return self._values
 
     def _is_given(self, value: Classical) -> bool:
@@ -261,9 +261,9 @@ class Writer:
 
     def _load(self, varied: Parameter, source: Source) -> None:
         """Write the load of a varied operand from its slot."""
-        self.add(LOAD, VARIED, self._slot(varied, source), line=source.line)
+        self.add(LOAD, VARIED, self.slot(varied, source), line=source.line)
 
-    def _slot(self, varied: Parameter, source: Source) -> int:
+    def slot(self, varied: Parameter, source: Source) -> int:
         """Return the slot of a varied operand. Raises ProgramError where there are more of them than slots."""
         assert self._reach is not None
         if self._given is not None:

@@ -9,11 +9,15 @@ An outcome needs a threshold: capture_v2(frame, filter, threshold) is 1 where th
 `<qubit>_readout` or `<qubit>_acquire`, has weights and threshold of its own: capture_v2(frame) or capture_v2(frame, duration) takes
 those, as long as nothing of the frame has been changed and the duration is theirs. Nothing else says what is 1: refused.
 
+Weights stand in the kernel before the run. Where frequency or phase of a frame vary from shot to shot with inputs that are swept, there is
+a set of them for each point (qrt.pulses.weights).
+
 iq points and raw records are for the record: no value of the program can depend on them while the shot runs.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +25,7 @@ import numpy as np
 from openqasm3 import ast
 
 from qrt.qasm import frames, waves
-from qrt.qasm.expressions import Duration, Exact, as_float
+from qrt.qasm.expressions import Duration, Exact
 from qrt.qasm.kinds import BIT, Type, Typed
 from qrt.qasm.ports import LabWeights
 from qrt.qasm.pulses import Filter, FrameCapture
@@ -98,6 +102,7 @@ def _weights(
     threshold = 0
     if len(values) == 2:
         threshold = _threshold(run, node, values[1])
+    turned: waves.Amount = waves.ZERO
     by_length = not values or values[0].type.kind == "duration"
     if kind == "bit" and len(values) < 2:
         if not by_length or frame.weights is None:
@@ -111,8 +116,8 @@ def _weights(
         count = sample_count(run, node, "a capture", values[0])
         shape = np.ones(count, np.complex128)
     else:
-        shape = _filter(run, node, values[0])
-    return Filter(shape, *_carrier(run, node, frame), threshold), len(shape)
+        shape, turned = _filter(run, node, values[0])
+    return Filter(shape, *_carrier(run, node, frame, turned), threshold), len(shape)
 
 
 def _threshold(run: Run, node: ast.QASMNode, value: Typed) -> int:
@@ -122,34 +127,32 @@ def _threshold(run: Run, node: ast.QASMNode, value: Typed) -> int:
     return found
 
 
-def _filter(run: Run, node: ast.QASMNode, value: Typed) -> Any:
+def _filter(run: Run, node: ast.QASMNode, value: Typed) -> tuple[Any, waves.Amount]:
+    """Return the samples of a filter, and a phase by which all of them are turned."""
     if value.type != WAVEFORM:
         raise run.refuse(node, f"a capture takes a waveform or a duration, not {value.type}")
     wave = value.value
-    if not (waves.is_known(wave.amplitude) and waves.is_known(wave.phase_rad)):
+    if not waves.is_known(wave.amplitude):
         raise run.refuse(
             node,
-            "the filter of a capture varies from shot to shot; integration weights stand in the kernel before the run: they must be known",
+            "the amplitude of a capture's filter varies from shot to shot, and none of it would be seen, since weights are scaled to their "
+            "largest: leave it out",
         )
-    samples = waves.samples_of(wave)
+    known = waves.is_known(wave.phase_rad)
+    samples = waves.samples_of(wave if known else replace(wave, phase_rad=waves.ZERO))
     if not samples.any():
         raise run.refuse(node, "the filter of a capture is zero throughout, so that nothing would be seen")
-    return samples
+    return samples, waves.ZERO if known else wave.phase_rad
 
 
-def _carrier(run: Run, node: ast.QASMNode, frame: Frame) -> tuple[Fraction, float]:
-    """Return frequency, relative to the port's source, and phase of the carrier at the capture's start."""
+def _carrier(run: Run, node: ast.QASMNode, frame: Frame, turned: waves.Amount) -> tuple[waves.Amount, waves.Amount]:
+    """Return frequency, relative to the port's source, and phase of the carrier at the capture's start; what varies stays open."""
     relative = frame.above_source(frames.held(run, node, frame.frequency))
     phase = waves.calculated("+", frames.held(run, node, frame.carrier), frames.held(run, node, frame.phase))
-    for what, amount in (("frequency", relative), ("phase", phase)):
-        if not isinstance(amount, Exact | float):
-            raise run.refuse(
-                node,
-                f"the {what} of {frame.name} varies from shot to shot, and its integration weights stand in the kernel before the run: "
-                f"capture at a {what} that is known, or make one run for each value",
-            )
-    assert isinstance(phase, Exact | float)
-    return run.pulsing.nco_hz(run, node, frame, relative), as_float(phase)
+    known = waves.is_known(relative)
+    return Exact(run.pulsing.nco_hz(run, node, frame, relative)) if known else relative, waves.calculated(
+        "+", phase, turned
+    )
 
 
 def _calibrated(
