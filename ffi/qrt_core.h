@@ -183,8 +183,8 @@ void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, const int64_t *
 #define QRT_EPOCH_HELD 1 /* flag: the values in force stay, and so does their number; those of the entry are not looked at */
 
 typedef struct { /* a slot of the ring: this, then value_count int64 */
-    int64_t number;        /* of the epoch, which is the batch at whose first shot it takes effect */
-    int64_t pause_periods; /* a replay's input, virtual pacing only: so many periods pass before that shot; else 0 */
+    int64_t number;       /* of the epoch, which is the batch at whose first shot it takes effect */
+    int64_t begin_period; /* a replay's input, virtual pacing only: no earlier than so many periods of the run does that shot begin; else 0 */
     uint32_t flags;
     uint32_t reserved;
 } qrt_epoch;

@@ -53,11 +53,11 @@ static void set_up(bench *b, int64_t shots, int64_t delay)
 }
 
 /* Amplitude 100 + number; every other epoch's threshold is above what is captured. */
-static void write_entry(qrt_ring *ring, int64_t number, uint32_t flags, int64_t pause)
+static void write_entry(qrt_ring *ring, int64_t number, uint32_t flags, int64_t begin_period)
 {
     entry *slot = qrt_ring_claim(ring);
     CHECK(slot != NULL);
-    *slot = (entry){{.number = number, .pause_periods = pause, .flags = flags}, {100 + number, number % 2 == 0 ? 0 : 8}};
+    *slot = (entry){{.number = number, .begin_period = begin_period, .flags = flags}, {100 + number, number % 2 == 0 ? 0 : 8}};
     qrt_ring_publish(ring);
 }
 
@@ -155,9 +155,9 @@ static void test_held_paused_and_discarded(bench *b)
     b->config.skips = skips;
     b->config.skip_count = 1;
     write_entry(b->config.epochs, 0, 0, 0); /* nobody asks for it any more */
-    write_entry(b->config.epochs, 1, 0, 2);
-    write_entry(b->config.epochs, 2, QRT_EPOCH_HELD, 1);
-    write_entry(b->config.epochs, 3, 0, 0);
+    write_entry(b->config.epochs, 1, 0, BATCH + 2);
+    write_entry(b->config.epochs, 2, QRT_EPOCH_HELD, 2 * BATCH + 3);
+    write_entry(b->config.epochs, 3, 0, 3 * BATCH + 1); /* past by then: no pause */
     write_entry(b->config.epochs, 4, QRT_EPOCH_HELD, 0);
     CHECK(run(b) == QRT_OK && b->report.epochs_applied == 2 && b->report.epochs_held == 2 && b->report.epochs_discarded == 1);
     CHECK(b->report.paused_periods == 3 && b->report.stretched_periods == 0 && b->report.shots_skipped == 6);

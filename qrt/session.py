@@ -43,7 +43,7 @@ from qrt.events import Calibrated, CalibrationStep, Compiled, InstrumentsFound, 
 from qrt.grids import Sweeps
 from qrt.image import ArmedEpochs, Played
 from qrt.legs import Leg, PlayedLeg, legs_of
-from qrt.loop import NO_PLAN, Loop, Stop, StoppedError, kernel_config, limits_of
+from qrt.loop import NO_PLAN, Loop, Stop, kernel_config, limits_of
 from qrt.observables import observables_of, with_truth
 from qrt.opening import (
     check_counts,
@@ -63,6 +63,7 @@ from qrt.publisher import Publisher
 from qrt.pulses.externs import sources_of
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
+from qrt.reasons import StoppedError
 from qrt.record import RunFolder, check_writable, new_uid
 from qrt.recorder import Recorder, Recording
 from qrt.store import (

@@ -12,7 +12,7 @@ import pytest
 from qrt import kernel
 from qrt.errors import RunError
 from qrt.kernel import MissClass, Pacing, Policy, Ring, Rings, Status
-from qrt.loop import raise_for
+from qrt.reasons import raise_for
 from qrt.types import Sequence
 from tests.test_kernel import drain
 

@@ -403,11 +403,17 @@ def values_of(epoch):
     return 1 << 62, (epoch * 37) % 11 - 5
 
 
+def begin_of(epoch, pause):
+    """The period with which an epoch's first shot begins at the earliest: `pause` more than the shots before it take at least."""
+    return epoch * (BATCH + pause) if pause else 0
+
+
 def epochs_from(shot_first, pause, ring):
-    """Write all epochs of a short run into the ring; `pause` periods pass before each."""
+    """Write all epochs of a short run into the ring."""
     for number in range(1, 5):
         (entry,) = ring.claim(ENTRY)
-        entry["number"], entry["pause_periods"], entry["flags"], entry["values"] = number, pause, 0, values_of(number)
+        entry["number"], entry["flags"], entry["values"] = number, 0, values_of(number)
+        entry["begin_period"] = begin_of(number, pause)
         ring.publish()
     first = shot_first // BATCH
     return kernel.Epochs(ring, np.array(values_of(first)), 0, BATCH, first=first)
@@ -432,10 +438,12 @@ def compare(sequence, levels, granularity, shots=1, seed=0, pause=1):
     """Run the kernel and the reference from shot 3 on, compare all that can be seen, and return the reference's last shot."""
     port = ScriptedPort(levels, granularity)
     report, rows, events = play(sequence, port, shots, pause, shot_first=3, seed=seed)
-    expected, tick, period = [], 3 * sequence.period_ticks, sequence.period_ticks
+    expected, tick, period, paused = [], 3 * sequence.period_ticks, sequence.period_ticks, 0
     while len(expected) < shots and not (expected and expected[-1].error):
         shot = 3 + len(expected)
-        tick += pause * period * (shot % BATCH == 0)
+        if shot % BATCH == 0:
+            begin = max(tick, begin_of(shot // BATCH, pause) * period)
+            paused, tick = paused + (begin - tick) // period, begin
         expected.append(Reference(sequence, shot, levels, granularity, tick, slots_of(shot), seed))
         tick += max(1, -(-expected[-1].end // period)) * period
     last = expected[-1]
@@ -450,7 +458,7 @@ def compare(sequence, levels, granularity, shots=1, seed=0, pause=1):
         expected.pop()
     else:
         assert report.status == Status.OK
-        assert report.paused_periods == pause * ((3 + shots - 1) // BATCH - 1)
+        assert report.paused_periods == paused
         assert report.stretched_periods == tick // period - 3 - shots - report.paused_periods
     assert len(rows) == len(expected)
     for row, one in zip(rows, expected, strict=True):
