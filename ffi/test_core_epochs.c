@@ -14,7 +14,8 @@
 
 static const qrt_frame frames[] = {{.frequency = 0, .phase = 0, .line = 0}};
 static const int16_t weights[16] = {[0 ... 15] = 1};
-static const qrt_capture_spec captures[] = {{.threshold = 0, .sample_count = 8, .channel = 0, .bit = 0, .threshold_slot = 1}};
+static const qrt_capture_spec captures[] = {{.threshold = 0, .sample_count = 8, .channel = 0, .bit = 0, .threshold_slot = 1,
+                                             .weights_slot = QRT_SLOT_NONE}};
 static const qrt_instruction code[] = {
     {QRT_OP_LOAD, 0, 0, 0, 0}, {QRT_OP_PLAY_REGISTER, 0, 0, 0, 0}, {QRT_OP_CAPTURE, 0, 0, 0, 0}, {QRT_OP_END, 0, 0, 0, 0}};
 static const qrt_slot slots[] = {{.start = 0, .rule = QRT_RULE_EPOCH}, {.start = 1, .rule = QRT_RULE_EPOCH}};

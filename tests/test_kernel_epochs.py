@@ -52,7 +52,8 @@ def port(project, tmp_path_factory):
 def sequence():
     """Play the first value of the epoch; its capture is compared with the second."""
     captures = np.zeros(1, kernel.CAPTURE_DTYPE)
-    captures["sample_count"], captures["bit"], captures["threshold_slot"] = SAMPLES, kernel.BIT_NONE, 1
+    captures["sample_count"], captures["bit"] = SAMPLES, kernel.BIT_NONE
+    captures["threshold_slot"], captures["weights_slot"] = 1, kernel.SLOT_NONE
     code = [(LOAD, 1, 0, 0, 0), (PLAY_REGISTER, 0, 0, 1, 0), (CAPTURE, 0, 0, 0, 0), (END, 0, 0, 0, 0)]
     return SimpleNamespace(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
