@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from qrt import units
 from qrt.compile.instructions import (
     ALU,
@@ -97,6 +99,7 @@ class Writer:
         self.captures: list[Capture] = []
         self.capture_sources: list[Source] = []
         self.slots: list[CaptureSlot] = []
+        self.places: dict[str, int] = {}  # the slots that choose among the weights of a bank, by its name
         self.parameters: list[Parameter] = []
         self._alone: Mapping[type, Callable[[Any, Path, int], None]] = {
             Play: self._play,
@@ -202,6 +205,8 @@ class Writer:
         self.captures.append(op)
         self.capture_sources.append(op.source)
         weights = self._pulses.weights[op.weights]
+        if not isinstance(weights.samples, np.ndarray):
+            self.places[op.weights] = self.slot(weights.samples.place(op.source), op.source)
         tone = self._timeline.tone_indices[self._step(path, index)]
         self.slots.append(CaptureSlot(weights.qubit, op.bit, tone, op.source.line, weights.name))
 

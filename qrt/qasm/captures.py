@@ -1,4 +1,4 @@
-"""Captures: `capture_v1` gives an iq point, `capture_v2` an outcome, `capture_v3` the raw record; arguments as in the standard's examples.
+"""Captures: `capture_v0` gives nothing, `_v1` an iq point, `_v2` an outcome, `_v3` the raw record; arguments as in the standard's examples.
 
 capture_vN(frame, filter) or (frame, duration). The filter is a waveform; a duration is one of ones. The signal is multiplied by the
 filter's conjugate on the conjugate carrier of the frame and summed: a signal like the filter, in phase with the frame, comes out real
@@ -8,6 +8,9 @@ drops out.
 An outcome needs a threshold: capture_v2(frame, filter, threshold) is 1 where the real part of iq is above it. A frame of the calibration,
 `<qubit>_readout` or `<qubit>_acquire`, has weights and threshold of its own: capture_v2(frame) or capture_v2(frame, duration) takes
 those, as long as nothing of the frame has been changed and the duration is theirs. Nothing else says what is 1: refused.
+
+The standard's capture_v0(frame) returns nothing and does not say how long it records. On a frame of the calibration both are known, and
+what comes is for the record alone. On any other frame it needs a filter or a duration.
 
 Weights stand in the kernel before the run. Where frequency or phase of a frame vary from shot to shot with inputs that are swept, there is
 a set of them for each point (qrt.pulses.weights).
@@ -26,7 +29,7 @@ from openqasm3 import ast
 
 from qrt.qasm import frames, waves
 from qrt.qasm.expressions import Duration, Exact
-from qrt.qasm.kinds import BIT, Type, Typed
+from qrt.qasm.kinds import BIT, VOID, Type, Typed
 from qrt.qasm.ports import LabWeights
 from qrt.qasm.pulses import Filter, FrameCapture
 from qrt.qasm.scope import BitRegister, Lost
@@ -37,10 +40,9 @@ if TYPE_CHECKING:
     from qrt.qasm.context import Run
     from qrt.qasm.frames import Frame
 
-CAPTURES: Final = {"capture_v1": "iq", "capture_v2": "bit", "capture_v3": "raw"}
+CAPTURES: Final = {"capture_v0": "nothing", "capture_v1": "iq", "capture_v2": "bit", "capture_v3": "raw"}
 CAPTURED: Final = {"iq": Type("iq point"), "raw": Type("raw record")}
 REFUSED: Final = {
-    "capture_v0": "it says neither how long to record nor what for; use capture_v1(frame, filter or duration) for an iq point",
     "capture_v4": "no instrument of a lab counts events; use capture_v1 for an iq point, capture_v2 for an outcome",
 }
 
@@ -58,9 +60,7 @@ def capture(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.Expre
     frame = run.pulsing.at(run, frame)
     values = [run.value(one) for one in rest]
     weights, count = _weights(run, node, kind, frame, values)
-    bit, result = (
-        _bit(run, frame) if kind == "bit" else (None, Typed(CAPTURED[kind], Lost(_LATER.format(kind=CAPTURED[kind]))))
-    )
+    bit, result = _bit(run, frame) if kind == "bit" else (None, _for_the_record(kind))
     name = run.bit_names[bit] if bit is not None else run.pulsing.target or frame.name
     key = run.pulsing.capture(name, weights)
     run.add(FrameCapture(frame.sequencer, key, bit, kind == "raw", run.source(node)))
@@ -68,17 +68,26 @@ def capture(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.Expre
     return result
 
 
-_LATER: Final = "{kind}s are for the record: no value of the program depends on them while the shot runs; capture_v2 gives an outcome"
+def _for_the_record(kind: str) -> Typed:
+    """Return what the program has of a capture that it cannot look at."""
+    if kind == "nothing":
+        return Typed(VOID, Lost("capture_v0 returns nothing; capture_v2 gives an outcome"))
+    later = (
+        "are for the record: no value of the program depends on them while the shot runs; capture_v2 gives an outcome"
+    )
+    return Typed(CAPTURED[kind], Lost(f"{CAPTURED[kind]}s {later}"))
 
 
 def _check_count(run: Run, node: ast.FunctionCall, kind: str, frame: Frame, rest: list[ast.Expression]) -> None:
     most = 2 if kind == "bit" else 1
-    least = 0 if kind == "bit" and frame.weights is not None else 1
+    least = 0 if kind in {"bit", "nothing"} and frame.weights is not None else 1
     if not least <= len(rest) <= most:
         threshold = "[, int threshold]" if kind == "bit" else ""
+        calibrated = "; (frame) alone for a frame of the calibration" if kind in {"bit", "nothing"} else ""
         raise run.refuse(
             node,
-            f"{node.name.name} takes (frame, waveform filter{threshold}) or (frame, duration{threshold}), not {len(rest) + 1} arguments",
+            f"{node.name.name} takes (frame, waveform filter{threshold}) or (frame, duration{threshold}), not {len(rest) + 1} "
+            f"arguments{calibrated}",
         )
 
 
@@ -104,6 +113,9 @@ def _weights(
         threshold = _threshold(run, node, values[1])
     turned: waves.Amount = waves.ZERO
     by_length = not values or values[0].type.kind == "duration"
+    if kind == "nothing" and not values:
+        assert frame.weights is not None
+        return _calibrated(run, node, frame, frame.weights, values)
     if kind == "bit" and len(values) < 2:
         if not by_length or frame.weights is None:
             raise run.refuse(
