@@ -265,6 +265,14 @@ Dynamic = Parameter | Bits | Variable | Lookup | Computed
 Classical = int | Dynamic
 
 
+class Lasting(msgspec.Struct, frozen=True):
+    """A duration that outcomes decide: a word of ticks, and all that it can be, ascending. Those of one number are always equal."""
+
+    word: Classical
+    ticks: tuple[int, ...]
+    number: int
+
+
 class Play(msgspec.Struct, frozen=True):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
@@ -287,7 +295,7 @@ class Capture(msgspec.Struct, frozen=True):
 class Wait(msgspec.Struct, frozen=True):
     """Move the cursor."""
 
-    ticks: int | Parameter
+    ticks: int | Parameter | Lasting
     source: Source = NOWHERE
 
 
