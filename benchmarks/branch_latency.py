@@ -119,7 +119,7 @@ def kernel_us(library: Any, name: str, weights: NDArray[np.int16], shots: int) -
     captures = np.zeros(CHANNELS, kernel.CAPTURE_DTYPE)
     captures["sample_count"] = SAMPLES
     captures["channel"] = captures["bit"] = np.arange(CHANNELS)
-    captures["threshold_slot"] = kernel.SLOT_NONE
+    captures["threshold_slot"] = captures["weights_slot"] = kernel.SLOT_NONE
     captures["weights_offset"] = 2 * SAMPLES * np.arange(CHANNELS)
     sequence = Sequence(
         instructions=np.array(code(), kernel.INSTRUCTION_DTYPE),

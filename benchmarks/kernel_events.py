@@ -198,7 +198,7 @@ def sequence(program: Program, code: list[tuple[int, ...]], budget: int = 100) -
     frames["phase"], frames["line"] = (7, 0), (0, program.tone_line)
     captures = np.zeros(2, kernel.CAPTURE_DTYPE)
     captures["sample_count"], captures["bit"] = program.sample_count, (0, 1)
-    captures["threshold_slot"] = kernel.SLOT_NONE
+    captures["threshold_slot"] = captures["weights_slot"] = kernel.SLOT_NONE
     return Sequence(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.zeros(1, np.uint32),

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_CORE_ABI 4
+#define QRT_CORE_ABI 5
 #define QRT_SEQUENCERS_MAX 16
 #define QRT_REGISTERS 64
 #define QRT_FRAMES_MAX 64
@@ -17,6 +17,7 @@
 #define QRT_CAPTURES_MAX 64 /* capture slots of one sequence, and rows' outcomes */
 #define QRT_OUTSTANDING_MAX 16
 #define QRT_READERS_MAX 2
+#define QRT_WEIGHTS_MAX 67108864 /* integration weights of a sequence: 128 MiB of them */
 #define QRT_SLOTS_MAX 64 /* values that a sweep and the epoch give a shot */
 #define QRT_SLOT_NONE 4294967295
 #define QRT_EPOCH_VALUES_MAX 64
@@ -99,11 +100,15 @@ typedef struct {
 } qrt_frame;
 
 /* iq = (sum x*w_i, sum x*w_q); outcome = iq[0] > threshold, which is `threshold` or what the slot is worth in this shot. The
- * discriminator's rotation is folded into the weights. */
+ * discriminator's rotation is folded into the weights. A capture may have a bank of weights, made before arm: which of them count is
+ * what a slot is worth in the shot, found when the capture begins (QRT_ERR_OPERAND where there is none of that number). */
 typedef struct {
     int64_t threshold;
     uint32_t sample_count;
-    uint32_t weights_offset; /* index into the weights array of w_i[0]; w_q[0] follows at + sample_count */
+    uint32_t weights_offset; /* index into the weights array of w_i[0]; w_q[0] follows at + sample_count, the next ones of the bank
+                                at + 2 * sample_count, and so on */
+    uint32_t weights_slot; /* QRT_SLOT_NONE: there is but one */
+    uint32_t bank_count;   /* with a slot: how many there are, 1 or more */
     uint16_t channel;
     uint8_t bit; /* written with the outcome, ready at capture end + feedback latency, rounded up to the port's granularity;
                     QRT_BIT_NONE: none */
@@ -183,8 +188,8 @@ void qrt_sweep_slots(int64_t *slots_out, const qrt_sweep *sweep, const int64_t *
 #define QRT_EPOCH_HELD 1 /* flag: the values in force stay, and so does their number; those of the entry are not looked at */
 
 typedef struct { /* a slot of the ring: this, then value_count int64 */
-    int64_t number;        /* of the epoch, which is the batch at whose first shot it takes effect */
-    int64_t pause_periods; /* a replay's input, virtual pacing only: so many periods pass before that shot; else 0 */
+    int64_t number;       /* of the epoch, which is the batch at whose first shot it takes effect */
+    int64_t begin_period; /* a replay's input, virtual pacing only: no earlier than so many periods of the run does that shot begin; else 0 */
     uint32_t flags;
     uint32_t reserved;
 } qrt_epoch;

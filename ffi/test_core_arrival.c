@@ -1,5 +1,5 @@
-/* Demodulation of samples as they come: whatever pieces the port tells of, on every instruction set, the iq are the plain sums; and what a
- * port cannot tell is refused.
+/* Demodulation of samples as they come: whatever pieces the port tells of, on every instruction set, the iq are the plain sums with the
+ * weights that a slot has chosen of a capture's bank; and what a port cannot tell, and a bank does not have, is refused.
  *
  * gcc $(python ffi/build.py FLAGS WARNINGS) -Werror -Iffi ffi/test_core_arrival.c ffi/core/[a-z]*.c -lm -o test && ./test
  */
@@ -9,9 +9,10 @@
 #define LONGEST 1000
 #define SHOTS 512
 #define PERIOD 5000
+#define BANK 4 /* sets of weights of each capture; the odd ones choose, the others take the first */
 
 static const uint32_t counts[CAPTURES] = {LONGEST, 999, 32, 1, 64};
-static int16_t weights[2 * CAPTURES * LONGEST];
+static int16_t weights[2 * BANK * CAPTURES * LONGEST];
 static qrt_capture_spec captures[CAPTURES];
 
 typedef enum { TELLS_ALL, TELLS_LESS, TELLS_TOO_MANY, FAILS_TO_TELL } manner;
@@ -40,12 +41,14 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
     (void)tick;
     f->begun = 0;
     for (uint32_t capture = 0; capture < CAPTURES; capture++) {
+        const int16_t *w = weights + captures[capture].weights_offset;
+        w += capture % 2 == 0 ? 0 : shot % BANK * 2 * counts[capture];
         f->shown[shot][capture][0] = f->shown[shot][capture][1] = 0;
         for (uint32_t k = 0; k < counts[capture]; k++) {
             int16_t x = draw(f, 4) == 0 ? INT16_MIN : (int16_t)(draw(f, 65536) - 32768);
             f->samples[capture][k] = x;
-            f->shown[shot][capture][0] += (int64_t)x * weights[captures[capture].weights_offset + k];
-            f->shown[shot][capture][1] += (int64_t)x * weights[captures[capture].weights_offset + counts[capture] + k];
+            f->shown[shot][capture][0] += (int64_t)x * w[k];
+            f->shown[shot][capture][1] += (int64_t)x * w[counts[capture] + k];
         }
     }
     return QRT_OK;
@@ -120,15 +123,20 @@ static int32_t run(stream_port *f, qrt_kernel_report *report, uint8_t **rows_out
     static const qrt_instruction code[] = {{QRT_OP_CAPTURE, 0, 0, 0, 0}, {QRT_OP_CAPTURE, 0, 1, 0, 0}, {QRT_OP_CAPTURE, 0, 2, 0, 0},
                                            {QRT_OP_CAPTURE, 0, 3, 0, 0}, {QRT_OP_CAPTURE, 0, 4, 0, 0}, {QRT_OP_END, 0, 0, 0, 0}};
     static const uint32_t entry = 0;
+    static const qrt_slot slot = {.start = 0, .stop = BANK - 1, .axis = 0, .rule = QRT_RULE_AFFINE};
     take_back();
     qrt_kernel *kernel = lend(qrt_kernel_size(INSTRUCTIONS_MAX));
     qrt_kernel_config config = {
         CONFIG_HEAD,
         .sequence = {.instructions = code, .entries = &entry, .captures = captures, .weights = weights, .instruction_count = 6,
-                     .sequencer_count = 1, .capture_count = CAPTURES, .weights_count = 2 * CAPTURES * LONGEST, .budget = 10,
-                     .period_ticks = PERIOD},
+                     .sequencer_count = 1, .capture_count = CAPTURES, .slot_count = 1, .budget = 10, .period_ticks = PERIOD,
+                     .weights_count = sizeof weights / sizeof weights[0]},
+        .sweep = {.slots = &slot, .slot_count = 1, .points = {BANK}, .shots_per_point = 1, .axis_count = 1, .order = QRT_ORDER_SHOT},
         .port = &f->port, .rows = lend_ring(qrt_row_size(CAPTURES, 0), SHOTS), .shot_count = SHOTS};
-    CHECK(qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &config, report) == QRT_OK);
+    qrt_status armed = qrt_kernel_arm(kernel, qrt_kernel_size(INSTRUCTIONS_MAX), &config, report);
+    if (armed != QRT_OK) {
+        return (int32_t)armed;
+    }
     CHECK(qrt_kernel_start(kernel, lend(qrt_kernel_stack_size()), qrt_kernel_stack_size()) == QRT_OK);
     CHECK(qrt_kernel_join(kernel, report) == QRT_OK);
     void *rows = NULL;
@@ -168,21 +176,46 @@ static void test_what_cannot_be(stream_port *f)
     }
 }
 
+/* Of capture 1: the slot counts to 2, then there is no such set; and no set lies beyond the weights that are lent. */
+static void test_what_a_bank_does_not_have(stream_port *f)
+{
+    const qrt_capture_spec whole = captures[1];
+    qrt_kernel_report report;
+    uint8_t *rows = NULL;
+    open_port(f, TELLS_ALL, false);
+    captures[1].bank_count = 2;
+    CHECK(run(f, &report, &rows) == QRT_ERR_OPERAND && report.error_shot == 2 && report.error_instruction == 1);
+    CHECK(report.shots_executed == 2);
+    captures[1].weights_slot = 1;
+    CHECK(run(f, &report, &rows) == QRT_ERR_ARGUMENT);
+    captures[1] = whole;
+    captures[1].bank_count = 0;
+    CHECK(run(f, &report, &rows) == QRT_ERR_ARGUMENT);
+    uint32_t left = sizeof weights / sizeof weights[0] - whole.weights_offset;
+    captures[1].bank_count = left / (2 * whole.sample_count) + 1;
+    CHECK(run(f, &report, &rows) == QRT_ERR_ARGUMENT);
+    captures[1].bank_count = UINT32_MAX;
+    CHECK(run(f, &report, &rows) == QRT_ERR_ARGUMENT);
+    captures[1] = whole;
+}
+
 int main(void)
 {
     for (uint32_t capture = 0; capture < CAPTURES; capture++) {
-        int32_t largest = capture % 2 == 0 ? 32767 : 2047; /* one step to a lane, or sixteen */
-        uint32_t offset = 2 * LONGEST * capture;
-        for (uint32_t k = offset; k < offset + 2 * LONGEST; k++) {
+        uint32_t offset = 2 * BANK * LONGEST * capture;
+        for (uint32_t k = offset; k < offset + 2 * BANK * LONGEST; k++) {
+            int32_t largest = (k - offset) / (2 * counts[capture]) % 2 == 0 ? 32767 : 2047; /* one step to a lane, or sixteen */
             int32_t spread = (int32_t)(k * 2654435761u >> 16) % (2 * largest + 1) - largest;
             weights[k] = (int16_t)(k % 3 == 0 ? largest : k % 5 == 0 ? -largest : spread);
         }
         captures[capture] = (qrt_capture_spec){.sample_count = counts[capture], .weights_offset = offset, .bit = QRT_BIT_NONE,
-                                                .threshold_slot = QRT_SLOT_NONE};
+                                                .threshold_slot = QRT_SLOT_NONE, .bank_count = BANK,
+                                                .weights_slot = capture % 2 == 0 ? QRT_SLOT_NONE : 0};
     }
     static stream_port f;
     test_any_pieces(&f, true);
     test_any_pieces(&f, false);
     test_what_cannot_be(&f);
+    test_what_a_bank_does_not_have(&f);
     return 0;
 }

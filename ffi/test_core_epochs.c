@@ -14,7 +14,8 @@
 
 static const qrt_frame frames[] = {{.frequency = 0, .phase = 0, .line = 0}};
 static const int16_t weights[16] = {[0 ... 15] = 1};
-static const qrt_capture_spec captures[] = {{.threshold = 0, .sample_count = 8, .channel = 0, .bit = 0, .threshold_slot = 1}};
+static const qrt_capture_spec captures[] = {{.threshold = 0, .sample_count = 8, .channel = 0, .bit = 0, .threshold_slot = 1,
+                                             .weights_slot = QRT_SLOT_NONE}};
 static const qrt_instruction code[] = {
     {QRT_OP_LOAD, 0, 0, 0, 0}, {QRT_OP_PLAY_REGISTER, 0, 0, 0, 0}, {QRT_OP_CAPTURE, 0, 0, 0, 0}, {QRT_OP_END, 0, 0, 0, 0}};
 static const qrt_slot slots[] = {{.start = 0, .rule = QRT_RULE_EPOCH}, {.start = 1, .rule = QRT_RULE_EPOCH}};
@@ -53,11 +54,11 @@ static void set_up(bench *b, int64_t shots, int64_t delay)
 }
 
 /* Amplitude 100 + number; every other epoch's threshold is above what is captured. */
-static void write_entry(qrt_ring *ring, int64_t number, uint32_t flags, int64_t pause)
+static void write_entry(qrt_ring *ring, int64_t number, uint32_t flags, int64_t begin_period)
 {
     entry *slot = qrt_ring_claim(ring);
     CHECK(slot != NULL);
-    *slot = (entry){{.number = number, .pause_periods = pause, .flags = flags}, {100 + number, number % 2 == 0 ? 0 : 8}};
+    *slot = (entry){{.number = number, .begin_period = begin_period, .flags = flags}, {100 + number, number % 2 == 0 ? 0 : 8}};
     qrt_ring_publish(ring);
 }
 
@@ -155,9 +156,9 @@ static void test_held_paused_and_discarded(bench *b)
     b->config.skips = skips;
     b->config.skip_count = 1;
     write_entry(b->config.epochs, 0, 0, 0); /* nobody asks for it any more */
-    write_entry(b->config.epochs, 1, 0, 2);
-    write_entry(b->config.epochs, 2, QRT_EPOCH_HELD, 1);
-    write_entry(b->config.epochs, 3, 0, 0);
+    write_entry(b->config.epochs, 1, 0, BATCH + 2);
+    write_entry(b->config.epochs, 2, QRT_EPOCH_HELD, 2 * BATCH + 3);
+    write_entry(b->config.epochs, 3, 0, 3 * BATCH + 1); /* past by then: no pause */
     write_entry(b->config.epochs, 4, QRT_EPOCH_HELD, 0);
     CHECK(run(b) == QRT_OK && b->report.epochs_applied == 2 && b->report.epochs_held == 2 && b->report.epochs_discarded == 1);
     CHECK(b->report.paused_periods == 3 && b->report.stretched_periods == 0 && b->report.shots_skipped == 6);

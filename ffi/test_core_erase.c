@@ -20,9 +20,9 @@ static const uint32_t entries[] = {0, 13};
 static const qrt_frame frames[] = {{.line = 0}};
 static const int16_t weights[40] = {[0 ... 39] = 1};
 static const qrt_capture_spec captures[CAPTURES] = {
-    {.threshold = 10, .sample_count = 20, .bit = 0, .threshold_slot = QRT_SLOT_NONE},
-    {.threshold = 1 << 20, .sample_count = 10, .bit = 1, .threshold_slot = QRT_SLOT_NONE},
-    {.threshold = 0, .sample_count = 8, .bit = 2, .threshold_slot = QRT_SLOT_NONE}};
+    {.threshold = 10, .sample_count = 20, .bit = 0, .threshold_slot = QRT_SLOT_NONE, .weights_slot = QRT_SLOT_NONE},
+    {.threshold = 1 << 20, .sample_count = 10, .bit = 1, .threshold_slot = QRT_SLOT_NONE, .weights_slot = QRT_SLOT_NONE},
+    {.threshold = 0, .sample_count = 8, .bit = 2, .threshold_slot = QRT_SLOT_NONE, .weights_slot = QRT_SLOT_NONE}};
 
 typedef struct {
     fake_port port;

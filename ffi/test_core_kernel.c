@@ -10,8 +10,8 @@
 static const qrt_frame frames[] = {{.frequency = 1000, .phase = 7, .line = 1}, {.frequency = -3, .phase = 0, .line = 2}};
 static const int16_t weights[2 * SAMPLES_MAX] = {[0 ... SAMPLES_MAX - 1] = 2, [SAMPLES_MAX ... 2 * SAMPLES_MAX - 1] = -1};
 static const qrt_capture_spec captures[] = {
-    {.threshold = 0, .sample_count = SAMPLES_MAX, .weights_offset = 0, .channel = 0, .bit = 3, .threshold_slot = QRT_SLOT_NONE},
-    {.threshold = 0, .sample_count = SAMPLES_MAX, .weights_offset = 0, .channel = 0, .bit = 4, .threshold_slot = QRT_SLOT_NONE}};
+    {.threshold = 0, .sample_count = SAMPLES_MAX, .bit = 3, .threshold_slot = QRT_SLOT_NONE, .weights_slot = QRT_SLOT_NONE},
+    {.threshold = 0, .sample_count = SAMPLES_MAX, .bit = 4, .threshold_slot = QRT_SLOT_NONE, .weights_slot = QRT_SLOT_NONE}};
 
 typedef struct {
     fake_port port;

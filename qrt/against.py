@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt import documents
+from qrt import documents, kernel
 from qrt.client import Run, open_run
 from qrt.errors import RecordError
 from qrt.event_log import event_name, first_difference, parting
@@ -330,10 +330,11 @@ def _referred(sequence: Sequence, event: Any, what: str) -> tuple[tuple[str, Any
         )
     if what == "capture":
         spec = sequence.captures[int(event["b"])]
-        count, start = int(spec["sample_count"]), int(spec["weights_offset"])
+        sets = 1 if spec["weights_slot"] == kernel.SLOT_NONE else int(spec["bank_count"])
+        count, start = 2 * int(spec["sample_count"]) * sets, int(spec["weights_offset"])
         return (
             *((name, int(spec[name])) for name in ("sample_count", "channel", "bit", "threshold")),
-            ("weights", sequence.weights[start : start + 2 * count]),
+            ("weights", sequence.weights[start : start + count]),
         )
     return ()
 

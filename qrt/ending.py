@@ -15,9 +15,9 @@ from qrt.axes import Grid
 from qrt.batch import BatchProcess
 from qrt.errors import RunError, WorldError
 from qrt.legs import PlayedLeg, legs_of
-from qrt.loop import raise_for
 from qrt.observables import Observables
 from qrt.points import FILE, encode_points, leg_estimates
+from qrt.reasons import raise_for
 from qrt.record import RunFolder
 from qrt.types import Calibration, Controlled, Estimate, Summary, Truth
 from qrt.types import Sequence as ShotSequence

@@ -2,7 +2,7 @@
 
 The kernel takes at most one epoch at each batch's first shot, and every row says which one is in force. So rows and documents together are
 all that a replay needs: at a boundary whose row shows the new number, its words came in time; at one whose row does not, they were held.
-A run that stops and waits (delay 0) pauses between shots, by the clock; how long is told by the ticks.
+A run that stops and waits (delay 0) pauses between shots, by the clock; until when is told by the ticks, whatever was stretched before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qrt.errors import RecordError
 from qrt.image import Played
-from qrt.kernel import EPOCH_HELD, ROW_SKIPPED, epoch_dtype
+from qrt.kernel import EPOCH_HELD, epoch_dtype
 
 
 class Epoch(msgspec.Struct, frozen=True, rename={"number": "epoch", "shot": "first_shot"}):
@@ -70,7 +70,7 @@ def entries_of(played: Played, epochs: Iterable[Epoch], rows: NDArray[Any], *, p
     entries["number"] = numbers
     entries["flags"] = np.where(rows["epoch"][shots] == numbers, 0, EPOCH_HELD)
     if armed.delay == 0 and paced:
-        entries["pause_periods"] = _pauses(played, rows, shots, where)
+        entries["begin_period"] = np.maximum(rows["tick"][shots] // played.sequence.period_ticks, 0)
     for index in np.flatnonzero(entries["flags"] == 0):
         number = int(numbers[index])
         if number not in known:
@@ -88,20 +88,3 @@ def _words(one: Epoch, count: int, where: str) -> NDArray[np.int64]:
     if len(words) != count:
         raise RecordError(f"{where}: epoch {one.number} has {len(words)} words; the armed image has {count}")
     return words
-
-
-def _pauses(played: Played, rows: NDArray[Any], shots: NDArray[np.int64], where: str) -> NDArray[np.int64]:
-    """Return by how many periods a run paused before these shots: what lies between the row before each and its own.
-
-    Where shots may be stretched, too, a gap behind one that was played may be either. RecordError.
-    """
-    periods = (rows["tick"][shots] - rows["tick"][shots - 1]) // played.sequence.period_ticks - 1
-    pauses: NDArray[np.int64] = np.maximum(periods, 0)  # less than none is damage, which the comparison will name
-    either = (pauses > 0) & ((rows["flags"][shots - 1] & ROW_SKIPPED) == 0)
-    if played.sequence.stretch_max and either.any():
-        shot = int(shots[np.flatnonzero(either)[0]])
-        raise RecordError(
-            f"{where}: before shot {shot} lie {pauses[np.flatnonzero(either)[0]]} periods more than one: the rows do not tell whether the "
-            "shot before was stretched or the run paused for an epoch, so it cannot be replayed"
-        )
-    return pauses

@@ -28,9 +28,9 @@ from qrt.errors import ProgramError, RunError
 from qrt.events import Playing, Progress, RunEvent
 from qrt.interrupt import Flag, Interrupt, is_ours_to_take
 from qrt.legs import values_of
-from qrt.loop import StoppedError
 from qrt.points import Swept, sums_of, swept_of
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums, tables
+from qrt.reasons import StoppedError
 from qrt.report import cells, collect
 from qrt.results import Result, at_points, axes_of, clouds_of
 from qrt.run import Options, Prepared

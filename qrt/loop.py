@@ -29,6 +29,7 @@ from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
+from qrt.reasons import PORT_FAILED, SUSTAINED, StoppedError, place_of, raise_for
 from qrt.sweeps import MeasureSwept, bind
 from qrt.sweeps import Reach as SweptReach
 from qrt.timeline import Reach, schedule
@@ -77,10 +78,6 @@ class Never:
 NEVER: Final = Never()
 
 
-class StoppedError(RunError):
-    """A run that ended because it was asked to."""
-
-
 class Armed(msgspec.Struct, frozen=True):
     """A lab that waits for its kernel."""
 
@@ -107,6 +104,7 @@ class Loop:
         self._mailbox: MailboxPort | None = None  # of the last arm
         self._counts: Counter[str] = Counter()  # of the mailboxes before it
         self._erased_count = 0  # shots that `measure` lost
+        self.compiled_count = 0  # sequences of `arm`'s own
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -132,9 +130,13 @@ class Loop:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Every retry, discarded byte and the like of the control plane, and the shots that measuring lost."""
+        """Every retry, discarded byte and the like of the control plane, what was compiled here, and the shots that measuring lost."""
         mailbox = {f"mailbox.{name}": count for name, count in self._counts.items()}
-        return self._lab().counters | mailbox | {"measured.shots_erased": self._erased_count}
+        return (
+            self._lab().counters
+            | mailbox
+            | {"measured.shots_erased": self._erased_count, "measured.compiled": self.compiled_count}
+        )
 
     @property
     def limits(self) -> PortLimits:
@@ -170,6 +172,7 @@ class Loop:
         settle_s: what a twin's plant idles beside `IDLE_S`, where settings were changed.
         """
         if sequence is None:
+            self.compiled_count += 1
             sequence = compile_pulses(pulses() if callable(pulses) else pulses, self.lab, self.limits, reach)
         rehearsed = None
         if self._rack is not None:
@@ -177,12 +180,13 @@ class Loop:
         self._lab().upload(sequence.segments)
         return self._armed(sequence, rehearsed, settle_s)
 
-    def again(self, armed: Armed, pulses: Callable[[], Pulses], reach: Reach | None, *, settle_s: float) -> Armed:
+    def again(
+        self, armed: Armed, sequence: Sequence, pulses: Callable[[], Pulses], reach: Reach | None, *, settle_s: float
+    ) -> Armed:
         """Arm once more in a run that goes on: nothing is said to a line that holds its segments.
 
-        Compiled anew, which is quick, only where operands may have others values, `reach`; None: they have not.
+        reach: where operands may have other values than before, and a mailbox rehearses again; None: they have not.
         """
-        sequence = armed.sequence if reach is None else compile_pulses(pulses(), self.lab, self.limits, reach)
         self._lab().upload_changed(sequence.segments)
         rehearsed = armed.rehearsed
         if self._rack is not None and reach is not None:
@@ -386,63 +390,6 @@ def kernel_config(
         thread=plan.thread,
         spin_share_permille=plan.spin_share_permille,
     )
-
-
-def raise_for(report: kernel.Report, sequence: Sequence) -> None:
-    """Raise RunError, with the place in the program, unless the kernel played every shot and left the port safe."""
-    status, safe = report.status, report.safe_status
-    unsafe = "" if safe is kernel.Status.OK else f"; the port did not go safe: {safe.name}: output state UNKNOWN"
-    if status in {kernel.Status.STOPPED, kernel.Status.ABORTED}:
-        raise StoppedError(f"{status.name.lower()} as asked after {report.shots_executed} shots{unsafe}")
-    if status is not kernel.Status.OK:
-        where = place_of(report, sequence)
-        reason = REASONS.get(status, status.name).format(qubit=qubit_of(report, sequence))
-        raise RunError(f"the kernel stopped{where}: {reason}{unsafe}")
-    if unsafe:
-        raise RunError(f"every shot was played{unsafe}")
-
-
-def place_of(report: kernel.Report, sequence: Sequence) -> str:
-    """Return where the kernel ended inside a shot: ` in shot 3, tick 40, sequencer q0, line 7 of the program`; empty if nowhere."""
-    if report.error_shot < 0:
-        return ""
-    where = f" in shot {report.error_shot}, tick {report.error_tick}"
-    if report.error_sequencer >= 0:
-        where += f", sequencer {sequence.sequencers[report.error_sequencer]}"
-    if 0 <= report.error_instruction < len(sequence.source_lines):
-        line = sequence.source_lines[report.error_instruction]
-        where += f", line {line} of the program" if line else f", instruction {report.error_instruction}"
-    return where
-
-
-def qubit_of(report: kernel.Report, sequence: Sequence) -> str:
-    """Return the qubit whose operation the kernel ended at, as a TOML key names it: every qubit has the sequencer of its name."""
-    return sequence.sequencers[report.error_sequencer] if report.error_sequencer >= 0 else "<name>"
-
-
-PORT_FAILED: Final = frozenset({kernel.Status.PORT, kernel.Status.TOO_LATE, kernel.Status.ERASED})
-SUSTAINED: Final = f"{kernel.ERASED_MAX} shots in a row were erased, so that the hardware cannot be said to work: "
-REASONS: Final = {
-    kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
-    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
-    kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
-    "put a barrier or delay before it",
-    kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
-    kernel.Status.LATE: "a shot missed its release or found no place for its row and `timing.late_policy` is abort, "
-    "or an epoch its shot and `control.policy` is; "
-    "the last `miss` of the journal says which: raise `timing.shot_period_ns` or `control.batch_shots`, or choose skip and hold",
-    kernel.Status.EPOCH: "the values that the batches compute for this shot did not come within the time that a run waits for them",
-    kernel.Status.TRIGGER: "the hardware's trigger stayed away for a second; start it, or choose another `timing.pacing`",
-    kernel.Status.PORT: "the port never gave the samples of a capture, or told what cannot be; look at the hardware behind it",
-    kernel.Status.TOO_LATE: "the port was too late for this shot and `timing.late_port_policy` is abort; the last `miss` of the journal "
-    "says whether a decision or the samples of a capture came late, and by how much: give branches more time, or choose erase",
-    kernel.Status.ERASED: SUSTAINED
-    + "the misses of the journal say what came late, and by how much: give branches more time, or look at "
-    "the hardware behind the port",
-    kernel.Status.DEADLOCK: "sequencers wait for each other, or for an outcome that nothing in this shot captures",
-    kernel.Status.BUDGET: "the instruction budget of a shot is used up",
-    kernel.Status.UNDERFLOW: "a pulse was due before it could be played",
-}
 
 
 def derived_seed(seed: int, arm: int) -> int:

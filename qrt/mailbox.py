@@ -187,7 +187,8 @@ def _check_gaps(timeline: Timeline, lab: Lab, limits: PortLimits) -> None:
 def rehearse(sequence: ShotSequence, limits: PortLimits, tick_ps: int) -> tuple[NDArray[Any], kernel.Report]:
     """Return what the kernel asks for in REHEARSED_SHOTS shots of a program whose shots are alike, every sample being 0."""
     captures = sequence.captures.copy()
-    captures["raw"], captures["threshold_slot"] = 0, kernel.SLOT_NONE
+    captures["raw"] = 0
+    captures["threshold_slot"] = captures["weights_slot"] = kernel.SLOT_NONE
     slots = np.zeros(_slot_count(sequence), kernel.SLOT_DTYPE)  # what is loaded steers nothing
     row = kernel.row_dtype(len(sequence.slots), sequence.emit_count)
     asked: list[NDArray[Any]] = []

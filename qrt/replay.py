@@ -26,7 +26,6 @@ from qrt.client import Run, open_run
 from qrt.errors import RecordError, WorldError
 from qrt.event_log import first_difference
 from qrt.image import ARRAYS, Played
-from qrt.loop import place_of
 from qrt.playback import (
     CHUNK_ROWS,
     Playback,
@@ -38,6 +37,7 @@ from qrt.playback import (
     playback_of,
     rows_of,
 )
+from qrt.reasons import place_of
 from qrt.sources import compiled_again
 from qrt.types import Sequence
 

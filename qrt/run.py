@@ -23,9 +23,10 @@ from qrt.events import RunEvent, silent
 from qrt.grids import Sweeps
 from qrt.interrupt import Interrupt, is_ours_to_take
 from qrt.latencies import lab_on, published
-from qrt.loop import NEVER, Stop, StoppedError
+from qrt.loop import NEVER, Stop
 from qrt.programs import Given, given
 from qrt.qasm import Program, parse_program, program_of
+from qrt.reasons import StoppedError
 from qrt.results import Result
 from qrt.session import Session
 from qrt.store import bound_hash

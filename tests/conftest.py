@@ -1,11 +1,13 @@
 """What holds for every test: strict arrays, no hidden chance, one seed that is printed.
 
 JAX is told through its environment, so that a test which needs no JAX does not load it. Hypothesis draws the same
-examples in every run and has no deadline: a test says what is right, a benchmark says how fast.
+examples in every run and has no deadline: a test says what is right, a benchmark says how fast. Ctrl-C is heard, even where
+a shell that started the tests in the background had it ignored.
 """
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# Inherited by what tests start: a program whose parent ignores SIGINT would ignore it, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("qrt", derandomize=True, deadline=None, database=None, print_blob=True)
 hypothesis.settings.load_profile("qrt")

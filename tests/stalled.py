@@ -14,7 +14,7 @@ import msgspec
 
 from qrt.config import load
 from qrt.events import Playing, Progress
-from qrt.loop import StoppedError
+from qrt.reasons import StoppedError
 from qrt.run import run
 from qrt.types import Control, Controller, Stream
 

@@ -16,9 +16,9 @@ from qrt.drivers.settings import settings_of
 from qrt.errors import ProgramError, RunError
 from qrt.events import Progress
 from qrt.grids import LEGS_MAX
-from qrt.loop import StoppedError
 from qrt.points import COLUMNS
 from qrt.qasm import parse_program
+from qrt.reasons import StoppedError
 from qrt.replay import replay
 from qrt.report.page import page
 from qrt.run import run

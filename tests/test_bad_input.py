@@ -12,7 +12,7 @@ import pytest
 from qrt import kernel
 from qrt.errors import RunError
 from qrt.kernel import MissClass, Pacing, Policy, Ring, Rings, Status
-from qrt.loop import raise_for
+from qrt.reasons import raise_for
 from qrt.types import Sequence
 from tests.test_kernel import drain
 
@@ -53,7 +53,8 @@ def library(project, tmp_path_factory):
 
 def sequence(code, entries=(0,)):
     captures = np.zeros(1, kernel.CAPTURE_DTYPE)
-    captures["sample_count"], captures["bit"], captures["threshold_slot"] = LENGTH, 0, kernel.SLOT_NONE
+    captures["sample_count"], captures["bit"] = LENGTH, 0
+    captures["threshold_slot"] = captures["weights_slot"] = kernel.SLOT_NONE
     return Sequence(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.array(entries, np.uint32),

@@ -13,7 +13,7 @@ from qrt.client import open_run
 from qrt.commands.screen import refusal_lines
 from qrt.commands.watch import describe
 from qrt.errors import ConfigError, ProgramError, RunError
-from qrt.loop import StoppedError
+from qrt.reasons import StoppedError
 from qrt.report import collect
 from qrt.run import run
 from qrt.store import save_calibration

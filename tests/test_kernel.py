@@ -62,7 +62,7 @@ def sequence(period=PERIOD, raw=(0, 0)):
     code = [(PLAY, 0, 0, 9, 0), (CAPTURE, 0, 0, 0, 0), (CAPTURE, 0, 1, 0, 0), (END, 0, 0, 0, 0)]
     captures = np.zeros(2, kernel.CAPTURE_DTYPE)
     captures["sample_count"], captures["bit"], captures["raw"] = (64, 30), (0, 1), raw
-    captures["threshold_slot"] = kernel.SLOT_NONE
+    captures["threshold_slot"] = captures["weights_slot"] = kernel.SLOT_NONE
     return SimpleNamespace(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.zeros(1, np.uint32),

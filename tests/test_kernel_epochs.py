@@ -52,7 +52,8 @@ def port(project, tmp_path_factory):
 def sequence():
     """Play the first value of the epoch; its capture is compared with the second."""
     captures = np.zeros(1, kernel.CAPTURE_DTYPE)
-    captures["sample_count"], captures["bit"], captures["threshold_slot"] = SAMPLES, kernel.BIT_NONE, 1
+    captures["sample_count"], captures["bit"] = SAMPLES, kernel.BIT_NONE
+    captures["threshold_slot"], captures["weights_slot"] = 1, kernel.SLOT_NONE
     code = [(LOAD, 1, 0, 0, 0), (PLAY_REGISTER, 0, 0, 1, 0), (CAPTURE, 0, 0, 0, 0), (END, 0, 0, 0, 0)]
     return SimpleNamespace(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
@@ -89,9 +90,9 @@ class Run:
     def __exit__(self, *error):
         self.loop.__exit__(*error)
 
-    def write(self, number, values=(0, 0), flags=0, pause=0):
+    def write(self, number, values=(0, 0), flags=0, begin=0):
         entry = self.ring.claim(ENTRY)
-        entry["number"], entry["flags"], entry["pause_periods"], entry["values"] = number, flags, pause, values
+        entry["number"], entry["flags"], entry["begin_period"], entry["values"] = number, flags, begin, values
         self.ring.publish()
 
     def batch(self, index):
@@ -118,7 +119,7 @@ def replayed(port, rows, delay, values, real):
         for number in range(delay + 1, -(-len(rows) // BATCH)):
             first = number * BATCH
             flags = 0 if rows["epoch"][first] == number else kernel.EPOCH_HELD
-            run.write(number, values(number), flags, paused[first])
+            run.write(number, values(number), flags, rows["tick"][first] // NS)
         run.loop.start()
         report, again, _ = run.end()
     assert report.status == Status.OK

@@ -141,7 +141,7 @@ class Reference:
         self.sequencers = [Sequencer(int(entry)) for entry in sequence.entries]
         self.frames = [[int(f["frequency"]), int(f["phase"]), 0] for f in sequence.frames]  # frequency, phase, carried
         self.bits, self.ready = [0] * 64, [0] * 64
-        self.pending = []  # (end tick, 0, sequencer, order, capture, slot, instruction)
+        self.pending = []  # (end tick, 0, sequencer, order, capture, slot, instruction, first weight)
         self.begun = self.ended = self.executed = 0
         self.events, self.calls = [], [("begin", shot, self.base)]
         self.outcomes, self.iq = [255] * len(sequence.captures), [(0, 0)] * len(sequence.captures)
@@ -167,9 +167,9 @@ class Reference:
 
     def end_capture(self, due):
         self.pending.remove(due)
-        tick, _, sequencer, _, index, slot, _ = due
+        tick, _, sequencer, _, index, slot, _, offset = due
         spec = self.s.captures[index]
-        count, offset = int(spec["sample_count"]), int(spec["weights_offset"])
+        count = int(spec["sample_count"])
         level = self.levels[self.ended % len(self.levels)]
         self.ended += 1
         self.calls.append(("end", slot))
@@ -288,9 +288,19 @@ class Reference:
         free = sorted(set(range(16)) - {due[5] for due in self.pending})
         if not free:
             raise FaultError(Status.CHANNEL)
-        self.pending.append((s.cursor + count, 0, me, self.begun, b, free[0], s.pc - 1))
+        first = self.first_weight(self.s.captures[b])
+        self.pending.append((s.cursor + count, 0, me, self.begun, b, free[0], s.pc - 1, first))
         self.begun += 1
         self.calls.append(("capture", self.base + s.cursor, 0, count, free[0]))
+
+    def first_weight(self, spec):
+        """Where the weights of a capture stand: of a bank, those that its slot names."""
+        first, slot = int(spec["weights_offset"]), int(spec["weights_slot"])
+        if slot == kernel.SLOT_NONE:
+            return first
+        if not 0 <= self.slots[slot] < spec["bank_count"]:
+            raise FaultError(Status.OPERAND)
+        return first + self.slots[slot] * 2 * int(spec["sample_count"])
 
 
 def trace_hash(events):
@@ -361,7 +371,10 @@ def sequences(draw):
     lengths = [draw(st.integers(1, 64)) for _ in range(CAPTURES)]
     bits = [draw(st.sampled_from([*range(4), kernel.BIT_NONE])) for _ in range(CAPTURES)]
     sequence = make(code, entries, lengths, bits, stretch=draw(st.integers(0, 2)))
-    sequence.captures["threshold_slot"] = [draw(st.sampled_from([kernel.SLOT_NONE, 0, 1, 2])) for _ in range(CAPTURES)]
+    slot = st.sampled_from([kernel.SLOT_NONE, 0, 1, 2])
+    sequence.captures["threshold_slot"] = [draw(slot) for _ in range(CAPTURES)]
+    sequence.captures["weights_slot"] = [draw(st.one_of(st.just(3), slot)) for _ in range(CAPTURES)]
+    sequence.captures["bank_count"] = [draw(st.integers(1, 4)) for _ in range(CAPTURES)]
     return sequence
 
 
@@ -370,13 +383,13 @@ def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), pe
     frames["frequency"], frames["phase"], frames["line"] = [5, -(1 << 62)], [1, (1 << 64) - 1], [3, 1]
     captures = np.zeros(CAPTURES, kernel.CAPTURE_DTYPE)
     captures["sample_count"], captures["bit"], captures["threshold"] = lengths, bits, [0, -100, 100]
-    captures["threshold_slot"] = kernel.SLOT_NONE
+    captures["threshold_slot"] = captures["weights_slot"] = kernel.SLOT_NONE
     return SimpleNamespace(
         instructions=np.array(code, kernel.INSTRUCTION_DTYPE),
         entries=np.array(entries, np.uint32),
         frames=frames,
         captures=captures,
-        weights=np.arange(-20, 108, dtype=np.int16),
+        weights=np.arange(-20, -20 + 4 * 2 * 64, dtype=np.int16),
         budget=budget,
         period_ticks=period,
         table=np.array(TABLE, np.int64),
@@ -386,14 +399,14 @@ def make(code, entries=(0,), lengths=(8, 8, 8), bits=(0, 1, kernel.BIT_NONE), pe
     )
 
 
-# Three slots: one goes -5, 0, 5, one through a table, which is slower, one is the second value of the epoch; and what they are worth in
-# a shot. A batch has two shots, and its results come into force at once.
-SLOTS = np.array([(-5, 5, 1, 0), (1, 0, 0, 1), (1, 0, 0, 2)], kernel.SLOT_DTYPE)
+# Four slots: one goes -5, 0, 5, one through a table, which is slower, one is the second value of the epoch, one counts 0, 1, 2, as of
+# a bank of weights; and what they are worth in a shot. A batch has two shots, and its results come into force at once.
+SLOTS = np.array([(-5, 5, 1, 0), (1, 0, 0, 1), (1, 0, 0, 2), (0, 2, 1, 0)], kernel.SLOT_DTYPE)
 SWEEP = kernel.Sweep((2, 3), SLOTS, np.array([9, 3, -(1 << 40)]), kernel.Order.SHOT)
 
 
 def slots_of(shot):
-    return (-5, 0, 5)[shot % 3], (3, -(1 << 40))[shot // 3 % 2], values_of(shot // BATCH)[1]
+    return (-5, 0, 5)[shot % 3], (3, -(1 << 40))[shot // 3 % 2], values_of(shot // BATCH)[1], shot % 3
 
 
 BATCH, ENTRY = 2, kernel.epoch_dtype(2)
@@ -403,11 +416,17 @@ def values_of(epoch):
     return 1 << 62, (epoch * 37) % 11 - 5
 
 
+def begin_of(epoch, pause):
+    """The period with which an epoch's first shot begins at the earliest: `pause` more than the shots before it take at least."""
+    return epoch * (BATCH + pause) if pause else 0
+
+
 def epochs_from(shot_first, pause, ring):
-    """Write all epochs of a short run into the ring; `pause` periods pass before each."""
+    """Write all epochs of a short run into the ring."""
     for number in range(1, 5):
         (entry,) = ring.claim(ENTRY)
-        entry["number"], entry["pause_periods"], entry["flags"], entry["values"] = number, pause, 0, values_of(number)
+        entry["number"], entry["flags"], entry["values"] = number, 0, values_of(number)
+        entry["begin_period"] = begin_of(number, pause)
         ring.publish()
     first = shot_first // BATCH
     return kernel.Epochs(ring, np.array(values_of(first)), 0, BATCH, first=first)
@@ -432,10 +451,12 @@ def compare(sequence, levels, granularity, shots=1, seed=0, pause=1):
     """Run the kernel and the reference from shot 3 on, compare all that can be seen, and return the reference's last shot."""
     port = ScriptedPort(levels, granularity)
     report, rows, events = play(sequence, port, shots, pause, shot_first=3, seed=seed)
-    expected, tick, period = [], 3 * sequence.period_ticks, sequence.period_ticks
+    expected, tick, period, paused = [], 3 * sequence.period_ticks, sequence.period_ticks, 0
     while len(expected) < shots and not (expected and expected[-1].error):
         shot = 3 + len(expected)
-        tick += pause * period * (shot % BATCH == 0)
+        if shot % BATCH == 0:
+            begin = max(tick, begin_of(shot // BATCH, pause) * period)
+            paused, tick = paused + (begin - tick) // period, begin
         expected.append(Reference(sequence, shot, levels, granularity, tick, slots_of(shot), seed))
         tick += max(1, -(-expected[-1].end // period)) * period
     last = expected[-1]
@@ -450,7 +471,7 @@ def compare(sequence, levels, granularity, shots=1, seed=0, pause=1):
         expected.pop()
     else:
         assert report.status == Status.OK
-        assert report.paused_periods == pause * ((3 + shots - 1) // BATCH - 1)
+        assert report.paused_periods == paused
         assert report.stretched_periods == tick // period - 3 - shots - report.paused_periods
     assert len(rows) == len(expected)
     for row, one in zip(rows, expected, strict=True):

@@ -284,6 +284,26 @@ def test_a_run_that_stops_and_waits_pauses_again(base, tmp_path):
     check_same(made, tmp_path)
 
 
+def test_a_run_that_stops_and_waits_and_whose_shots_are_stretched(base, tmp_path):
+    """Every shot takes two periods; behind the fiftieth, the run pauses besides."""
+    played, layout = base
+    short = msgspec.structs.replace(played.sequence, period_ticks=played.sequence.period_ticks // 4, stretch_max=3)
+    made = make(
+        (msgspec.structs.replace(played, sequence=short), layout),
+        count=200,
+        delay=0,
+        pacing="real",
+        tick_ps=8000,
+        slow={2},
+    )
+    gaps = np.diff(made.rows["tick"]) // short.period_ticks - 1
+    assert (gaps >= (made.rows["flags"][:-1] == 0)).all()
+    assert made.report.stretched_periods == made.report.shots_executed > 0
+    assert made.report.paused_periods > 0
+    assert gaps[2 * 50 - 1] > 1
+    check_same(made, tmp_path)
+
+
 def test_a_run_that_stops_and_waits_and_whose_rows_find_no_place(base, tmp_path):
     made = make(base, count=600, delay=0, pacing="real", tick_ps=8000, stall=True, slots=32, tolerance_ns=10**9)
     assert "late_sink" in classes(made)
@@ -370,23 +390,17 @@ def test_a_document_that_is_there_twice_with_the_same_words_is_one(virtual, tmp_
     assert replay(virtual.record(tmp_path, documents_of=lambda bodies: [*bodies, *bodies])).same
 
 
-def test_a_pause_that_may_be_a_stretch_is_refused(virtual):
+def test_a_run_that_waits_is_told_when_its_epochs_began(virtual):
     rows = np.zeros(200, virtual.layout.dtype)
     rows["shot"] = np.arange(200)
     rows["epoch"] = rows["shot"] // 50
     period = virtual.played.sequence.period_ticks
     rows["tick"] = (rows["shot"] + 2 * (rows["shot"] >= 100)) * period
     epochs = epochs_of([epoch_body(n, n, virtual.played.epochs) for n in (1, 2, 3)], "x")
-    sequence = msgspec.structs.replace(virtual.played.sequence, stretch_max=4)
     waits = msgspec.structs.replace(virtual.played, epochs=ArmedEpochs(np.array([0]), 0, 50))
-    both = msgspec.structs.replace(waits, sequence=sequence)
-    found = entries_of(waits, epochs, rows, paced=True, where="x")
-    assert found.entries["pause_periods"].tolist() == [0, 2, 0]
-    assert entries_of(both, epochs, rows, paced=False, where="x").entries["pause_periods"].tolist() == [0, 0, 0]
-    with pytest.raises(RecordError, match="x: before shot 100 lie 2 periods more than one"):
-        entries_of(both, epochs, rows, paced=True, where="x")
-    rows["flags"][99] = kernel.ROW_SKIPPED  # a skipped shot is not stretched
-    assert entries_of(both, epochs, rows, paced=True, where="x").entries["pause_periods"].tolist() == [0, 2, 0]
+    for paced, begins in (True, [50, 102, 152]), (False, [0, 0, 0]):
+        found = entries_of(waits, epochs, rows, paced=paced, where="x")
+        assert found.entries["begin_period"].tolist() == begins
 
 
 def test_two_runs_of_which_one_missed_an_epoch_part_there(base, virtual, tmp_path):
@@ -429,7 +443,7 @@ def test_an_image_comes_back_with_its_sweep_and_epochs(virtual):
 @pytest.mark.parametrize(
     ("fields", "arrays", "said"),
     [
-        ({"v": 1}, {}, "version 1; this program reads version 2"),
+        ({"v": 2}, {}, "version 2; this program reads version 3"),
         ({"epochs": {"delay": -1, "batch_shots": 5}}, {}, "not whole"),
         ({"epochs": {"delay": 1, "batch_shots": 0}}, {}, "not whole"),
         ({"epochs": {"delay": 1}}, {}, "not whole.*batch_shots"),

@@ -22,7 +22,8 @@ from qrt.commands.interrupt import Interrupt
 from qrt.errors import CalibrationError, InstrumentError, RunError
 from qrt.events import CalibrationStep, InstrumentsFound, Playing, Progress
 from qrt.kernel import row_dtype
-from qrt.loop import Loop, StoppedError
+from qrt.loop import Loop
+from qrt.reasons import StoppedError
 from qrt.recorder import BUFFER_ROWS
 from qrt.replay import replay
 from qrt.run import run

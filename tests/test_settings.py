@@ -20,8 +20,9 @@ from qrt.firmware_sim.twin import open_twin, plant_from_bytes
 from qrt.journal import Kind, scan
 from qrt.layout import decode_image
 from qrt.legs import recorded_legs
-from qrt.loop import IDLE_S, Loop, StoppedError
+from qrt.loop import IDLE_S, Loop
 from qrt.playback import playback_of
+from qrt.reasons import StoppedError
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash

@@ -9,6 +9,7 @@
 #include "arrival.h"
 #include "checks.h"
 #include "clock.h"
+#include "sequence.h"
 
 #define PIECE_SAMPLES 64
 #define WAIT_NS 1000000000 /* a capture whose samples have not come after this is a failure of a port that is fast */
@@ -24,24 +25,35 @@ static bool is_aborted(const qrt_outside *outside)
     return (atomic_load_explicit(outside->request, memory_order_relaxed) & outside->request_abort) != 0;
 }
 
+/* That holds for each of a capture's weights. */
+static uint32_t bank_headroom(const qrt_sequence *sequence, const qrt_capture_spec *spec)
+{
+    const int16_t *weights = sequence->weights + spec->weights_offset;
+    uint32_t headroom = UINT32_MAX;
+    for (uint32_t left = qrt_capture_bank_count(spec); left > 0; left--, weights += 2 * (size_t)spec->sample_count) {
+        uint32_t own = qrt_weights_headroom(weights, weights + spec->sample_count, spec->sample_count);
+        headroom = own < headroom ? own : headroom;
+    }
+    return headroom;
+}
+
 void qrt_arrival_arm(qrt_arrival *arrival, const qrt_sequence *sequence)
 {
     *arrival = (qrt_arrival){.demodulate = qrt_isa_chosen()->demodulate};
     for (uint32_t capture = 0; capture < sequence->capture_count; capture++) {
         const qrt_capture_spec *spec = &sequence->captures[capture];
-        const int16_t *weights_i = sequence->weights + spec->weights_offset;
-        const int16_t *weights_q = weights_i + spec->sample_count;
-        uint32_t headroom = qrt_weights_headroom(weights_i, weights_q, spec->sample_count);
-        arrival->windows[capture] = (qrt_window){weights_i, weights_q, spec->sample_count, headroom};
+        arrival->windows[capture] = (qrt_window){spec->sample_count, bank_headroom(sequence, spec)};
     }
 }
 
 /* The samples from where the last piece ended up to `end`. */
-static void add_piece(const qrt_arrival *arrival, qrt_partial *partial, const qrt_window *window, const int16_t *samples, uint32_t end)
+static void add_piece(const qrt_arrival *arrival, qrt_partial *partial, const qrt_window *window, const int16_t *weights,
+                      const int16_t *samples, uint32_t end)
 {
     uint32_t begin = partial->sample_count;
+    const int16_t *weights_i = weights + begin;
     int64_t iq[2];
-    arrival->demodulate(iq, samples + begin, window->weights_i + begin, window->weights_q + begin, end - begin, window->headroom);
+    arrival->demodulate(iq, samples + begin, weights_i, weights_i + window->sample_count, end - begin, window->headroom);
     partial->iq[0] += iq[0];
     partial->iq[1] += iq[1];
     partial->sample_count = end;
@@ -76,7 +88,7 @@ static qrt_status take_piece(qrt_arrival *arrival, const qrt_shot *shot, uint16_
     if (count == window->sample_count) {
         *progress_out = ALL_HAVE_COME;
     } else if (count - partial->sample_count >= PIECE_SAMPLES) {
-        add_piece(arrival, partial, window, samples, count / PIECE_SAMPLES * PIECE_SAMPLES);
+        add_piece(arrival, partial, window, shot->outstanding[slot].weights, samples, count / PIECE_SAMPLES * PIECE_SAMPLES);
         *progress_out = PIECE_TAKEN;
     }
     return QRT_OK;
@@ -136,7 +148,9 @@ static __attribute__((noinline)) qrt_status awaited(qrt_arrival *arrival, const 
 qrt_status qrt_arrival_end(qrt_arrival *arrival, const qrt_shot *shot, uint16_t slot, int64_t iq_out[2], const int16_t **samples_out)
 {
     const qrt_port *port = &shot->outside.port;
-    const qrt_window *window = &arrival->windows[shot->outstanding[slot].capture_index];
+    const qrt_outstanding *ended = &shot->outstanding[slot];
+    const qrt_window *window = &arrival->windows[ended->capture_index];
+    const int16_t *weights = ended->weights;
     qrt_partial *partial = &arrival->partials[slot];
     qrt_status status = port->capture_end(port->self, slot, samples_out);
     status = status == QRT_NOT_READY ? awaited(arrival, shot, slot, samples_out) : status;
@@ -144,10 +158,11 @@ qrt_status qrt_arrival_end(qrt_arrival *arrival, const qrt_shot *shot, uint16_t 
         return status;
     }
     if (partial->sample_count == 0) {
-        arrival->demodulate(iq_out, *samples_out, window->weights_i, window->weights_q, window->sample_count, window->headroom);
+        uint32_t count = window->sample_count;
+        arrival->demodulate(iq_out, *samples_out, weights, weights + count, count, window->headroom);
         return QRT_OK;
     }
-    add_piece(arrival, partial, window, *samples_out, window->sample_count);
+    add_piece(arrival, partial, window, weights, *samples_out, window->sample_count);
     iq_out[0] = partial->iq[0];
     iq_out[1] = partial->iq[1];
     *partial = (qrt_partial){0};

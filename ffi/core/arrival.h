@@ -13,10 +13,8 @@ typedef struct {
 
 /* Of a capture, known at arm. */
 typedef struct {
-    const int16_t *weights_i;
-    const int16_t *weights_q;
     uint32_t sample_count;
-    uint32_t headroom;
+    uint32_t headroom; /* of all weights in its bank */
 } qrt_window;
 
 typedef struct {

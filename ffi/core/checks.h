@@ -19,7 +19,7 @@
 
 static_assert(sizeof(qrt_instruction) == 16, "sixteen bytes each");
 static_assert(sizeof(qrt_frame) == 24, "no hidden padding");
-static_assert(sizeof(qrt_capture_spec) == 24, "no hidden padding");
+static_assert(sizeof(qrt_capture_spec) == 32, "no hidden padding");
 static_assert(sizeof(qrt_slot) == 24, "no hidden padding");
 static_assert(sizeof(qrt_row) == 56, "the fixed head of a row");
 static_assert(sizeof(qrt_miss) == 56, "no hidden padding");

@@ -134,9 +134,10 @@ static qrt_status pause_until_now(qrt_kernel *k)
 static qrt_status apply(qrt_kernel *k, const qrt_epoch *entry)
 {
     bool is_virtual = k->config.pacing == QRT_PACING_VIRTUAL;
-    bool valid = (entry->flags & ~(uint32_t)QRT_EPOCH_HELD) == 0 && entry->pause_periods >= 0 &&
-                 entry->pause_periods <= INT64_MAX / 8 && (is_virtual || entry->pause_periods == 0);
-    if (!valid || (is_virtual && !pause(k, entry->pause_periods))) {
+    bool valid = (entry->flags & ~(uint32_t)QRT_EPOCH_HELD) == 0 && entry->begin_period >= 0 &&
+                 entry->begin_period <= INT64_MAX / 8 && (is_virtual || entry->begin_period == 0);
+    int64_t periods = entry->begin_period - (k->shot_index + k->stretched);
+    if (!valid || (periods > 0 && !pause(k, periods))) {
         return fails(k, QRT_ERR_EPOCH);
     }
     if (entry->flags & QRT_EPOCH_HELD) {

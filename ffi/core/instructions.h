@@ -125,9 +125,17 @@ INLINE turn capture(qrt_shot *shot, hand *h, const qrt_step *i)
     if (shot->slots_free == 0) {
         return fails(shot, QRT_ERR_CHANNEL);
     }
+    uint64_t bank_index = 0;
+    if (spec->weights_slot != QRT_SLOT_NONE) {
+        bank_index = (uint64_t)shot->start.slots[spec->weights_slot];
+        if (bank_index >= spec->bank_count) {
+            return fails(shot, QRT_ERR_OPERAND);
+        }
+    }
+    const int16_t *weights = shot->sequence.weights + spec->weights_offset + 2 * bank_index * spec->sample_count;
     uint16_t slot = (uint16_t)__builtin_ctz(shot->slots_free);
     shot->slots_free &= shot->slots_free - 1;
-    shot->outstanding[slot] = (qrt_outstanding){end_tick, index_of(shot, i), (uint16_t)shot->active, i->b};
+    shot->outstanding[slot] = (qrt_outstanding){end_tick, weights, index_of(shot, i), (uint16_t)shot->active, i->b};
     if (spec->bit != QRT_BIT_NONE) {
         shot->bit_pending[spec->bit]++;
         shot->bits_touched |= (uint64_t)1 << spec->bit;

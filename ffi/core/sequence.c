@@ -8,7 +8,6 @@
 #include "sequence.h"
 
 #define INSTRUCTION_COUNT_MAX (1u << 24)
-#define WEIGHTS_COUNT_MAX (1u << 28)
 #define TABLE_COUNT_MAX (1u << 28)
 #define PERIOD_TICKS_MAX ((int64_t)1 << 48) /* sums of a cursor and a capture's length stay far from 64 bits */
 #define PORT_TICKS_MAX ((int64_t)1 << 40)   /* latency; 2^40 ticks and 2^48 make no overflow either */
@@ -22,7 +21,7 @@ static qrt_status check_counts(const qrt_sequence *s)
                 (s->table != NULL || s->table_count == 0) && (s->factors != NULL || s->factor_count == 0);
     bool counts = s->instruction_count > 0 && s->instruction_count <= INSTRUCTION_COUNT_MAX && s->sequencer_count > 0 &&
                   s->sequencer_count <= QRT_SEQUENCERS_MAX && s->frame_count <= QRT_FRAMES_MAX &&
-                  s->capture_count <= QRT_CAPTURES_MAX && s->weights_count <= WEIGHTS_COUNT_MAX &&
+                  s->capture_count <= QRT_CAPTURES_MAX && s->weights_count <= QRT_WEIGHTS_MAX &&
                   s->table_count <= TABLE_COUNT_MAX && s->factor_count <= TABLE_COUNT_MAX && s->slot_count <= QRT_SLOTS_MAX &&
                   s->emit_count <= QRT_EMITS_MAX;
     if (!lent || !counts || s->budget == 0 || s->period_ticks <= 0 ||
@@ -50,6 +49,19 @@ static qrt_status check_port(const qrt_port *port)
     return functions && ticks ? QRT_OK : QRT_ERR_ARGUMENT;
 }
 
+static bool slot_is_valid(const qrt_sequence *s, uint32_t slot)
+{
+    return slot < s->slot_count || slot == QRT_SLOT_NONE;
+}
+
+static bool weights_are_lent(const qrt_sequence *s, const qrt_capture_spec *spec)
+{
+    uint64_t each = 2 * (uint64_t)spec->sample_count;
+    uint64_t left = spec->weights_offset <= s->weights_count ? s->weights_count - spec->weights_offset : 0;
+    uint32_t count = qrt_capture_bank_count(spec);
+    return count > 0 && count <= left / each;
+}
+
 static qrt_status check_arrays(const qrt_sequence *s, const qrt_port *port)
 {
     for (uint32_t frame = 0; frame < s->frame_count; frame++) {
@@ -65,9 +77,8 @@ static qrt_status check_arrays(const qrt_sequence *s, const qrt_port *port)
         if (spec->sample_count == 0 || spec->sample_count > port->capture_samples_max) {
             return QRT_ERR_CAPTURE_LENGTH;
         }
-        if ((uint64_t)spec->weights_offset + 2 * (uint64_t)spec->sample_count > s->weights_count || spec->raw > 1 ||
-            (spec->bit >= QRT_BITS_MAX && spec->bit != QRT_BIT_NONE) ||
-            (spec->threshold_slot >= s->slot_count && spec->threshold_slot != QRT_SLOT_NONE)) {
+        if (!slot_is_valid(s, spec->threshold_slot) || !slot_is_valid(s, spec->weights_slot) || !weights_are_lent(s, spec) ||
+            spec->raw > 1 || (spec->bit >= QRT_BITS_MAX && spec->bit != QRT_BIT_NONE)) {
             return QRT_ERR_ARGUMENT;
         }
     }

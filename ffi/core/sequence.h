@@ -8,4 +8,10 @@ qrt_status qrt_sequence_check(const qrt_sequence *sequence, const qrt_port *port
 /* One more than the highest register that the sequence names: those that a shot has to clear. */
 uint32_t qrt_sequence_register_count(const qrt_sequence *sequence);
 
+/* How many sets of integration weights a capture has. */
+static inline uint32_t qrt_capture_bank_count(const qrt_capture_spec *spec)
+{
+    return spec->weights_slot == QRT_SLOT_NONE ? 1 : spec->bank_count;
+}
+
 #endif

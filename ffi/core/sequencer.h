@@ -58,6 +58,7 @@ typedef struct {
 
 typedef struct {
     int64_t end_tick;
+    const int16_t *weights; /* w_i[0] of those that count */
     uint32_t instruction;
     uint16_t sequencer;
     uint16_t capture_index;

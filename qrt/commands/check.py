@@ -20,10 +20,11 @@ from qrt.drivers.settings import settings_of
 from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
-from qrt.loop import limits_of, raise_for
+from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.pump import Rehearsal, rehearsal
 from qrt.qasm import Program, parse_program, read_program
+from qrt.reasons import raise_for
 from qrt.timeline import COLUMNS, Reach, Timeline, event_slacks, format_timeline, outcome_slacks, survey
 from qrt.types import Lab, Pulses
 

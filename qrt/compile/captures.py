@@ -29,5 +29,5 @@ def capture_specs(pulses: Pulses, captures: Sequence[Capture]) -> tuple[NDArray[
         row["weights_offset"] = offsets[capture.weights]
         row["bit"] = BIT_NONE if capture.bit is None else capture.bit
         row["raw"] = capture.raw
-        row["threshold_slot"] = SLOT_NONE
+        row["threshold_slot"] = row["weights_slot"] = SLOT_NONE
     return specs, np.concatenate([*pieces, np.zeros(0, np.int16)])

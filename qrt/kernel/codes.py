@@ -7,7 +7,7 @@ from typing import Final
 
 from qrt.kernel.binding import lib
 
-SLOT_NONE: Final[int] = lib.QRT_SLOT_NONE  # threshold_slot: none, `threshold` holds
+SLOT_NONE: Final[int] = lib.QRT_SLOT_NONE  # of a capture: none, its one threshold, its one set of weights holds
 BIT_NONE: Final[int] = lib.QRT_BIT_NONE
 OUTCOME_NONE: Final[int] = lib.QRT_OUTCOME_NONE
 ROW_SKIPPED: Final[int] = lib.QRT_ROW_SKIPPED
@@ -49,6 +49,7 @@ class Status(IntEnum):
     TRIGGER = lib.QRT_ERR_TRIGGER
     TOO_LATE = lib.QRT_ERR_TOO_LATE
     ERASED = lib.QRT_ERR_ERASED
+    DRIVE_IN_COUPLING = lib.QRT_ERR_DRIVE_IN_COUPLING
 
 
 class Pacing(IntEnum):

@@ -18,11 +18,11 @@ from qrt.kernel.rings import Ring
 
 EPOCH_HELD: Final[int] = lib.QRT_EPOCH_HELD
 EPOCH_VALUES_MAX: Final[int] = lib.QRT_EPOCH_VALUES_MAX
-_HEAD: Final = like("qrt_epoch", {"number": "<i8", "pause_periods": "<i8", "flags": "<u4"})
+_HEAD: Final = like("qrt_epoch", {"number": "<i8", "begin_period": "<i8", "flags": "<u4"})
 
 
 def epoch_dtype(value_count: int) -> np.dtype[Any]:
-    """Return the dtype of an entry: number, pause_periods (a replay's input, else 0), flags, int64 values[value_count]."""
+    """Return the dtype of an entry: number, begin_period (a replay's input, else 0), flags, int64 values[value_count]."""
     assert _HEAD.fields is not None
     assert _HEAD.names is not None
     names = [*_HEAD.names, "values"]

@@ -39,6 +39,8 @@ CAPTURE_DTYPE: Final = like(
         "threshold": "<i8",
         "sample_count": "<u4",
         "weights_offset": "<u4",
+        "weights_slot": "<u4",
+        "bank_count": "<u4",
         "channel": "<u2",
         "bit": "u1",
         "raw": "u1",

@@ -15,6 +15,7 @@ from qrt.qasm.program import (
     Barrier,
     Box,
     Branch,
+    Cz,
     Delay,
     Emit,
     Gate,
@@ -93,7 +94,7 @@ class Needs:
                 case Delay(qubits=qubits, duration=Lasting(word=word)):
                     acting.update(qubits)
                     self._keep(word, set(qubits))
-                case Delay(qubits=qubits) | Barrier(qubits=qubits):
+                case Cz(qubits=qubits) | Delay(qubits=qubits) | Barrier(qubits=qubits):
                     acting.update(qubits)
                 case SetBit(bit=bit):
                     acting.add(self.home(bit))

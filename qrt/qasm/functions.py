@@ -13,10 +13,10 @@ from openqasm3 import ast
 from qrt.qasm import reals
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, Function, as_float
-from qrt.qasm.kinds import COMPLEX, FLOAT, KNOWN, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrapped
+from qrt.qasm.kinds import COMPLEX, FLOAT, KNOWN, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrap, wrapped
 from qrt.qasm.operators import as_complex
 from qrt.qasm.runtime import word_of
-from qrt.qasm.sequenced import WORD_BITS, compute, logical_shift, wrap
+from qrt.qasm.sequenced import WORD_BITS, compute, logical_shift
 from qrt.qasm.values import as_expression, located, operate
 from qrt.qasm.words import a
 from qrt.units import signed64

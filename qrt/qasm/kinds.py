@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from qrt.qasm.expressions import Binary, Duration, Exact, Function, Name, Negative, Stretched
 from qrt.qasm.fixed import Fixed
-from qrt.qasm.sequenced import WORD_BITS
-from qrt.types import Bits, Computed, Lookup, Parameter, Variable
+from qrt.qasm.sequenced import WORD_BITS, compute
+from qrt.types import Bits, Classical, Computed, Lookup, Parameter, Variable
 
 
 class Type(NamedTuple):
@@ -74,3 +74,14 @@ def wrapped(number: int, type_: Type) -> int:
         return number
     number &= (1 << width) - 1
     return number - (1 << width) if type_.kind == "int" and number >> (width - 1) else number
+
+
+def wrap(word: Classical, type_: Type) -> Classical:
+    """Return a word modulo 2^width, as the type holds it."""
+    if type_.width in {0, WORD_BITS}:
+        return word
+    masked = compute("&", word, (1 << type_.width) - 1)
+    if type_.kind != "int":
+        return masked
+    sign = 1 << (type_.width - 1)
+    return compute("-", compute("^", masked, sign), sign)

@@ -8,23 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
+from qrt.classical import Span
 from qrt.qasm import fixed
 from qrt.qasm.expressions import Duration, Exact, Stretched, as_float
+from qrt.qasm.facts import Facts
 from qrt.qasm.fixed import Fixed, Unit
 from qrt.qasm.kinds import BOOL, DURATION, FLOAT, KNOWN, VARIED, WHOLE, Type, Typed
 from qrt.qasm.operators import COMPARISONS, binary, seconds_of
 from qrt.qasm.sequenced import WORD_BITS, logical_shift
-from qrt.types import Lookup
+from qrt.types import Classical, Lookup
 from qrt.units import signed64
-
-if TYPE_CHECKING:
-    from qrt.qasm.context import Run
 
 ANGLE_BITS: Final = 53  # of an angle that becomes a float: as many as a float[64] has
 LISTED_MAX: Final = 64  # products that become a table instead of one that is rounded
 WITH_ANGLE: Final = frozenset({"*", "/", "**"})  # operators of an angle and a float whose result is a float
+
+
+class Place(Protocol):
+    """What is known where a number stands."""
+
+    facts: Facts
+
+    def span(self, word: Classical) -> Span:
+        """Return bounds of a word."""
 
 
 def is_real(name: str, left: Typed, right: Typed) -> bool:
@@ -38,7 +46,7 @@ def is_real(name: str, left: Typed, right: Typed) -> bool:
     return not varied or any(type(side.value) is Fixed for side in (left, right))
 
 
-def number(run: Run, value: Typed) -> Fixed:
+def number(run: Place, value: Typed) -> Fixed:
     """Return a value, known or decided by outcomes, as a number. Raises ValueError where no sequencer can hold it exactly enough."""
     type_, held = value
     if type(held) is Fixed:
@@ -98,7 +106,7 @@ def negative(value: Typed) -> Typed:
     return typed(value.type, fixed.negative(value.value))
 
 
-def operate(run: Run, name: str, left: Typed, right: Typed) -> Typed:
+def operate(run: Place, name: str, left: Typed, right: Typed) -> Typed:
     """Return a binary operator of two values of which outcomes decide one at least."""
     type_ = _result(name, left.type, right.type)
     one, other = number(run, left), number(run, right)
@@ -160,7 +168,7 @@ def _result(name: str, left: Type, right: Type) -> Type:
 # ---- Tables ------------------------------------------------------------------------------------------------------------
 
 
-def table(run: Run, values: Sequence[Typed], apply: Callable[[list[Typed]], Typed]) -> Typed:
+def table(run: Place, values: Sequence[Typed], apply: Callable[[list[Typed]], Typed]) -> Typed:
     """Return a function of values, some of which outcomes decide: looked up among its results for all that they can be."""
     open_ = [place for place, one in enumerate(values) if type(one.value) not in KNOWN]
     numbers = [number(run, values[place]) for place in open_]

@@ -17,9 +17,9 @@ from qrt.qasm.casts import cast_known
 from qrt.qasm.expressions import Exact, fold
 from qrt.qasm.fixed import Fixed
 from qrt.qasm.formula import Formula, turns
-from qrt.qasm.kinds import ANGLE, BOOL, INT, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrapped
+from qrt.qasm.kinds import ANGLE, BOOL, INT, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrap, wrapped
 from qrt.qasm.operators import BITWISE, LOGICAL, SHIFTS, binary, common, settled, whole_result
-from qrt.qasm.sequenced import WORD_BITS, Operator, compute, logical_shift, towards_zero, wrap
+from qrt.qasm.sequenced import WORD_BITS, Operator, compute, logical_shift, towards_zero
 from qrt.types import Bits, Classical, Lookup, Parameter, Source
 from qrt.units import TURN, signed64
 

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from qrt.types import Classical, Computed
 from qrt.units import signed64
-
-if TYPE_CHECKING:
-    from qrt.qasm.kinds import Type
 
 WORD_BITS: Final = 64  # of a sequencer's register
 
@@ -43,17 +40,6 @@ def compute(name: Operator, left: Classical, right: Classical) -> Classical:
         ):
             return compute(name, left.left, signed64(FOLDED[name](left.right, right)))
     return Computed(name, left, right)
-
-
-def wrap(word: Classical, type_: Type) -> Classical:
-    """Return a word modulo 2^width, as the type holds it."""
-    if type_.width in {0, WORD_BITS}:
-        return word
-    masked = compute("&", word, (1 << type_.width) - 1)
-    if type_.kind != "int":
-        return masked
-    sign = 1 << (type_.width - 1)
-    return compute("-", compute("^", masked, sign), sign)
 
 
 def logical_shift(word: Classical, count: int) -> Classical:
