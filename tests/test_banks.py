@@ -46,7 +46,7 @@ def compiled(one):
 
 def test_a_bank_has_a_set_for_each_point_and_a_slot_that_counts_them():
     one = asked({"f": "linspace(7.08e9, 7.1e9, 5)", "a": "values(0, 1)"}, inputs={})
-    with pytest.raises(ProgramError, match=r"p.qasm:12:22: one operand depends on a and f together"):
+    with pytest.raises(ProgramError, match=r"p.qasm:11:21: one operand depends on a and f together"):
         compiled(one)
     one = asked({("f", "a"): "zip(linspace(7.08e9, 7.1e9, 5), linspace(0, 1, 5))"})
     sequence = compiled(one)

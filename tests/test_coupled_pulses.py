@@ -28,7 +28,7 @@ from qrt.types import (
 )
 from tests.reference_ideal import ideal_calibration, ideal_lab
 
-TEXT = Path(__file__).parents[1].joinpath("configs", "coupled.toml").read_text()
+TEXT = Path(__file__).parents[1].joinpath("configs", "coupled.toml").read_text().partition("\n[twin]")[0]
 CZ_TICKS = 120
 LIMITS = PortLimits(300, 1, 1, 4096, 64, 65536, 16)
 

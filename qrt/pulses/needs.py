@@ -33,7 +33,7 @@ from qrt.qasm.pulses import (
     FramePlay,
     sequencers_of,
 )
-from qrt.types import Classical
+from qrt.types import Classical, Lasting
 
 
 class Needs:
@@ -41,7 +41,7 @@ class Needs:
 
     def __init__(self, statements: Iterable[Statement], names: Sequence[str] = ()) -> None:
         self._places = {name: index for index, name in enumerate(names)}
-        listed = [one for one in statements if type(one) in CLASSICAL]
+        listed = [one for one in statements if type(one) in CLASSICAL or _is_decided(one)]
         self._home: dict[int, int] = {}
         self._kept: dict[int, set[int]] = {}
         self._origins: dict[int, int] = {}
@@ -91,6 +91,9 @@ class Needs:
                         self._keep(angle, {qubit})  # type: ignore[arg-type]
                 case Measurement(qubit=qubit) | Reset(qubit=qubit):
                     acting.add(qubit)
+                case Delay(qubits=qubits, duration=Lasting(word=word)):
+                    acting.update(qubits)
+                    self._keep(word, set(qubits))
                 case Cz(qubits=qubits) | Delay(qubits=qubits) | Barrier(qubits=qubits):
                     acting.update(qubits)
                 case SetBit(bit=bit):
@@ -136,6 +139,11 @@ class Needs:
         if bits:
             return self.home(bits[0])
         return next((self._origins[one] for one in variables_of(value) if one in self._origins), nearest)
+
+
+def _is_decided(one: Statement) -> bool:
+    """Say whether a statement is a delay that outcomes decide."""
+    return type(one) is Delay and type(one.duration) is Lasting
 
 
 CLASSICAL = frozenset({Gate, Assign, Emit, Branch, Box, SetBit, FramePhase})
