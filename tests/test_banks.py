@@ -50,12 +50,12 @@ def test_a_bank_has_a_set_for_each_point_and_a_slot_that_counts_them():
         compiled(one)
     one = asked({("f", "a"): "zip(linspace(7.08e9, 7.1e9, 5), linspace(0, 1, 5))"})
     sequence = compiled(one)
-    assert sequence.captures["bank_count"].tolist() == [5, 1, 5]
-    first, second, third = sequence.captures["weights_slot"].tolist()
-    assert second == kernel.SLOT_NONE
+    assert sequence.captures["bank_count"].tolist() == [5, 5, 1]  # sequencer by sequencer
+    one_slot, again_slot, other_slot = sequence.captures["weights_slot"].tolist()
+    assert other_slot == kernel.SLOT_NONE
     assert len(sequence.weights) == 5 * 2 * 1000 + 2 * 1000 + 5 * 2 * 600
     slots = kernel.sweep_slots(bind(sequence.parameters, one.reach).sweep, np.arange(5))
-    assert slots[:, first].tolist() == slots[:, third].tolist() == [0, 1, 2, 3, 4]
+    assert slots[:, one_slot].tolist() == slots[:, again_slot].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_another_grid_compiles_nothing_and_has_weights_of_its_own():
