@@ -31,6 +31,8 @@ CONTROLS: Final = frozenset({"ctrl", "negctrl"})
 NOTHING: Final = Exact(Fraction(0))  # an angle
 NO_COUPLING: Final = "the lab's qubits have no gate between two of them"
 
+Turned = tuple[str, "Expression | Classical | None"]  # a native gate and its angle
+
 
 class GateDefinition(NamedTuple):
     """A gate that the program defines."""
@@ -74,76 +76,85 @@ def angle(run: Run, node: ast.QASMNode, value: Typed) -> Expression | Classical:
     return Literal(found, run.source(node)) if kind in KNOWN else found
 
 
-def _written(run: Run, node: ast.Expression) -> Any:
-    """Return an angle that is a literal, or like pi/4, at once: most are, and few of them differ. None for all else."""
-    kind = type(node)
-    if kind is ast.FloatLiteral:
-        return Literal(node.value, NOWHERE) if math.isfinite(node.value) else None  # type: ignore[attr-defined]
-    if kind is ast.Identifier:
-        found = run.scope.find(node.name)  # type: ignore[attr-defined]
-        if type(found) is not Typed:
-            return None
-        held = run.literals.get(id(found))
-        if held is None or held[0] is not found:
-            held = run.literals[id(found)] = (found, angle(run, node, found))
-        return held[1]
-    if kind is ast.UnaryExpression or kind is ast.BinaryExpression:
-        inner: Any = node
-        minus = 0
-        if kind is ast.UnaryExpression:
-            inner, minus = inner.expression, id(inner.op)
-        if (
-            type(inner) is ast.BinaryExpression
-            and type(inner.lhs) is ast.Identifier
-            and type(inner.rhs) is ast.IntegerLiteral
-        ):
-            name = inner.lhs.name
-            if name in CONSTANTS and run.scope.find(name) is None:
-                key = (minus, name, id(inner.op), inner.rhs.value)
-                if key not in run.literals:
-                    run.literals[key] = angle(run, node, run.value(node))
-                return run.literals[key]
-    return None
-
-
 def gate(run: Run, node: ast.QuantumGate) -> Completion:
     """Apply a gate to qubits, or to each of registers."""
-    name = node.name.name
+    name, operands = node.name.name, node.qubits
     defined = run.scope.find(name)
-    if defined is not None and type(defined) is not GateDefinition:
+    if type(defined) is not GateDefinition:
         defined = None
-    operands, arguments = node.qubits, node.arguments
-    plain = defined is None and len(operands) == 1 and not node.modifiers and node.duration is None
-    if plain and NATIVE.get(name) == len(arguments):
-        turn = None
-        if arguments:
-            turn = _written(run, arguments[0])
-            if turn is None:
-                turn = angle(run, arguments[0], run.value(arguments[0]))
-        if type(turn) not in RUNTIME or name == "rz":
-            source = run.source(node)
-            one = one_qubit(run, operands[0])
+        natives = None
+        if len(operands) == 1 and not node.modifiers and node.duration is None:
+            natives = _natives(run, node, name)
+        if natives is not None:
+            source, one = run.source(node), one_qubit(run, operands[0])
             for index in qubits(run, operands[0]).indices if one is None else (one,):
-                run.add(Gate(name, index, turn, source))
+                for native, turn in natives:
+                    run.add(Gate(native, index, turn, source))
             return None
-    if plain and not arguments and name in STANDARD and not STANDARD[name].angles:
-        one = one_qubit(run, operands[0])
-        for index in qubits(run, operands[0]).indices if one is None else (one,):
-            _fixed(run, node, name, index)
-        return None
     if node.duration is not None:
         raise run.refuse(node, "a gate with a duration is not supported; box[...] { } gives one")
     return _general(run, node, defined)
 
 
-def _fixed(run: Run, node: ast.QuantumGate, name: str, qubit: int) -> None:
-    """Apply a gate of the standard that has no angle."""
-    if name not in run.literals:
-        natives = expanded(run, node, Step(name))
-        run.literals[name] = [(one, None if turn is None else angle(run, node, turn)) for one, turn in natives]
-    source = run.source(node)
-    for native, turn in run.literals[name]:
-        run.add(Gate(native, qubit, turn, source))
+def _natives(run: Run, node: ast.QuantumGate, name: str) -> Sequence[Turned] | None:
+    """Return what a call of a gate without modifiers is in native ones, at once; None for what `_general` sees to."""
+    arguments = node.arguments
+    if not arguments:
+        found = run.natives.get(name)
+        if found is None and (NATIVE.get(name) == 0 or (name in STANDARD and not STANDARD[name].angles)):
+            found = run.natives[name] = _turned(run, node, Step(name))
+        return found
+    if len(arguments) != 1 or NATIVE.get(name) != 1:
+        return None
+    turn: Expression | Classical | None = _alike(run, arguments[0])
+    if turn is None:
+        value = run.value(arguments[0])
+        turn = angle(run, arguments[0], value)
+        if type(turn) in RUNTIME and name != "rz":
+            return _turned(run, node, Step(name, value))
+    return ((name, turn),)
+
+
+def _alike(run: Run, node: Any) -> Literal | None:
+    """Return an angle that is a number, a constant or like pi/4: written alike it is one object, and lowered once. None for all else."""
+    kind = type(node)
+    found = None
+    key: Any
+    if kind is ast.FloatLiteral:
+        key = (node.value,)
+    elif kind is ast.Identifier:
+        found = run.scope.find(node.name)
+        if type(found) is not Typed or type(found.value) not in KNOWN:
+            return None
+        key = id(found)  # which is kept, so that nothing else has it
+    else:
+        minus, inner = (id(node.op), node.expression) if kind is ast.UnaryExpression else (0, node)
+        if type(inner) is not ast.BinaryExpression:
+            return None
+        left, right = inner.lhs, inner.rhs
+        if type(left) is not ast.Identifier or type(right) is not ast.IntegerLiteral or left.name not in CONSTANTS:
+            return None
+        if run.scope.find(left.name) is not None:
+            return None
+        key = (minus, left.name, id(inner.op), right.value)
+    held = run.turns.get(key)
+    if held is None:
+        if kind is ast.FloatLiteral and math.isfinite(node.value):  # a turn needs no more than a float
+            turn: Any = Literal(node.value, NOWHERE)
+        else:
+            turn = angle(run, node, run.value(node))
+        held = run.turns[key] = (turn, found)
+    alike: Literal = held[0]
+    return alike
+
+
+def _turned(run: Run, node: ast.QASMNode, step: Step) -> list[Turned]:
+    """Return a gate in native ones, with their angles as a gate has them; without turns by nothing."""
+    return [
+        (native, None if turn is None else angle(run, node, turn))
+        for native, turn in expanded(run, node, step)
+        if turn is None or native != "rz" or turn.value != NOTHING
+    ]
 
 
 def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None) -> Completion:
@@ -225,10 +236,8 @@ def _apply(  # noqa: PLR0917 - a gate is all of these
 def _steps(run: Run, node: ast.QASMNode, steps: Sequence[Step], qubit: int) -> None:
     source = run.source(node)
     for step in steps:
-        for native, turn in expanded(run, node, step):
-            if turn is not None and native == "rz" and turn.value == NOTHING:
-                continue
-            run.add(Gate(native, qubit, None if turn is None else angle(run, node, turn), source))
+        for native, turn in _turned(run, node, step):
+            run.add(Gate(native, qubit, turn, source))
 
 
 def _apply_defined(  # noqa: PLR0917
