@@ -1,9 +1,11 @@
-/* The simulated hardware's face: transmons on one multiplexed feedline, seen through DACs, mixers, a mixer's IF and an ADC.
+/* The simulated hardware's face: transmons on one multiplexed feedline, coupled where a line of their own says so, seen through
+ * DACs, mixers, a mixer's IF and an ADC.
  *
  * DAC samples -> qubits and resonators -> ADC samples, at exact ticks. The state of a qubit is either a Bloch vector (exact for
  * the average over what nobody looked at) or, from the start of a projective readout tone until the field has left or a drive
- * pulse comes, a definite level that jumps as a continuous-time Markov chain. Randomness is Philox, keyed by (seed, stream),
- * counted by (shot, index). Owns no memory; nothing is allocated after arm; the same bits on every instruction set.
+ * pulse comes, a definite level that jumps as a continuous-time Markov chain. Qubits that a coupler's tone has correlated share one
+ * density matrix instead of their Bloch vectors until one is measured or the correlation is gone. Randomness is Philox, keyed by
+ * (seed, stream), counted by (shot, index). Owns no memory; nothing is allocated after arm; the same bits on every instruction set.
  * This header is its own cffi declaration.
  */
 #ifndef QRT_PLANT_H
@@ -12,9 +14,10 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_PLANT_ABI 4
+#define QRT_PLANT_ABI 5
 #define QRT_PLANT_QUBITS_MAX 4
-#define QRT_PLANT_LINES_MAX 8
+#define QRT_PLANT_COUPLERS_MAX 6 /* every pair */
+#define QRT_PLANT_LINES_MAX 11   /* a drive line for each qubit, a line for each coupler, the feedline */
 #define QRT_PLANT_TONES_MAX 64 /* projective tones per qubit and shot whose truth is kept */
 
 /* One transmon with its readout resonator. SI units, angular frequencies in rad/s. */
@@ -39,18 +42,31 @@ typedef struct {
 
 /* An I+Q pair of DAC channels, an upper-sideband mixer and its source. */
 typedef struct {
-    int32_t qubit;          /* driven qubit, or -1: the feedline */
+    int32_t qubit;          /* driven qubit, or -1 */
+    int32_t coupler;        /* coupler, or -1; the line with neither is the feedline */
     int32_t output_on;      /* both DAC channels and the source are on; else nothing leaves */
     double source_hz;
     double volts_per_count_i;
     double volts_per_count_q;
-    double offset_v_i;      /* DC at the mixer's ports: carrier leakage; on a drive line it acts during plays only */
+    double offset_v_i;      /* DC at the mixer's ports: carrier leakage; it acts all the time on the feedline, elsewhere during plays */
     double offset_v_q;
     double gain_imbalance;  /* (g_Q - g_I) / mean: leaves an image */
     double skew_rad;        /* departure from 90 degrees */
     int32_t swap_iq;        /* a wiring fault: the cables are exchanged, and a tone leaves at source_hz - f */
-    int32_t reserved;
 } qrt_plant_line;
+
+/* Two qubits that a microwave tone far from every transition couples, as long as it is on. With the envelope V(t) on the coupler's
+ * line, in volts,
+ *     H / h = |V|^2 (zz |11><11| + stark_a |1><1|_a + stark_b |1><1|_b)
+ * in every frame: the tone shifts a's frequency by stark_a |V|^2, and by zz |V|^2 more while b is in level 1, and so with b. This is
+ * the lowest order in the tone's power of the Stark-induced ZZ interaction of Mitchell et al., Phys. Rev. Lett. 127, 200502 (2021) and
+ * Wei et al., Phys. Rev. Lett. 129, 060501 (2022), in which both transmons are driven; how it depends on the tone's frequency, and the
+ * ZZ that is there without a tone, are left out. */
+typedef struct {
+    uint32_t qubits[2]; /* a, b */
+    double zz_hz_per_v2;
+    double stark_hz_per_v2[2];
+} qrt_plant_coupler;
 
 /* The one real ADC on the feedline's output. Down-conversion shares the feedline's source. */
 typedef struct {
@@ -73,6 +89,8 @@ typedef struct {
     uint32_t size; /* sizeof(qrt_plant_config) */
     uint32_t qubit_count;
     uint32_t line_count;
+    uint32_t coupler_count;
+    uint32_t reserved;
     int64_t tick_ps;
     int64_t sample_ticks;
     int64_t feedback_latency_ticks;
@@ -86,17 +104,19 @@ typedef struct {
     uint32_t segment_samples_max; /* per line, all segments together */
     uint32_t tone_samples_max;    /* longest segment of the feedline; a longer play there is QRT_ERR_SEGMENT */
     uint32_t response_count_max;  /* 17 to 64: cached (segment, amplitude, frequency) responses of the feedline, and as many
-                                     of the drive lines; the least recently used is computed again */
-    uint32_t reserved;
+                                     of the drive lines, and of the couplers'; the least recently used is computed again */
     double projective_exponent;   /* a tone that dephases a qubit by more than this collapses it (8: coherence 3e-4) */
     double negligible_exponent;   /* a tone that dephases by less is dephasing only; between the two: QRT_ERR_WEAK_TONE */
     qrt_plant_qubit qubits[QRT_PLANT_QUBITS_MAX];
     qrt_plant_line lines[QRT_PLANT_LINES_MAX];
+    qrt_plant_coupler couplers[QRT_PLANT_COUPLERS_MAX];
     qrt_plant_adc adc;
     qrt_plant_faults faults;
 } qrt_plant_config;
 
-/* What the plant knows and the runtime must not: populations at the start of projective tones. */
+/* What the plant knows and the runtime must not: populations at the start of projective tones. Where tones that begin together measure
+ * qubits that are correlated, the qubits collapse in the order of their indices, and each one's population is that given the levels of
+ * those before. */
 typedef struct {
     /* of level 1 at the k-th projective tone of a shot, summed over shots */
     double population_sum[QRT_PLANT_QUBITS_MAX][QRT_PLANT_TONES_MAX];
@@ -143,6 +163,10 @@ qrt_status qrt_plant_restore(qrt_plant *plant, const void *state, size_t state_s
  * z = +1) in the frame at the configured f_qubit, and the two conditional fields (re0, im0, re1, im1) in the frame of the feedline's source.
  * During a drive pulse the Bloch vector is that of the pulse's start. A definite level has z = +1 or -1 and one field. */
 qrt_status qrt_plant_peek(qrt_plant *plant, uint32_t qubit, int64_t tick, double bloch_out[3], double field_out[4]);
+/* For tests: lets time pass until `tick` as qrt_plant_peek does and reads the joint state of all qubits, 4^qubit_count numbers:
+ *     joint_out[sum over q of mu_q 4^q] = < product over q of sigma_mu_q >,   sigma = 1, X, Y, Z
+ * in the frames at the configured f_qubit. A qubit that has not come to `tick` (its drive pulse is on) stands at its pulse's start. */
+qrt_status qrt_plant_joint(qrt_plant *plant, int64_t tick, double *joint_out);
 /* For tests: how far a qubit's frequency (Hz) and the phase of its path (rad, modulo 2 pi) are from the configured ones in this shot. */
 qrt_status qrt_plant_drift(const qrt_plant *plant, uint32_t qubit, double *frequency_hz_out, double *phase_rad_out);
 

@@ -42,7 +42,8 @@ typedef enum {
     QRT_ERR_EPOCH = 36,          /* an epoch that the run waits for did not come, or is not one */
     QRT_ERR_TRIGGER = 37,        /* the hardware's trigger did not come */
     QRT_ERR_TOO_LATE = 38,       /* the hardware's own clock has passed what was asked of it: see erase_shot */
-    QRT_ERR_ERASED = 39          /* so many shots in a row were erased that the hardware cannot be said to work */
+    QRT_ERR_ERASED = 39,         /* so many shots in a row were erased that the hardware cannot be said to work */
+    QRT_ERR_DRIVE_IN_COUPLING = 40 /* plant: a drive pulse, or another coupler's tone, on a qubit while a coupler's tone is on it */
 } qrt_status;
 
 typedef struct {

@@ -112,6 +112,7 @@ static qrt_plant_config config_of(void)
                                         5 * MHZ, -1.5 * MHZ, 20 * MHZ, 0.3, 0.3, 0.0, 0.0, 0.0};
     for (int l = 0; l < 3; l++)
         c.lines[l] = (qrt_plant_line){.qubit = l < 2 ? l : -1,
+                                      .coupler = -1,
                                       .output_on = 1,
                                       .source_hz = l == 0 ? 4.85e9 : l == 1 ? 5.15e9 : 7e9,
                                       .volts_per_count_i = 0.5 / 32767,

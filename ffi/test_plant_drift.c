@@ -42,6 +42,7 @@ static qrt_plant_config config_of(double ramp, double walk, double phase_walk)
                                         walk,                phase_walk};
     for (int l = 0; l < 2; l++)
         c.lines[l] = (qrt_plant_line){.qubit = l ? -1 : 0,
+                                      .coupler = -1,
                                       .output_on = 1,
                                       .source_hz = l ? 7e9 : 4.85e9,
                                       .volts_per_count_i = 0.5 / 32767,

@@ -1,7 +1,7 @@
 """What `[twin.parameters]` of a lab may hold, and its strict reading.
 
-Only the twin reads these: the physics of each qubit, which qubit a line drives, the converter's noise scale, what the
-port can do, and seeded faults. Names are SI with their unit at the end; rates are given divided by 2 pi, as papers
+Only the twin reads these: the physics of each qubit and coupler, which of them a line leads to, the converter's noise scale, what
+the port can do, and seeded faults. Names are SI with their unit at the end; rates are given divided by 2 pi, as papers
 print them, and become angular when they enter the plant.
 
 `Parameters` is an entry point of group `qrt.twin_parameters`: the host walks a lab file along these types and asks
@@ -24,7 +24,8 @@ from qrt.types import SOME, Lab
 PATH = ("twin", "parameters")
 FEEDLINE = "feedline"
 QUBITS_MAX = 4  # QRT_PLANT_QUBITS_MAX
-LINES_MAX = 8  # QRT_PLANT_LINES_MAX
+COUPLERS_MAX = 6  # QRT_PLANT_COUPLERS_MAX
+LINES_MAX = 11  # QRT_PLANT_LINES_MAX
 
 PERIOD_NS = (1e3, 1e9)  # of a trigger, as ffi/plant/trigger.c bounds it
 
@@ -34,6 +35,7 @@ Hertz = Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]
 Share = Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
 Part = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Small = Annotated[float, msgspec.Meta(ge=-0.5, le=0.5)]
+Shift = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 
 
 class Transmon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,10 +58,23 @@ class Transmon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     phase_walk_rad_per_root_s: Annotated[float, msgspec.Meta(ge=0.0, le=1e9)] = 0.0  # of the output phase
 
 
-class Wiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a line leads, and how bad its mixer is."""
+class Coupler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Two qubits that a tone on the coupler's line couples while it is on; see qrt_plant_coupler in ffi/qrt_plant.h.
 
-    drives: str  # a qubit's name, or "feedline"
+    The tone shifts a qubit's frequency by `stark_hz_per_v2` times the square of its envelope in volts, and by `zz_hz_per_v2` times the
+    same more while the other qubit is in level 1.
+    """
+
+    qubits: tuple[str, str]
+    zz_hz_per_v2: Shift
+    stark_hz_per_v2: tuple[Shift, Shift] = (0.0, 0.0)  # of each of the two
+
+
+class Wiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a line leads, to one of the two, and how bad its mixer is."""
+
+    drives: str | None = None  # a qubit's name, or "feedline"
+    couples: str | None = None  # a coupler's name
     gain_imbalance: Small = 0.0  # (g_Q - g_I) / mean
     skew_rad: Small = 0.0  # departure from 90 degrees
     leakage_v_i: Small = 0.0  # DC at the mixer's port, added to the instrument's own offset
@@ -129,6 +144,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qubits: Annotated[Mapping[str, Transmon], SOME]
     lines: Annotated[Mapping[str, Wiring], SOME]
     adc: Converter
+    couplers: Mapping[str, Coupler] = {}
     port: Port = Port()
     drift_interval_ns: NonNegative = (
         0.0  # what drifts in the qubits moves at the first shot of each such interval; 0: at every shot
@@ -141,6 +157,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def problems(self, lab: Lab) -> Iterator[Problem]:
         """Yield what is wrong between tables: names that do not meet, physics that cannot be, durations off the port's grid."""
         yield from self._names(lab)
+        yield from self._wiring(lab)
         yield from self._physics()
         yield from self._instruments(lab)
         yield from self._grid(lab)
@@ -160,11 +177,38 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     yield Problem((*PATH, group, name), f"not in the lab's [{group}]; {nearest(name, wanted)}")
             if len(given) > count_max:
                 yield Problem((*PATH, group), f"{len(given)} are more than the plant's {count_max}")
+
+    def _wiring(self, lab: Lab) -> Iterator[Problem]:
+        """Yield lines that lead nowhere or to two places, and couplers of what is not there or that no line leads to."""
         for name, wiring in self.lines.items():
-            allowed = [FEEDLINE, *self.qubits]
-            if wiring.drives not in allowed:
-                path = (*PATH, "lines", name, "drives")
-                yield Problem(path, f"{wiring.drives!r} is nothing to drive; {nearest(wiring.drives, allowed)}")
+            path = (*PATH, "lines", name)
+            if (wiring.drives is None) == (wiring.couples is None):
+                yield Problem(path, 'leads to one place: `drives`, a qubit or "feedline", or `couples`, a coupler')
+                continue
+            key, wanted, allowed = (
+                ("drives", wiring.drives, [FEEDLINE, *self.qubits])
+                if wiring.couples is None
+                else ("couples", wiring.couples, list(self.couplers))
+            )
+            if wanted not in allowed:
+                yield Problem((*path, key), f"{wanted!r} is nothing to {key[:-1]}; {nearest(str(wanted), allowed)}")
+        for name in lab.couplers:
+            if name not in self.couplers:
+                yield Problem((*PATH, "couplers", name), "missing; the lab has it in [couplers]")
+        for name, coupler in self.couplers.items():
+            path = (*PATH, "couplers", name)
+            for qubit in coupler.qubits:
+                if qubit not in self.qubits:
+                    yield Problem(
+                        (*path, "qubits"), f"{qubit!r} is no qubit of the twin; {nearest(qubit, self.qubits)}"
+                    )
+            if coupler.qubits[0] == coupler.qubits[1]:
+                yield Problem((*path, "qubits"), f"{coupler.qubits[0]!r} twice; a coupler joins two qubits")
+            if name not in [wiring.couples for wiring in self.lines.values()]:
+                text = f'no line leads to it; add `couples = "{name}"` to one of [{".".join(PATH)}.lines]'
+                yield Problem(path, text)
+        if len(self.couplers) > COUPLERS_MAX:
+            yield Problem((*PATH, "couplers"), f"{len(self.couplers)} are more than the plant's {COUPLERS_MAX}")
 
     def _physics(self) -> Iterator[Problem]:
         """Yield numbers that contradict one another."""

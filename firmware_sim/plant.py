@@ -7,6 +7,7 @@ units are those of ffi/qrt_plant.h. A plant is single-threaded: while a kernel p
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -22,7 +23,8 @@ _ffi: Any = ffi
 _lib: Any = lib
 
 QUBITS_MAX = 4
-LINES_MAX = 8
+COUPLERS_MAX = 6
+LINES_MAX = 11
 TONES_MAX = 64
 
 PATH_DTYPE = np.dtype([("shot", "<i8"), ("tick", "<i8"), ("population", "<f8"), ("qubit", "<i4"), ("level", "<i4")])
@@ -51,7 +53,7 @@ class QubitConfig:
 
 @dataclass(frozen=True)
 class LineConfig:
-    """An I+Q pair of DAC channels, an upper-sideband mixer and its source. `qubit` is None on the feedline."""
+    """An I+Q pair of DAC channels, an upper-sideband mixer and its source: of a qubit, of a coupler, or of neither, the feedline."""
 
     qubit: int | None
     source_hz: float
@@ -63,6 +65,19 @@ class LineConfig:
     gain_imbalance: float = 0.0
     skew_rad: float = 0.0
     swap_iq: bool = False
+    coupler: int | None = None
+
+
+@dataclass(frozen=True)
+class CouplerConfig:
+    """Two qubits (indices a, b) that a tone on the coupler's line couples: frequency shifts by the square of its envelope in volts.
+
+    H / h = |V|^2 (zz |11><11| + stark_a |1><1|_a + stark_b |1><1|_b)
+    """
+
+    qubits: tuple[int, int]
+    zz_hz_per_v2: float
+    stark_hz_per_v2: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,7 @@ class PlantConfig:
     response_count_max: int = 24
     projective_exponent: float = 8.0
     negligible_exponent: float = 0.05
+    couplers: tuple[CouplerConfig, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,14 +195,7 @@ def _problems(config: PlantConfig) -> list[str]:
             )
         for name in QUBIT_RATES:
             check(path + name, getattr(qubit, name), "in [0, 1e9]", holds=0 <= getattr(qubit, name) <= 1e9)
-    driven = [line.qubit for line in config.lines]
-    for index, line in enumerate(config.lines):
-        known = line.qubit is None or 0 <= line.qubit < len(config.qubits)
-        check(f"lines[{index}].qubit", line.qubit, f"None or 0 to {len(config.qubits) - 1}", holds=known)
-        check(f"lines[{index}].qubit", line.qubit, "on one line only", holds=driven.count(line.qubit) == 1)
-        for name, largest in LINE_LARGEST.items():
-            value = getattr(line, name)
-            check(f"lines[{index}].{name}", value, f"within +-{largest:g}", holds=abs(value) <= largest)
+    _check_wiring(config, check)
     interval = config.drift_interval_ticks
     check("drift_interval_ticks", interval, "0 or more", holds=interval >= 0)
     check("adc.bits", config.adc.bits, "2 to 16", holds=2 <= config.adc.bits <= 16)
@@ -218,6 +227,32 @@ def _problems(config: PlantConfig) -> list[str]:
     return found
 
 
+def _check_wiring(config: PlantConfig, check: Callable[..., None]) -> None:
+    """Check where lines lead and what couplers join, with the function of `_problems`."""
+    leads = [(line.qubit, line.coupler) for line in config.lines]
+    for index, line in enumerate(config.lines):
+        known = line.qubit is None or 0 <= line.qubit < len(config.qubits)
+        check(f"lines[{index}].qubit", line.qubit, f"None or 0 to {len(config.qubits) - 1}", holds=known)
+        known = line.coupler is None or (line.qubit is None and 0 <= line.coupler < len(config.couplers))
+        allowed = f"None or, without a qubit, 0 to {len(config.couplers) - 1}"
+        check(f"lines[{index}].coupler", line.coupler, allowed, holds=known)
+        lead = leads[index]
+        check(f"lines[{index}]: (qubit, coupler)", lead, "on one line only", holds=leads.count(lead) == 1)
+        for name, largest in LINE_LARGEST.items():
+            value = getattr(line, name)
+            check(f"lines[{index}].{name}", value, f"within +-{largest:g}", holds=abs(value) <= largest)
+    count = len(config.couplers)
+    check("couplers", count, f"at most {COUPLERS_MAX} of them", holds=count <= COUPLERS_MAX)
+    for index, coupler in enumerate(config.couplers):
+        a, b = coupler.qubits
+        pair = a != b and all(0 <= one < len(config.qubits) for one in (a, b))
+        check(f"couplers[{index}].qubits", (a, b), f"two of 0 to {len(config.qubits) - 1}", holds=pair)
+        shifts = (coupler.zz_hz_per_v2, *coupler.stark_hz_per_v2)
+        check(
+            f"couplers[{index}]: (zz, stark, stark)", shifts, "within +-1e12", holds=all(abs(x) <= 1e12 for x in shifts)
+        )
+
+
 def _fill(config: PlantConfig) -> Any:
     """Return the C struct. Owned by Python; the plant copies it."""
     struct = _ffi.new("qrt_plant_config *")
@@ -225,6 +260,7 @@ def _fill(config: PlantConfig) -> Any:
     struct.size = _ffi.sizeof("qrt_plant_config")
     struct.qubit_count = len(config.qubits)
     struct.line_count = len(config.lines)
+    struct.coupler_count = len(config.couplers)
     for name in (
         "tick_ps",
         "sample_ticks",
@@ -250,6 +286,9 @@ def _fill(config: PlantConfig) -> Any:
         for name in LineConfig.__dataclass_fields__:
             value = getattr(line, name)
             setattr(struct.lines[index], name, -1 if value is None else value)
+    for index, coupler in enumerate(config.couplers):
+        for name in CouplerConfig.__dataclass_fields__:
+            setattr(struct.couplers[index], name, getattr(coupler, name))
     struct.faults.answer_share, struct.faults.answer_ns = config.late_answer_share, config.late_answer_ns
     struct.faults.decision_share, struct.faults.decision_ns = config.late_decision_share, config.late_decision_ns
     for name in AdcConfig.__dataclass_fields__:
@@ -524,6 +563,19 @@ class Plant:
         if status != _lib.QRT_OK:
             raise ValueError(f"qubit {qubit} at tick {tick}: {_status_name(status)}")
         return Peek(bloch[0], bloch[1], bloch[2], (complex(fields[0], fields[1]), complex(fields[2], fields[3])))
+
+    def joint(self, tick: int) -> NDArray[np.float64]:
+        """Let time pass until `tick` and read the joint state of all qubits. For tests.
+
+        joint[mu_0, mu_1, ...] = <sigma_mu_0 (x) sigma_mu_1 (x) ...>, sigma = 1, X, Y, Z, level 0 at Z = +1, each in the frame at
+        its configured f_qubit; shape [4] * qubits. Raises ValueError: a tick that is already past.
+        """
+        count = len(self.config.qubits)
+        tensor = np.empty(4**count)
+        status = _lib.qrt_plant_joint(self.handle, tick, _ffi.from_buffer("double[]", tensor))
+        if status != _lib.QRT_OK:
+            raise ValueError(f"joint state at tick {tick}: {_status_name(status)}")
+        return tensor.reshape((4,) * count).transpose()  # the first qubit is the lowest digit
 
     def drift(self, qubit: int) -> tuple[float, float]:
         """Return how far a qubit's frequency, Hz, and its output phase, rad modulo 2 pi, have moved in this shot. For tests."""

@@ -30,8 +30,8 @@ from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
 from qrt.firmware_sim.faults import faulty_instrument
 from qrt.firmware_sim.models import MODELS
-from qrt.firmware_sim.parameters import FEEDLINE, Faults, Parameters, Port, Trigger, read_parameters
-from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
+from qrt.firmware_sim.parameters import Faults, Parameters, Port, Trigger, read_parameters
+from qrt.firmware_sim.plant import AdcConfig, CouplerConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
 from qrt.firmware_sim.rack import Rack
 from qrt.firmware_sim.serial import SerialRack
@@ -42,7 +42,7 @@ from qrt.types import Lab, Line, PortLimits, Timing, Truth
 SERIAL_PREFIX = "serial:"
 REFERENCE_DBM = 10.0  # the level at which a line's volts are those of its generator
 FS_PER_NS = 10**6
-IMAGE_VERSION = 2
+IMAGE_VERSION = 3
 OUTSTANDING_MAX = 16  # captures at once, as qrt_port.h allows
 
 Samples = NDArray[np.int16]
@@ -264,7 +264,14 @@ class TwoTransmons:
             segment_samples_max=MEMORY_SAMPLES,
             projective_exponent=parameters.projective_exponent,
             negligible_exponent=parameters.negligible_exponent,
+            couplers=tuple(
+                CouplerConfig(self._pair(one.qubits), one.zz_hz_per_v2, one.stark_hz_per_v2)
+                for one in parameters.couplers.values()
+            ),
         )
+
+    def _pair(self, names: tuple[str, str]) -> tuple[int, int]:
+        return self.qubits.index(names[0]), self.qubits.index(names[1])
 
     def _line_config(self, name: str, line: Line) -> LineConfig:
         wiring = self.parameters.lines[name]
@@ -284,7 +291,8 @@ class TwoTransmons:
             volts.reverse()
             offsets.reverse()
         return LineConfig(
-            qubit=None if wiring.drives == FEEDLINE else self.qubits.index(wiring.drives),
+            qubit=self.qubits.index(wiring.drives) if wiring.drives in self.qubits else None,
+            coupler=None if wiring.couples is None else tuple(self.parameters.couplers).index(wiring.couples),
             source_hz=source.value("frequency_hz"),
             volts_per_count_i=volts[0],
             volts_per_count_q=volts[1],

@@ -29,10 +29,11 @@ class Calibrated(msgspec.Struct, frozen=True):
 
 
 class Compiled(msgspec.Struct, frozen=True):
-    """The program is ready to be played: so many sequences of it were kept from earlier runs, so many were compiled."""
+    """The program is ready to be played: how often its sequence, in whatever leg, was there already, and how often it was compiled."""
 
     hits: int
     misses: int
+    measured: int = 0  # sequences of the calibration's own programs that were compiled
 
 
 class Playing(msgspec.Struct, frozen=True):

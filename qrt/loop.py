@@ -104,6 +104,7 @@ class Loop:
         self._mailbox: MailboxPort | None = None  # of the last arm
         self._counts: Counter[str] = Counter()  # of the mailboxes before it
         self._erased_count = 0  # shots that `measure` lost
+        self.compiled_count = 0  # sequences of `arm`'s own
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -129,9 +130,13 @@ class Loop:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Every retry, discarded byte and the like of the control plane, and the shots that measuring lost."""
+        """Every retry, discarded byte and the like of the control plane, what was compiled here, and the shots that measuring lost."""
         mailbox = {f"mailbox.{name}": count for name, count in self._counts.items()}
-        return self._lab().counters | mailbox | {"measured.shots_erased": self._erased_count}
+        return (
+            self._lab().counters
+            | mailbox
+            | {"measured.shots_erased": self._erased_count, "measured.compiled": self.compiled_count}
+        )
 
     @property
     def limits(self) -> PortLimits:
@@ -167,6 +172,7 @@ class Loop:
         settle_s: what a twin's plant idles beside `IDLE_S`, where settings were changed.
         """
         if sequence is None:
+            self.compiled_count += 1
             sequence = compile_pulses(pulses() if callable(pulses) else pulses, self.lab, self.limits, reach)
         rehearsed = None
         if self._rack is not None:
@@ -174,12 +180,13 @@ class Loop:
         self._lab().upload(sequence.segments)
         return self._armed(sequence, rehearsed, settle_s)
 
-    def again(self, armed: Armed, pulses: Callable[[], Pulses], reach: Reach | None, *, settle_s: float) -> Armed:
+    def again(
+        self, armed: Armed, sequence: Sequence, pulses: Callable[[], Pulses], reach: Reach | None, *, settle_s: float
+    ) -> Armed:
         """Arm once more in a run that goes on: nothing is said to a line that holds its segments.
 
-        Compiled anew, which is quick, only where operands may have others values, `reach`; None: they have not.
+        reach: where operands may have other values than before, and a mailbox rehearses again; None: they have not.
         """
-        sequence = armed.sequence if reach is None else compile_pulses(pulses(), self.lab, self.limits, reach)
         self._lab().upload_changed(sequence.segments)
         rehearsed = armed.rehearsed
         if self._rack is not None and reach is not None:

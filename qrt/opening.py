@@ -20,6 +20,8 @@ from qrt.image import Played, to_image
 from qrt.layout import Layout
 from qrt.loop import power_of_two
 from qrt.preflight import Held
+from qrt.pulses.externs import sources_of
+from qrt.qasm import Program
 from qrt.record import RunFolder
 from qrt.store import encode_calibration
 from qrt.types import Calibration, Lab, Sequence
@@ -38,24 +40,41 @@ def put_files(
     lab: Lab,
     program: str,
     calibration: Calibration,
-    sources: Mapping[str, bytes],
+    laws: Mapping[str, bytes],
+    externs: Mapping[str, bytes],
 ) -> None:
-    """Put what the run is made of into its folder. program: its text; sources: what the files of laws hold, by controller."""
+    """Put what the run is made of into its folder. program: its text; laws, externs: what their files hold, by controller and function."""
     record.write_image(*to_image(played))
     record.put("lab.json", msgspec.json.format(msgspec.json.encode(lab, order="sorted"), indent=1))
     record.put("program.qasm", program.encode())
     record.put("calibration.json", encode_calibration(calibration))
-    for file, source in {_law_file(source): source for source in sources.values()}.items():
-        record.put(file, source)
+    for kind, sources in (("law", laws), ("extern", externs)):
+        for file, source in {_python_file(kind, source): source for source in sources.values()}.items():
+            record.put(file, source)
 
 
 def law_files(sources: Mapping[str, bytes]) -> list[dict[str, str]]:
     """Return which file of the folder each controller's law is in, for those that came from a file."""
-    return [{"controller": name, "file": _law_file(source)} for name, source in sources.items()]
+    return [{"controller": name, "file": _python_file("law", source)} for name, source in sources.items()]
 
 
-def _law_file(source: bytes) -> str:
-    return f"law-{hashlib.sha256(source).hexdigest()[:16]}.py"
+def extern_files(sources: Mapping[str, bytes]) -> list[dict[str, str]]:
+    """Return which file of the folder each function of the lab is in, for those that came from a file."""
+    return [{"function": name, "file": _python_file("extern", source)} for name, source in sources.items()]
+
+
+def check_unchanged(program: Program, lab: Lab, sources: Mapping[str, bytes]) -> None:
+    """Raise ProgramError if a file of a function is not any more what it was: nobody knows then what was compiled."""
+    now = sources_of(program, lab)
+    for name, source in sources.items():
+        if now.get(name) != source:
+            raise ProgramError(
+                f"externs.{name}: {lab.externs[name].rpartition(':')[0]} was changed while the run was made ready: start it again"
+            )
+
+
+def _python_file(kind: str, source: bytes) -> str:
+    return f"{kind}-{hashlib.sha256(source).hexdigest()[:16]}.py"
 
 
 def start_document(

@@ -52,6 +52,8 @@ REASONS: Final = {
     "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
+    kernel.Status.DRIVE_IN_COUPLING: "a drive pulse, or the tone of another coupler, on a qubit while a coupler's tone is on it, or the "
+    "other way round, which the twin does not model; put a barrier between them over both qubits' frames and the coupler's",
     kernel.Status.OVERRUN: "the shot is longer than its period; raise `timing.shot_period_ns`",
     kernel.Status.LATE: "a shot missed its release or found no place for its row and `timing.late_policy` is abort, "
     "or an epoch its shot and `control.policy` is; "

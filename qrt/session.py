@@ -34,7 +34,6 @@ from qrt.axes import Grid, to_document
 from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
 from qrt.captured import Captured, check_captures
-from qrt.compile import compile_pulses
 from qrt.compiling import Compiling
 from qrt.controlling import EpochsBy, asked_for, begin_with, law_sources, points_of, reach_of
 from qrt.ending import Finished, add_place, early_end, put_points, summary_of
@@ -48,7 +47,9 @@ from qrt.loop import NO_PLAN, Loop, Stop, kernel_config, limits_of
 from qrt.observables import observables_of, with_truth
 from qrt.opening import (
     check_counts,
+    check_unchanged,
     descriptor_document,
+    extern_files,
     lacking,
     law_files,
     layout_of,
@@ -59,6 +60,7 @@ from qrt.opening import (
 from qrt.points import check_points
 from qrt.preflight import Held, hold
 from qrt.publisher import Publisher
+from qrt.pulses.externs import sources_of
 from qrt.qasm import Program
 from qrt.readout.estimate import tables
 from qrt.reasons import StoppedError
@@ -125,12 +127,13 @@ class Session:
         if self.grid is not None:
             check_points(self.grid)
         limits = limits_of(self.lab)
+        self.externs = sources_of(self.program, self.lab)
         self.compiling = self._compiling(limits)
         nominal = self.compiling.sequence(self.given)
         for leg in () if self.grid is None else legs_of(self.grid):
             if leg.grid != self.first.grid:  # an input is held: is it possible at each of its values?
-                compile_pulses(self.compiling.pulses(), self.lab, limits, reach_of(self.lab, self.program, leg.grid))
-        self.sequence = nominal
+                self.compiling.in_leg(reach_of(self.lab, self.program, leg.grid))
+        self.sequence = self.compiling.in_leg(self.reach) if self.grid is not None and self.grid.legs > 1 else nominal
         check_counts(self.shots, self.seed, nominal.period_ticks * (1 + nominal.stretch_max), self.lab.timing.tick_ps)
         check_captures(nominal, self.shots)
         self.observables = observables_of(nominal)
@@ -184,11 +187,12 @@ class Session:
         with ExitStack() as stack:
             stack.callback(self.loop.dials.put_back)
             ready = self.arming.ready(self.first, 0, 0)
-            self.events(Compiled(compiling.hits, compiling.misses))
+            self.events(Compiled(compiling.hits, compiling.misses, self.loop.compiled_count))
             sequence = ready.sequence
             if self.batch is not None:
                 self.batch.wait_ready(self.loop.asked_to_end)
             self.loop.check_asked()
+            check_unchanged(self.program, self.lab, self.externs)
             tick_ps = self.lab.timing.tick_ps
             layout = layout_of(sequence, tick_ps)
             self.record = stack.enter_context(RunFolder.create(self.runs, self.uid, layout))
@@ -211,7 +215,8 @@ class Session:
                     lab=self.lab,
                     program=self.text,
                     calibration=self.calibration,
-                    sources=self.sources,
+                    laws=self.sources,
+                    externs=self.externs,
                 )
                 self._begin(recorder, started_ns)
                 self.telling = Telling(recorder, self.lab, played)
@@ -363,6 +368,7 @@ class Session:
             round=self.rounds,
             rounded=list(rounded),
             laws=law_files(self.sources),
+            externs=extern_files(self.externs),
         )
         recorder.document("start", start)
         recorder.document("descriptor", descriptor_document(self.uid, started_ns, self.record.layout))

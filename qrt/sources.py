@@ -13,6 +13,7 @@ from qrt.errors import RecordError
 from qrt.legs import leg_at
 from qrt.loop import limits_of
 from qrt.pulses import lower
+from qrt.pulses.externs import with_files
 from qrt.qasm import parse_program
 from qrt.store import decode_calibration
 from qrt.sweeps import Bound
@@ -30,11 +31,16 @@ class Compiled(NamedTuple):
 
 
 def recorded_lab(run: Run) -> Lab:
-    """Return the lab of a run, with the run's own options in it. RecordError for one of another version."""
+    """Return the lab of a run, with the run's own options in it, and the functions for its program from the folder's files.
+
+    RecordError for a lab of another version.
+    """
     try:
-        return msgspec.json.decode(run.file("lab.json"), type=Lab)
+        lab = msgspec.json.decode(run.file("lab.json"), type=Lab)
     except msgspec.MsgspecError as error:
         raise RecordError(f"{run.path / 'lab.json'}: a lab of another version: {error}") from error
+    kept = (run.start or {}).get("externs", ())
+    return with_files(lab, {one["function"]: run.path / one["file"] for one in kept if one["function"] in lab.externs})
 
 
 def compiled_again(run: Run, shot: int = 0) -> Compiled:

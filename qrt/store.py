@@ -57,7 +57,7 @@ RUN_TIMING: Final = ("shot_period_ns", "pacing", "late_tolerance_ns", "late_poli
 
 
 def bound_hash(lab: Lab) -> str:
-    """Return what a calibration belongs to: the hash of the lab without where results go and how runs are paced, played and controlled."""
+    """Return what a calibration belongs to: the hash of the lab without what says where results go and how runs are played."""
     timing = msgspec.structs.replace(
         lab.timing,
         **{name: getattr(Timing(), name) for name in RUN_TIMING},
@@ -69,6 +69,7 @@ def bound_hash(lab: Lab) -> str:
         "mailbox": None,
         "controllers": {},
         "control": Control(),
+        "externs": {},
     }
     return lab_hash(msgspec.structs.replace(lab, **changes))
 

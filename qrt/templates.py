@@ -1,9 +1,11 @@
 """Programs that were compiled, kept by all that they are made of: with other values of its inputs, a program is not compiled again.
 
 The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
-depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, or
-some are swept, the program is compiled, and kept for these values and this grid. What is kept is bounded: the least recently used goes
-first. A program with an `extern` is never kept: what a function of the lab gives stands in a file that may have been changed.
+depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, the
+program is compiled, and kept for these values. A grid is not part of the content: what is swept is an operand from a slot, whatever its
+values are. With another grid the schedule alone is proved anew, and where it decides what it decided before, which is all that a grid
+can change, the sequence is the one that was written then. What is kept is bounded: the least recently used goes first. Programs with an
+`extern` are kept by the run alone (compiling.py).
 """
 
 from __future__ import annotations
@@ -16,10 +18,9 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
-from openqasm3 import ast
 
-from qrt.axes import to_document
-from qrt.compile import Template, compile_pulses, compile_template
+from qrt.axes import Grid, to_document
+from qrt.compile import Decided, Template, compile_pulses, compile_template, decided, scheduled, written
 from qrt.errors import ProgramError
 from qrt.pulses import lower
 from qrt.pulses.inputs import input_values
@@ -28,6 +29,7 @@ from qrt.sweeps import Reach
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
+SHAPES_MAX: Final = 16  # ways in which one program's schedule has decided
 COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # A program's own turns. A pattern that begins with its letters is found fifty times as fast as one that begins with an edge of a word.
 OTHER_TURNS: Final = (re.compile(r"gate(?<=\bgate)\s+r[xyz]\b"), re.compile(r"cal(?:(?<=\bcal)|(?<=\bdefcal))\b"))
@@ -53,6 +55,7 @@ class Compiled(NamedTuple):
     sequence: Sequence
     hit: bool
     rounded: tuple[str, ...] = ()  # durations that were: what, where, to what
+    pulses: Pulses | None = None  # that it is of, where they are kept
 
 
 class Opened(NamedTuple):
@@ -60,6 +63,15 @@ class Opened(NamedTuple):
 
     template: Template | None  # None: it cannot be left open
     rounded: tuple[str, ...] = ()
+
+
+class Shaped(NamedTuple):
+    """A program whose operands vary: its pulses, and the sequence of each way in which their schedule was decided, the latest last."""
+
+    pulses: Pulses
+    rounded: tuple[str, ...]
+    sequences: list[tuple[Decided, Sequence]]
+    proved: OrderedDict[bytes, Sequence]  # by grid
 
 
 class Templates:
@@ -71,6 +83,7 @@ class Templates:
         self._kept: OrderedDict[Any, Opened] = OrderedDict()  # left open, by program and what it is compiled for
         self._open: OrderedDict[Any, tuple[str, ...]] = OrderedDict()  # of each program
         self._sequences: OrderedDict[Any, Compiled] = OrderedDict()  # of those that cannot be left open
+        self._shaped: OrderedDict[Any, Shaped] = OrderedDict()  # of those that are swept or controlled
 
     def compiled(self, asked: Asked) -> Compiled:
         """Return the sequence of a program. Raises ProgramError as lowering and compiling do."""
@@ -80,27 +93,47 @@ class Templates:
             return found
 
     def _compiled(self, asked: Asked) -> Compiled:
-        if any(type(one) is ast.ExternDeclaration for one in asked.program.tree.statements):
-            return _whole(asked)
         values = input_values(asked.program, asked.inputs, _varied(asked))
         named = _program_key(asked.program)
-        if named not in self._open:
-            _keep(self._open, named, open_inputs(asked.program))
-        free = self._open[named] if asked.reach is None else ()
-        fixed = {name: asked.inputs[name] for name in values if name not in free}
-        exact = (*(values[name] for name in fixed), _grid_bytes(asked.reach))
-        key = (named, _bytes(asked.lab), _bytes(_untimed(asked.calibration)), asked.limits, asked.rounds, exact)
+        free: tuple[str, ...] = ()
         if asked.reach is None:
-            known = key in self._kept
-            opened = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
-            _keep(self._kept, key, opened)
-            sequence = None if opened.template is None else opened.template.filled(values)
-            if sequence is not None:
-                return Compiled(sequence, known, opened.rounded)
+            if named not in self._open:
+                _keep(self._open, named, open_inputs(asked.program))
+            free = self._open[named]
+        fixed = {name: asked.inputs[name] for name in values if name not in free}
+        exact = tuple((name, values[name]) for name in fixed)
+        key = (named, _bytes(asked.lab), _bytes(_untimed(asked.calibration)), asked.limits, asked.rounds, exact)
+        if asked.reach is not None:
+            return self._swept((*key, asked.reach.varied), asked, asked.reach)
+        known = key in self._kept
+        opened = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
+        _keep(self._kept, key, opened)
+        sequence = None if opened.template is None else opened.template.filled(values)
+        if sequence is not None:
+            return Compiled(sequence, known, opened.rounded)
         whole = (key, *(values[name] for name in free))
         found = self._sequences.get(whole) or _whole(asked)
         _keep(self._sequences, whole, found._replace(hit=True))
         return found
+
+    def _swept(self, key: Any, asked: Asked, reach: Reach) -> Compiled:
+        """Return the sequence of a program that is swept, or controlled, its schedule proved for the values at hand."""
+        shaped = self._shaped.get(key) or Shaped(*lowered(asked), [], OrderedDict())
+        grid = _grid_bytes(reach.grid)
+        if grid in shaped.proved:
+            _keep(self._shaped, key, shaped)
+            return Compiled(shaped.proved[grid], True, shaped.rounded, shaped.pulses)
+        timeline = scheduled(shaped.pulses, asked.lab, asked.limits, reach)
+        shape = decided(timeline)
+        sequence = next((one for other, one in shaped.sequences if other == shape), None)
+        hit = sequence is not None
+        if sequence is None:
+            sequence = written(shaped.pulses, asked.lab, asked.limits, timeline, reach=reach)
+            shaped.sequences.append((shape, sequence))
+            del shaped.sequences[:-SHAPES_MAX]
+        _keep(shaped.proved, grid, sequence)
+        _keep(self._shaped, key, shaped)
+        return Compiled(sequence, hit, shaped.rounded, shaped.pulses)
 
 
 def lowered(asked: Asked, free: tuple[str, ...] = ()) -> tuple[Pulses, tuple[str, ...]]:
@@ -117,7 +150,7 @@ def _varied(asked: Asked) -> tuple[str, ...]:
 
 def _whole(asked: Asked) -> Compiled:
     pulses, rounded = lowered(asked)
-    return Compiled(compile_pulses(pulses, asked.lab, asked.limits, asked.reach), False, rounded)
+    return Compiled(compile_pulses(pulses, asked.lab, asked.limits), False, rounded)
 
 
 def _opened(asked: Asked, free: tuple[str, ...]) -> Opened:
@@ -173,11 +206,9 @@ def _untimed(calibration: Calibration | None) -> Calibration | None:
     return None if calibration is None else msgspec.structs.replace(calibration, taken_ns=0)
 
 
-def _grid_bytes(reach: Reach | None) -> bytes:
-    """Return what varies as bytes that are equal where it is: the grid as it is recorded. Bounds of controllers are the lab's."""
-    if reach is None:
-        return b""
-    return b"varied" + (b"" if reach.grid is None else msgspec.json.encode(to_document(reach.grid)))
+def _grid_bytes(grid: Grid | None) -> bytes:
+    """Return a grid as bytes that are equal where it is. Bounds of controllers are the lab's."""
+    return b"" if grid is None else msgspec.json.encode(to_document(grid))
 
 
 def _bytes(value: Any) -> bytes:

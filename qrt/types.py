@@ -73,6 +73,15 @@ class Qubit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     readout: Readout
 
 
+class Coupler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What joins two qubits: a tone on a line of its own shifts the phase of level 11 against the others while it is on."""
+
+    qubits: tuple[str, str]
+    line: str
+    frequency_hz: Annotated[float, msgspec.Meta(ge=1e6, le=40e9)]  # of the tone
+    pulse_ns: Positive  # duration of the cz pulse
+
+
 class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where results are published."""
 
@@ -149,6 +158,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lines: Annotated[dict[str, Line], SOME]
     digitizer: Digitizer
     qubits: Annotated[dict[str, Qubit], SOME]
+    couplers: dict[str, Coupler] = {}
     timing: Timing = Timing()
     stream: Stream = Stream()
     runs: str = "runs"  # folder, relative to where the command is called
@@ -489,6 +499,16 @@ class QubitCalibration(msgspec.Struct, frozen=True):
     drag_s: Estimated = Estimated(0.0, 0.0)  # of sx: its quadrature is so many seconds times the slope of its envelope
 
 
+class CouplerCalibration(msgspec.Struct, frozen=True):
+    """What the loop itself found about one coupler."""
+
+    cz_amplitude: Estimated  # of full scale
+    conditional_rad: Estimated  # the phase of level 11 against the others at that amplitude, less pi
+    rz_rad: tuple[
+        Estimated, Estimated
+    ]  # the turn about Z that follows the pulse on either qubit, which its Stark shift has turned
+
+
 class Calibration(msgspec.Struct, frozen=True):
     """An immutable calibration, stored in a file named by its hash."""
 
@@ -496,6 +516,7 @@ class Calibration(msgspec.Struct, frozen=True):
     taken_ns: int  # UNIX time
     seed: int
     qubits: dict[str, QubitCalibration]
+    couplers: dict[str, CouplerCalibration] = {}
 
 
 class Measured(msgspec.Struct, frozen=True):

@@ -137,11 +137,11 @@ class Arming:
         if last is None:
             armed = self._loop.arm(self._compiling.pulses, self._reach, sequence=self._sequence, settle_s=settle_s)
         else:
-            changed = leg.grid != last.leg.grid
-            if changed:
-                self._reach = reach_of(self._lab, self._program, leg.grid)
-            reach = self._reach if changed else None
-            armed = self._loop.again(last.armed, self._compiling.pulses, reach, settle_s=settle_s)
+            reach = None if leg.grid == last.leg.grid else reach_of(self._lab, self._program, leg.grid)
+            if reach is not None:
+                self._reach, self._sequence = reach, self._compiling.in_leg(reach)
+            pulses = self._compiling.pulses
+            armed = self._loop.again(last.armed, self._sequence, pulses, reach, settle_s=settle_s)
         sequence, bound = bound_to(self._lab, armed.sequence, self._reach, self._controlled)
         held = {name: values.get(name, value) for name, value in leg.asked.items()}
         self._last = Ready(leg, armed, sequence, bound, held, settle_s, shots, stretched)

@@ -11,7 +11,20 @@ from typing import Any
 from qrt.qasm import elaborate, parse_program
 from qrt.qasm.expressions import Literal, as_float
 from qrt.qasm.facts import NoLab
-from qrt.qasm.program import Assign, Box, Branch, Delay, Elaborated, Emit, Gate, Measurement, Reset, SetBit, Statement
+from qrt.qasm.program import (
+    Assign,
+    Box,
+    Branch,
+    Cz,
+    Delay,
+    Elaborated,
+    Emit,
+    Gate,
+    Measurement,
+    Reset,
+    SetBit,
+    Statement,
+)
 from qrt.types import Bits, Computed, Lookup, Parameter, Variable
 
 
@@ -65,6 +78,8 @@ class Machine:
                     self.outputs[self.names[column]] = self.word(value)
                 case Box(inside=inside):
                     self.run(inside)
+                case Cz(qubits=qubits):
+                    self.done.append(("cz", *qubits))
                 case Delay(qubits=qubits):
                     self.done.append(("delay", *qubits))
 

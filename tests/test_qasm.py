@@ -195,7 +195,7 @@ def test_arithmetic_agrees_with_python(text: str) -> None:
         ("x q[2];", 5, "index 2 is outside 'q', which has 2 qubits: 0 to 1"),
         ("x r;", 3, "'r' is no declared qubit; declared: q"),
         ("x cc;", 3, "'cc' is no declared qubit"),
-        ("yy q[0];", 1, "gate 'yy' is not supported; did you mean ryy? supported gates: x, sx, rx, ry, rz, h, id"),
+        ("yy q[0];", 1, "gate 'yy' is not supported; did you mean y? supported gates: x, sx, rx, ry, rz, h, id"),
         ("sxx q[0];", 1, "did you mean sx?"),
         ("rz q[0];", 1, "rz takes 1 angles, not 0"),
         ("x(1) q[0];", 1, "x takes 0 angles, not 1"),

@@ -14,12 +14,18 @@ from hypothesis import strategies as st
 
 from qrt import compiling, config
 from qrt.compile import compile_pulses, compile_template
+from qrt.compiling import Compiling
 from qrt.errors import ProgramError
-from qrt.events import Compiled
+from qrt.events import Compiled, InstrumentsFound
+from qrt.grids import grid_of
+from qrt.image import from_image
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.grammar import syntax_tree
 from qrt.qasm.reading import program_of
+from qrt.replay import replay
+from qrt.sources import compiled_again
+from qrt.sweeps import Reach
 from qrt.templates import KEPT_MAX, Asked, Templates, open_inputs
 from tests.test_compile import LIMITS
 
@@ -34,7 +40,18 @@ def asked(body: str, limits=LIMITS, lab=LAB, head: str = HEAD, **values) -> Aske
 
 
 def fresh(one: Asked):
-    return compile_pulses(lower(one.program, one.lab, one.calibration, one.inputs), one.lab, one.limits)
+    varied = () if one.reach is None else one.reach.varied
+    return compile_pulses(
+        lower(one.program, one.lab, one.calibration, one.inputs, varied), one.lab, one.limits, one.reach
+    )
+
+
+def told(make):
+    """The sequence that is made, as plain values, or why there is none."""
+    try:
+        return flat(make())
+    except ProgramError as error:
+        return str(error)
 
 
 def flat(value):
@@ -260,10 +277,61 @@ def test_a_second_run_with_other_values_compiles_nothing(turned, monkeypatch, fi
     assert again.record.stop["counters"]["compile.hits"] == 1
 
 
-def test_another_grid_is_compiled_anew(turned, monkeypatch) -> None:
+def test_another_grid_compiles_nothing(turned, monkeypatch) -> None:
     monkeypatch.setattr(compiling, "KEPT", Templates())
-    for form, wanted in (("linspace(0, 1, 4)", (0, 1)), ("linspace(0, 2, 4)", (0, 1)), ("linspace(0, 1, 4)", (1, 0))):
+    for form, wanted in (("linspace(0, 1, 4)", (0, 1)), ("values(0, 2, 0.1)", (1, 0)), ("linspace(0, 1, 4)", (1, 0))):
         assert counts(turned(sweep={"a": form})) == wanted
+
+
+def test_a_run_whose_legs_have_other_grids_compiles_once_and_the_next_one_nothing(turned, monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "KEPT", Templates())
+    given = {"shots": 10, "sweep": {("dig.range_v", "a"): ([0.5, 1.0, 2.0, 1.0], [0.0, 0.5, 1.0, 1.5])}}
+    told = []
+    first = turned(**given, events=told.append)
+    assert (first.summary.legs, counts(first)[1]) == (4, 1)
+    assert Compiled(4, 1) in told  # asked for each leg before anything is opened, and the first once more
+    assert counts(turned(**given | {"sweep": {("dig.range_v", "a"): ([2.0, 0.5], [2.5, 3.0])}}))[1] == 0
+    monkeypatch.setattr(compiling, "KEPT", Templates())
+    assert turned(**given).summary.digest == first.summary.digest
+
+
+TIMES = st.sampled_from(["delay[t] q[0];", "delay[2*t] q;", "box { delay[t] q[0]; delay[100ns] q[1]; }"])
+MEETING = st.sampled_from(
+    ["if (c[0]) { delay[t] q[0]; } else { delay[100ns] q[0]; }", "if (c[0]) { delay[t] q[0]; x q[0]; }", "barrier q;"]
+)
+GRIDS = st.tuples(
+    st.sampled_from(["linspace(-1, 1, 3)", "values(0.5, 0.1)", "linspace(0, 2*pi, 9)", "values(0.25)"]),
+    st.sampled_from(["linspace(0, 400ns, 3)", "values(80ns, 16ns)", "values(120ns, 1.2us)", "values(100ns)"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(STATEMENTS, TIMES, MEETING), min_size=1, max_size=8), st.lists(GRIDS, min_size=2, max_size=4))
+def test_a_swept_program_is_what_compiling_gives_at_any_grid(statements, grids) -> None:
+    templates, program = Templates(), parse_program(STANDARD + "\n".join(statements), "p.qasm")
+    inputs = {name: value for name, value in VALUES.items() if name not in {"a", "t"}}
+    for number, (a, t) in enumerate(grids):
+        reach = Reach(program, grid_of([f"a={a}", f"t={t}"], program, inputs, "point", 1))
+        one = Asked(program, inputs, LAB, None, LIMITS, reach)
+        wanted, found = told(lambda: fresh(one)), told(lambda: templates.compiled(one).sequence)  # noqa: B023
+        assert found == wanted
+        if not isinstance(found, str):
+            assert templates.compiled(one).hit
+        if number and not any("if" in statement or "box" in statement for statement in statements):
+            assert templates.misses <= 1  # nothing to decide
+
+
+def test_a_grid_at_which_the_schedule_decides_otherwise_is_compiled_and_both_are_kept() -> None:
+    body = "c[0] = measure q[0];\nif (c[0]) { delay[t] q[0]; }\nelse { delay[100ns] q[0]; }\nx q[0];"
+    program, templates, sequences = parse_program(HEAD + body, "p.qasm"), Templates(), []
+    inputs = {name: value for name, value in VALUES.items() if name != "t"}
+    grids = ("values(20ns, 80ns)", "values(120ns, 400ns)", "values(30ns, 60ns, 90ns)", "linspace(200ns, 300ns, 11)")
+    for form, hit in zip(grids, (False, False, True, True), strict=True):
+        reach = Reach(program, grid_of([f"t={form}"], program, inputs, "point", 1))
+        found = templates.compiled(Asked(program, inputs, LAB, None, LIMITS, reach))
+        assert found.hit is hit
+        sequences.append(flat(found.sequence))
+    assert sequences[0] == sequences[2] != sequences[1] == sequences[3]
 
 
 def test_a_calibration_taken_at_another_time_is_the_same(demo_lab, demo_calibration) -> None:
@@ -282,14 +350,60 @@ def test_what_was_rounded_is_told_of_a_kept_program_too() -> None:
     assert told[0].rounded == told[1].rounded == ("p.qasm:2:1: a delay of 100.3 ns was rounded to 100 ns",)
 
 
-def test_a_function_of_the_lab_that_was_changed_is_called_again(tmp_path) -> None:
+def test_a_function_of_the_lab_that_was_changed_is_called_again(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(compiling, "KEPT", Templates())
     file = tmp_path / "feedback.py"
     lab = msgspec.structs.replace(LAB, externs={"wanted": f"{file}:wanted"})
     one = asked("rx(wanted(1)) q[0];", lab=lab, head="extern wanted(int) -> float; qubit[2] q;\n")._replace(inputs={})
-    templates, found = Templates(), []
+    found = []
     for turn in (0.1, 0.25):  # texts of two lengths: Python itself tells files of one second apart by that
         file.write_text(f"def wanted(number):\n    return {turn} * number\n", encoding="utf-8")
-        found.append(templates.compiled(one))
-        assert flat(found[-1].sequence) == flat(fresh(one))
-    assert flat(found[0].sequence) != flat(found[1].sequence)
-    assert (templates.hits, templates.misses) == (0, 2)
+        run = Compiling(one.program, {}, lab, LIMITS, reach=None, rounds=False)
+        found.append(run.sequence(None))
+        assert flat(found[-1]) == flat(fresh(one))
+        assert flat(run.sequence(None)) == flat(found[-1])
+        assert (run.hits, run.misses) == (1, 1)
+    assert flat(found[0]) != flat(found[1])
+
+
+def test_a_run_keeps_the_files_of_its_functions_and_is_compiled_from_them(
+    play, demo_lab, demo_calibration, tmp_path
+) -> None:
+    file = tmp_path / "feedback.py"
+    file.write_text("def turn(number):\n    return 0.1 * number\n", encoding="utf-8")
+    lab = msgspec.structs.replace(demo_lab, externs={"turn": f"{file}:turn", "other": f"{file}:other"})
+    text = "extern turn(int) -> float;\nqubit q;\nbit c;\nrx(turn(3)) q;\nc = measure q;\n"
+    result = play.func(text, **play.keywords | on(lab))
+    kept = file.read_bytes()
+    file.unlink()
+    assert compiled_again(result.record).sequence.instructions.tobytes() == played(result).tobytes()
+    (entry,) = result.record.start["externs"]
+    assert entry["function"] == "turn"
+    assert result.record.file(entry["file"]) == kept
+    assert replay(result.folder).same
+    (result.folder / entry["file"]).write_bytes(b"def turn(number):\n    return 0.2 * number\n")
+    assert compiled_again(result.record).sequence.instructions.tobytes() != played(result).tobytes()
+
+
+def on(lab) -> dict:
+    return {"lab": lab, "shots": 20}
+
+
+def played(result) -> np.ndarray:
+    return from_image(result.record.image()).sequence.instructions
+
+
+def test_a_file_of_a_function_that_changes_while_the_run_is_made_ready_ends_it(
+    play, demo_lab, demo_calibration, tmp_path
+) -> None:
+    file = tmp_path / "feedback.py"
+    file.write_text("def turn(number):\n    return 0.1 * number\n", encoding="utf-8")
+    lab = msgspec.structs.replace(demo_lab, externs={"turn": f"{file}:turn"})
+    text = "extern turn(int) -> float;\nqubit q;\nrx(turn(3)) q;\n"
+
+    def changes(event) -> None:
+        if isinstance(event, InstrumentsFound):
+            file.write_text("def turn(number):\n    return 0.25 * number\n", encoding="utf-8")
+
+    with pytest.raises(ProgramError, match=r"externs\.turn: .*feedback\.py was changed while the run was made ready"):
+        play.func(text, **play.keywords | on(lab), events=changes)

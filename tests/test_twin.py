@@ -233,8 +233,8 @@ def test_a_flipped_bit_of_the_saved_state_is_refused_before_anything_runs_on_it(
 
 def test_another_version_is_named(bench: Bench) -> None:
     image = bench.twin.arm(1, 0.0).image
-    with pytest.raises(RecordError, match="version 3"):
-        plant_from_bytes(msgspec.msgpack.encode(msgspec.structs.replace(image, version=3)))
+    with pytest.raises(RecordError, match="version 99"):
+        plant_from_bytes(msgspec.msgpack.encode(msgspec.structs.replace(image, version=99)))
 
 
 def test_an_instrument_without_a_model(project: Path) -> None:

@@ -282,7 +282,7 @@ int anchor(qrt_plant *plant, uint32_t q, int64_t sample, int before)
         }
         next.anchor[j] = c_norm(a) < FIELD_FLOOR * FIELD_FLOOR ? (cplx){0.0, 0.0} : a;
     }
-    const double population = u->is_definite ? (double)u->level : 0.5 - 0.5 * u->z;
+    const double population = u->is_definite ? (double)u->level : 0.5 - 0.5 * u->v.z;
     next.weight[0] = 1.0 - population;
     next.weight[1] = population;
     forget_pieces(plant, u);

@@ -62,6 +62,7 @@ static size_t lay_out(qrt_plant *plant, const qrt_plant_config *config, const ui
     p->samples = take(&a, (size_t)config->capture_samples_max + 3 * NOISE_GROUP, sizeof(float));
     p->counts = take(&a, (size_t)config->capture_samples_max + NOISE_GROUP, sizeof(int16_t));
     p->maps = take(&a, config->response_count_max, sizeof(pulse_map));
+    p->pair_maps = take(&a, config->response_count_max, sizeof(pair_map));
     p->responses = take(&a, config->response_count_max, sizeof(response));
     lay_out_responses(&a, config, plant == NULL ? NULL : p->responses);
     return a.used;
@@ -85,15 +86,34 @@ static int qubit_is_valid(const qrt_plant_qubit *q)
            (is_rate(q->frequency_drift_hz_per_s) || is_rate(-q->frequency_drift_hz_per_s));
 }
 
-/* Each qubit has one drive line at most, and the feedline is one. */
+static int is_shift(double x) { return x >= -1e12 && x <= 1e12; } /* Hz/V^2: far beyond any hardware */
+
+static int couplers_are_valid(const qrt_plant_config *c)
+{
+    if (c->coupler_count > QRT_PLANT_COUPLERS_MAX)
+        return 0;
+    for (uint32_t k = 0; k < c->coupler_count; k++) {
+        const qrt_plant_coupler *one = &c->couplers[k];
+        if (one->qubits[0] >= c->qubit_count || one->qubits[1] >= c->qubit_count || one->qubits[0] == one->qubits[1] ||
+            !is_shift(one->zz_hz_per_v2) || !is_shift(one->stark_hz_per_v2[0]) || !is_shift(one->stark_hz_per_v2[1]))
+            return 0;
+    }
+    return 1;
+}
+
+/* Each qubit and each coupler has one line at most, and the feedline is one. */
 static int lines_are_valid(const qrt_plant_config *c)
 {
     uint32_t seen = 0;
     for (uint32_t l = 0; l < c->line_count; l++) {
         const qrt_plant_line *line = &c->lines[l];
-        if (line->qubit < -1 || line->qubit >= (int32_t)c->qubit_count || seen >> (line->qubit + 1) & 1)
+        if (line->qubit < -1 || line->qubit >= (int32_t)c->qubit_count || line->coupler < -1 ||
+            line->coupler >= (int32_t)c->coupler_count || (line->qubit >= 0 && line->coupler >= 0))
             return 0;
-        seen |= 1u << (line->qubit + 1);
+        const int32_t place = line->coupler >= 0 ? QRT_PLANT_QUBITS_MAX + 1 + line->coupler : line->qubit + 1;
+        if (seen >> place & 1)
+            return 0;
+        seen |= 1u << place;
         if (!is_finite(line->source_hz) || !is_finite(line->volts_per_count_i) || !is_finite(line->volts_per_count_q) ||
             !is_finite(line->offset_v_i) || !is_finite(line->offset_v_q) || !is_finite(line->gain_imbalance) ||
             !is_finite(line->skew_rad))
@@ -110,7 +130,7 @@ static int config_is_valid(const qrt_plant_config *c)
         if (!qubit_is_valid(&c->qubits[q]))
             return 0;
     const uint32_t samples_max = 1u << 28;
-    return lines_are_valid(c) && c->tick_ps > 0 && c->sample_ticks > 0 && c->granularity_ticks > 0 &&
+    return couplers_are_valid(c) && lines_are_valid(c) && c->tick_ps > 0 && c->sample_ticks > 0 && c->granularity_ticks > 0 &&
            c->granularity_ticks % c->sample_ticks == 0 && c->feedback_latency_ticks >= 0 &&
            c->drift_interval_ticks >= 0 && c->capture_samples_max > 0 && c->capture_samples_max < samples_max &&
            c->segment_count_max > 0 && c->segment_count_max <= 65536 &&
@@ -123,6 +143,8 @@ static int config_is_valid(const qrt_plant_config *c)
            is_finite(c->adc.volts_per_sqrt_hz_root) && c->adc.volts_per_sqrt_hz_root >= 0.0;
 }
 
+static int is_feedline(const line *l) { return l->qubit < 0 && l->coupler < 0; }
+
 /* Everything that follows from the config, without the tables. 0: a resonator so slow that its memory has no bound here. */
 static int derive(qrt_plant *plant, const qrt_plant_config *config)
 {
@@ -131,7 +153,7 @@ static int derive(qrt_plant *plant, const qrt_plant_config *config)
     plant->feedline = -1;
     for (uint32_t l = 0; l < config->line_count; l++) {
         plant->lines[l] = line_of(&config->lines[l]);
-        if (config->lines[l].qubit < 0)
+        if (is_feedline(&plant->lines[l]))
             plant->feedline = (int32_t)l;
     }
     for (uint32_t q = 0; q < config->qubit_count; q++) {
@@ -176,7 +198,7 @@ qrt_status qrt_plant_init(qrt_plant *plant, size_t plant_size, const qrt_plant_c
     for (uint32_t q = 0; q < config->qubit_count; q++) {
         fill_decay(&plant->resonators[q]);
         qubit *u = &plant->state.qubits[q];
-        u->z = plant->laws[q].equilibrium_z;
+        u->v.z = plant->laws[q].equilibrium_z;
         u->piece_count = 1;
         u->pieces[0].weight[0] = 1.0 - config->qubits[q].thermal_population;
         u->pieces[0].weight[1] = config->qubits[q].thermal_population;
@@ -218,8 +240,8 @@ qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line_index, uint16_t ind
     }
     s->peak = __builtin_sqrt(peak);
     for (uint32_t k = 0; k < plant->config.response_count_max; k++) {
-        cache_entry *entries[2] = {&plant->responses[k].entry, &plant->maps[k].entry};
-        for (int e = 0; e < 2; e++)
+        cache_entry *entries[3] = {&plant->responses[k].entry, &plant->maps[k].entry, &plant->pair_maps[k].entry};
+        for (int e = 0; e < 3; e++)
             if (entries[e]->key.line == line_index && entries[e]->key.segment == index)
                 entries[e]->is_valid = 0;
     }
@@ -228,18 +250,19 @@ qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line_index, uint16_t ind
 
 /* ---- Runs and shots ------------------------------------------------------------------------------------------------- */
 
-/* Sample of a tick that ends everything announced so far. */
+static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Sample at which everything announced so far has ended. */
 static int64_t end_of_run(const qrt_plant *plant)
 {
     const plant_state *s = &plant->state;
     int64_t end = s->now;
     for (uint32_t k = 0; k < s->tone_count; k++)
-        end = s->tones[k].end > end ? s->tones[k].end : end;
+        end = later(end, s->tones[k].end);
     for (uint32_t q = 0; q < plant->config.qubit_count; q++)
-        for (uint32_t p = 0; p < s->qubits[q].pulse_count; p++) {
-            const int64_t pulse_end = s->qubits[q].pulses[p].start + (int64_t)s->qubits[q].pulses[p].key.sample_count;
-            end = pulse_end > end ? pulse_end : end;
-        }
+        end = later(end, end_of_plays(s->qubits[q].pulses, s->qubits[q].pulse_count));
+    for (uint32_t c = 0; c < plant->config.coupler_count; c++)
+        end = later(end, end_of_plays(s->couplings[c].plays, s->couplings[c].play_count));
     return end;
 }
 
@@ -253,7 +276,7 @@ qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
     plant->trigger = (trigger){plant->config.trigger_period_fs, plant->config.trigger_jitter_ns, seed, -1};
     const int64_t end = end_of_run(plant);
     const double idle = idle_s / plant->sample_s + 0.5;
-    const int64_t later = end + (idle < 1e17 ? (int64_t)idle : (int64_t)1e17);
+    const int64_t next = end + (idle < 1e17 ? (int64_t)idle : (int64_t)1e17);
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
         qubit *u = &s->qubits[q];
         const qrt_status status = advance(plant, q, end);
@@ -261,8 +284,8 @@ qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
             return status;
         if (u->is_definite)
             release(plant, q, end);
-        (void)advance(plant, q, later);
-        (void)anchor(plant, q, later, EACH);
+        (void)advance(plant, q, next);
+        (void)anchor(plant, q, next, EACH);
         u->pieces[0] = u->pieces[u->piece_count - 1];
         u->pieces[0].start = 0;
         u->piece_count = 1;
@@ -270,10 +293,11 @@ qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s)
         u->draw_count = u->tone_count = 0;
     }
     s->tone_count = 0;
+    separate(plant);
     qrt_status status = drift_until(plant, end, s->shot, 1); /* what is left of the old run, then the time between: 0 is a shot's own */
     s->seed = seed;
     if (status == QRT_OK)
-        status = drift_until(plant, later, 0, 2);
+        status = drift_until(plant, next, 0, 2);
     if (status != QRT_OK)
         return status;
     rebase_drift(plant);
@@ -320,6 +344,7 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
         if (status != QRT_OK)
             return status;
     }
+    separate(plant);
     s->shot = shot;
     s->shot_start = sample;
     fault_begin_shot(&plant->fault, s->seed, shot);
@@ -351,10 +376,11 @@ static qrt_status play_pulse(qrt_plant *plant, uint32_t q, int64_t sample, const
                 return QRT_ERR_DRIVE_IN_TONE;
         release(plant, q, sample);
     }
+    if (u->coupling > 0)
+        return QRT_ERR_DRIVE_IN_COUPLING;
     if (u->pulse_count == PULSES_MAX)
         return QRT_ERR_LINE;
-    u->pulses[u->pulse_count].start = sample;
-    u->pulses[u->pulse_count++].key = *key;
+    u->pulses[u->pulse_count++] = (placed_play){sample, *key};
     return QRT_OK;
 }
 
@@ -421,14 +447,25 @@ static qrt_status play(void *self, const qrt_play *p)
         .line = p->line,
         .segment = p->segment,
     };
-    if (l->qubit < 0 && key.sample_count > plant->config.tone_samples_max)
+    if (is_feedline(l) && key.sample_count > plant->config.tone_samples_max)
         return QRT_ERR_SEGMENT;
     if (fault_is_late_decision(&plant->fault))
         return QRT_ERR_TOO_LATE;
     plant->state.now = sample;
     if (!l->on)
         return QRT_OK;
+    if (l->coupler >= 0)
+        return couple(plant, (uint32_t)l->coupler, sample, &key);
     return l->qubit < 0 ? play_tone(plant, sample, &key) : play_pulse(plant, (uint32_t)l->qubit, sample, &key);
+}
+
+static void cut_plays(placed_play *plays, uint32_t play_count, int64_t sample)
+{
+    for (uint32_t p = 0; p < play_count; p++) {
+        const int64_t played = sample - plays[p].start;
+        if (played < (int64_t)plays[p].key.sample_count)
+            plays[p].key.sample_count = played > 0 ? (uint32_t)played : 0;
+    }
 }
 
 /* Outputs go off at the last tick heard of: what is playing ends there. */
@@ -439,14 +476,10 @@ static qrt_status safe(void *self)
     for (uint32_t k = 0; k < s->tone_count; k++)
         if (s->tones[k].end > s->now)
             s->tones[k].end = s->now > s->tones[k].start ? s->now : s->tones[k].start;
-    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
-        qubit *u = &s->qubits[q];
-        for (uint32_t p = 0; p < u->pulse_count; p++) {
-            const int64_t played = s->now - u->pulses[p].start;
-            if (played < (int64_t)u->pulses[p].key.sample_count)
-                u->pulses[p].key.sample_count = played > 0 ? (uint32_t)played : 0;
-        }
-    }
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++)
+        cut_plays(s->qubits[q].pulses, s->qubits[q].pulse_count, s->now);
+    for (uint32_t c = 0; c < plant->config.coupler_count; c++)
+        cut_plays(s->couplings[c].plays, s->couplings[c].play_count, s->now);
     s->is_safe = 1;
     return QRT_OK;
 }
@@ -618,14 +651,29 @@ qrt_status qrt_plant_peek(qrt_plant *plant, uint32_t q, int64_t tick, double blo
     if (status != QRT_OK)
         return status;
     const qubit *u = &plant->state.qubits[q];
-    bloch_out[0] = u->is_definite ? 0.0 : u->x;
-    bloch_out[1] = u->is_definite ? 0.0 : u->y;
-    bloch_out[2] = u->is_definite ? 1.0 - 2.0 * u->level : u->z;
+    bloch_out[0] = u->is_definite ? 0.0 : u->v.x;
+    bloch_out[1] = u->is_definite ? 0.0 : u->v.y;
+    bloch_out[2] = u->is_definite ? 1.0 - 2.0 * u->level : u->v.z;
     for (int j = 0; j < 2; j++) {
         const cplx field = field_at(plant, q, u->is_definite ? u->level : j, sample);
         field_out[2 * j] = field.re;
         field_out[2 * j + 1] = field.im;
     }
+    return QRT_OK;
+}
+
+qrt_status qrt_plant_joint(qrt_plant *plant, int64_t tick, double *joint_out)
+{
+    const int64_t sample = tick / plant->config.sample_ticks;
+    if (tick < 0 || sample < plant->state.now)
+        return QRT_ERR_TICK_ORDER;
+    plant->state.now = sample;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        const qrt_status status = advance(plant, q, sample);
+        if (status != QRT_OK)
+            return status;
+    }
+    read_joint(plant, joint_out);
     return QRT_OK;
 }
 

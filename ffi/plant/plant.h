@@ -2,6 +2,7 @@
  *
  *   waveform.c  segments -> volts at the mixer's output          qubits.c  Bloch vectors, drive pulses, levels that jump
  *   field.c     volts -> resonator fields, dephasing integrals    adc.c     fields and noise -> int16
+ *   coupler.c   volts -> what two coupled qubits do to each other cluster.c correlated qubits: their tensor, collapse
  *   drift.c     what moves from shot to shot                      trigger.c when the hardware's own clock starts shots
  *   plant.c     the port's functions, time, memory
  *
@@ -19,6 +20,10 @@
  * probabilities are those of a qubit whose ground state is |0>.) With m = x + iy in the frame at f_qubit: without photons m
  * decays with T2; photons multiply it by exp(2 i chi integral conj(alpha_0) alpha_1 dt): the frequency rises by 2 chi a photon.
  * That frame stays where f_qubit was configured: a frequency that has drifted off by d turns m by exp(2 pi i d t).
+ *
+ * Correlated qubits. Sigma_mu = 1, X, Y, Z in each qubit's own frame; R[mu, nu, ...] = <sigma_mu (x) sigma_nu ...> takes the Bloch
+ * vectors' place (cluster.c). What happens to one qubit is an affine map of its Bloch vector, so it acts on its index alone: qubits
+ * of a cluster may stand at different times.
  */
 #ifndef QRT_PLANT_INSIDE_H
 #define QRT_PLANT_INSIDE_H
@@ -30,7 +35,9 @@
 #include "trigger.h"
 
 #define TONES_MAX 16    /* plays on the feedline whose field is not yet forgotten */
-#define PULSES_MAX 8    /* plays on a drive line that are not yet applied */
+#define PULSES_MAX 8    /* plays on a drive line, or a coupler's, that are not yet applied */
+#define CLUSTERS_MAX (QRT_PLANT_QUBITS_MAX / 2)
+#define CLUSTER_SIZE_MAX (1u << 2 * QRT_PLANT_QUBITS_MAX) /* 4^qubits */
 #define PIECES_MAX 64   /* changes of a resonator's law within the oldest outstanding capture */
 #define CAPTURES_MAX 16 /* slots */
 #define DECAY_SAMPLES_MAX 65536
@@ -43,6 +50,8 @@
  * cached map when there are fewer photons than QUIET_PHOTONS. */
 #define SETTLED 1e-8
 #define QUIET_PHOTONS 1e-6
+/* A qubit whose correlations with others are all below this is a Bloch vector of its own. */
+#define UNCORRELATED 1e-9
 #define FULL_SCALE 32767.0
 
 /* ---- Configured ----------------------------------------------------------------------------------------------------- */
@@ -59,7 +68,7 @@ typedef struct {
     uint32_t used;
     cplx direct, image; /* V = direct s + image conj(s) + offset, s in counts */
     cplx offset;
-    int32_t qubit;
+    int32_t qubit, coupler; /* -1: not this; neither is the feedline */
     int32_t on;
 } line;
 
@@ -125,6 +134,14 @@ typedef struct {
     double shift[3];
 } pulse_map;
 
+/* A coupler's tone from its start to its end: what it turns by in all, 2^-64 turns, and the two 2x2 matrices of coupler.c. */
+typedef struct {
+    cache_entry entry;
+    uint64_t zz;
+    uint64_t stark[2];
+    cplx other[2][2][2];
+} pair_map;
+
 /* ---- State: plain bytes, saved and restored ------------------------------------------------------------------------- */
 
 typedef struct {
@@ -143,8 +160,19 @@ typedef struct {
 } piece;
 
 typedef struct {
-    int64_t at; /* the qubit is known up to here; an unfinished drive pulse starts here */
+    int64_t start; /* in the state: samples of the run; to `emit`: relative to the first sample asked for */
+    play_key key;
+} placed_play;
+
+typedef struct {
     double x, y, z;
+} bloch;
+
+typedef struct {
+    int64_t at; /* the qubit is known up to here; an unfinished drive pulse starts here */
+    bloch v;    /* of a correlated qubit: its share of the cluster's tensor, the average over all others */
+    uint32_t cluster;      /* 1 + the cluster that the qubit is correlated in; 0: none */
+    uint32_t coupling;     /* 1 + the coupler whose tone is on; 0: none */
     int64_t walked;        /* drift of the frequency without the ramp of this run, 2^-64 turns a sample */
     int64_t offset;        /* the same with it, in this shot */
     uint64_t output_turns; /* drift of the output's phase in this shot, 2^-64 turns */
@@ -156,12 +184,22 @@ typedef struct {
     uint32_t tone_count;   /* projective tones in this shot */
     uint32_t pulse_count;
     uint32_t piece_count;
-    struct {
-        int64_t start;
-        play_key key;
-    } pulses[PULSES_MAX];
+    placed_play pulses[PULSES_MAX];
     piece pieces[PIECES_MAX];
 } qubit;
+
+/* Qubits that are correlated. Digit k of an index of the tensor, base 4, is the Pauli matrix of members[k]. */
+typedef struct {
+    uint32_t member_count; /* 0: not in use; else 2 or more */
+    uint32_t members[QRT_PLANT_QUBITS_MAX];
+    double tensor[CLUSTER_SIZE_MAX];
+} cluster;
+
+/* Tones of a coupler that are on. Both qubits stand at the same sample, up to which all has acted. */
+typedef struct {
+    uint32_t play_count;
+    placed_play plays[PULSES_MAX];
+} coupling;
 
 typedef struct {
     uint64_t seed;
@@ -171,6 +209,8 @@ typedef struct {
     int32_t is_safe; /* outputs are off until the next start */
     tone tones[TONES_MAX];
     qubit qubits[QRT_PLANT_QUBITS_MAX];
+    cluster clusters[CLUSTERS_MAX];
+    coupling couplings[QRT_PLANT_COUPLERS_MAX];
 } plant_state;
 
 typedef struct {
@@ -192,6 +232,7 @@ struct qrt_plant {
     drift_law drifts[QRT_PLANT_QUBITS_MAX];
     response *responses;
     pulse_map *maps;
+    pair_map *pair_maps;
     uint64_t use_count;
     cplx *volts[2]; /* scratch, tone_samples_max each */
     float *samples; /* scratch, in counts */
@@ -210,11 +251,6 @@ struct qrt_plant {
 };
 
 /* ---- waveform.c ----------------------------------------------------------------------------------------------------- */
-typedef struct {
-    int64_t start; /* relative to the first sample asked for */
-    play_key key;
-} placed_play;
-
 line line_of(const qrt_plant_line *config);
 /* Volts at the mixer's output, without leakage, of plays that add on one line; returns the clipped samples. */
 int64_t emit(const qrt_plant *plant, const placed_play *plays, uint32_t play_count, uint32_t sample_count, cplx *volts_out);
@@ -242,10 +278,37 @@ qubit_law law_of(const qrt_plant *plant, uint32_t q);
 /* Brings a qubit to `sample`, or to the start of a pulse that is still on. QRT_ERR_PORT: too many jumps in a capture. */
 qrt_status advance(qrt_plant *plant, uint32_t q, int64_t sample);
 qrt_status advance_level(qrt_plant *plant, uint32_t q, int64_t sample);
+/* The same where no coupler's tone lies between here and `sample`. */
+qrt_status follow_level(qrt_plant *plant, uint32_t q, int64_t sample);
 void collapse(qrt_plant *plant, uint32_t q, int64_t sample, int64_t tone_end);
 void release(qrt_plant *plant, uint32_t q, int64_t sample);
 void draw_jump(qrt_plant *plant, uint32_t q, int64_t from);
-void relax(const qubit_law *law, qubit *u, double sample_count);
+/* Lets vectors relax as the qubit does from where it stands until `sample`, photons and drift included. */
+void evolve(const qrt_plant *plant, uint32_t q, int64_t sample, bloch *v, uint32_t vector_count);
+void turn(bloch *v, uint32_t vector_count, cplx by);
+
+/* ---- cluster.c ------------------------------------------------------------------------------------------------------ */
+#define VECTORS_MAX 4
+/* What a map of one qubit has to be applied to, and its images put back: the qubit's Bloch vector, or, where it is correlated, the origin
+ * and the three unit vectors, whose images say all of the map. */
+uint32_t take_vectors(const qrt_plant *plant, uint32_t q, bloch v[VECTORS_MAX]);
+void put_vectors(qrt_plant *plant, uint32_t q, const bloch v[VECTORS_MAX]);
+void probe_vectors(bloch v[VECTORS_MAX]);
+void correlate(qrt_plant *plant, uint32_t a, uint32_t b);
+/* Applies a coupler's tone to two qubits of one cluster; `free` are the images of what each does by itself, `zz` 2^-64 turns. */
+void couple_vectors(qrt_plant *plant, const uint32_t pair[2], const pair_map *map, bloch free[2][VECTORS_MAX]);
+/* Takes a qubit whose level has become known out of its cluster; the others are what they are given that level. */
+void condition(qrt_plant *plant, uint32_t q, int32_t level);
+/* Takes out of the clusters what is not correlated any more. */
+void separate(qrt_plant *plant);
+void read_joint(const qrt_plant *plant, double *joint_out);
+
+/* ---- coupler.c ------------------------------------------------------------------------------------------------------ */
+/* A coupler's tone begins. QRT_ERR_DRIVE_IN_COUPLING, QRT_ERR_LINE: too many at once. */
+qrt_status couple(qrt_plant *plant, uint32_t c, int64_t sample, const play_key *key);
+/* Brings both qubits of a coupler to `sample`, or to its tone's end. */
+qrt_status couple_until(qrt_plant *plant, uint32_t c, int64_t sample);
+int64_t end_of_plays(const placed_play *plays, uint32_t play_count);
 
 /* ---- drift.c -------------------------------------------------------------------------------------------------------- */
 drift_law drift_of(const qrt_plant *plant, uint32_t q);

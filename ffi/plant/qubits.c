@@ -1,4 +1,5 @@
-/* Qubits: a Bloch vector in the frame at the configured f_qubit, or a definite level that jumps.
+/* Qubits: a Bloch vector in the frame at the configured f_qubit, or a definite level that jumps. What happens to a qubit by itself is here,
+ * written for several vectors at once: a correlated qubit has its maps from the images of four (cluster.c).
  *
  * A drive pulse is the ordered product of one rotation per DAC sample, exact for voltages that are constant over a sample,
  * with relaxation around it. It is computed once per (segment, amplitude, frequency) as an affine map of the
@@ -8,10 +9,6 @@
  * Not nice: carrier leakage of a drive line acts during plays only. A pulse leaves the two conditional fields where they are.
  */
 #include "plant.h"
-
-typedef struct {
-    double x, y, z;
-} bloch;
 
 qubit_law law_of(const qrt_plant *plant, uint32_t q)
 {
@@ -36,19 +33,42 @@ qubit_law law_of(const qrt_plant *plant, uint32_t q)
 
 /* ---- Free evolution ------------------------------------------------------------------------------------------------- */
 
-void relax(const qubit_law *law, qubit *u, double sample_count)
-{
-    const double coherence = real_exp(-sample_count * law->rate_t2);
-    u->x *= coherence;
-    u->y *= coherence;
-    u->z = law->equilibrium_z + (u->z - law->equilibrium_z) * real_exp(-sample_count * law->rate_t1);
-}
-
 /* What photons do to m = x + iy, from their integral of conj(alpha_0) alpha_1. */
 static cplx photon_factor(const qrt_plant *plant, uint32_t q, cplx overlap)
 {
     const double twice_chi = 2.0 * plant->config.qubits[q].chi_rad_per_s * plant->sample_s;
     return complex_exp(c_mul((cplx){0.0, twice_chi}, overlap));
+}
+
+void turn(bloch *v, uint32_t vector_count, cplx by)
+{
+    for (uint32_t k = 0; k < vector_count; k++) {
+        const cplx m = c_mul((cplx){v[k].x, v[k].y}, by);
+        v[k].x = m.re;
+        v[k].y = m.im;
+    }
+}
+
+void evolve(const qrt_plant *plant, uint32_t q, int64_t sample, bloch *v, uint32_t vector_count)
+{
+    const qubit_law *law = &plant->laws[q];
+    const qubit *u = &plant->state.qubits[q];
+    const double sample_count = (double)(sample - u->at);
+    const double coherence = real_exp(-sample_count * law->rate_t2), decay = real_exp(-sample_count * law->rate_t1);
+    int is_coherent = 0;
+    for (uint32_t k = 0; k < vector_count; k++) {
+        v[k].x *= coherence;
+        v[k].y *= coherence;
+        v[k].z = law->equilibrium_z + (v[k].z - law->equilibrium_z) * decay;
+        is_coherent |= v[k].x != 0.0 || v[k].y != 0.0;
+    }
+    if (!is_coherent)
+        return;
+    const cplx overlap = overlap_between(plant, q, u->at, sample);
+    if (!c_is_zero(overlap))
+        turn(v, vector_count, photon_factor(plant, q, overlap));
+    if (u->offset != 0)
+        turn(v, vector_count, turn_exp((uint64_t)u->offset * (uint64_t)(sample - u->at)));
 }
 
 static void relax_until(qrt_plant *plant, uint32_t q, int64_t sample)
@@ -57,20 +77,10 @@ static void relax_until(qrt_plant *plant, uint32_t q, int64_t sample)
     PLANT_ASSERT(!u->is_definite && sample >= u->at);
     if (sample == u->at)
         return;
-    relax(&plant->laws[q], u, (double)(sample - u->at));
-    if (u->x != 0.0 || u->y != 0.0) {
-        const cplx overlap = overlap_between(plant, q, u->at, sample);
-        if (!c_is_zero(overlap)) {
-            const cplx m = c_mul((cplx){u->x, u->y}, photon_factor(plant, q, overlap));
-            u->x = m.re;
-            u->y = m.im;
-        }
-        if (u->offset != 0) {
-            const cplx m = c_mul((cplx){u->x, u->y}, turn_exp((uint64_t)u->offset * (uint64_t)(sample - u->at)));
-            u->x = m.re;
-            u->y = m.im;
-        }
-    }
+    bloch v[VECTORS_MAX];
+    const uint32_t vector_count = take_vectors(plant, q, v);
+    evolve(plant, q, sample, v, vector_count);
+    put_vectors(plant, q, v);
     u->at = sample;
 }
 
@@ -98,7 +108,7 @@ static void relax_half(const qubit_law *law, bloch *v)
 /* Sends Bloch vectors, in the frame of the line's source, through the samples. Half a sample's relaxation before and half after
  * each rotation: what they do not commute is then of second order. */
 static void drive(const qrt_plant *plant, uint32_t q, uint32_t l, const cplx *volts, uint32_t sample_count, bloch *v,
-                  int vector_count)
+                  uint32_t vector_count)
 {
     const qubit_law *law = &plant->laws[q];
     const double scale = plant->config.qubits[q].drive_rad_per_s_per_v * plant->sample_s;
@@ -108,19 +118,12 @@ static void drive(const qrt_plant *plant, uint32_t q, uint32_t l, const cplx *vo
         const double angle = __builtin_sqrt(c_norm(omega) + wz * wz);
         const cplx half = radian_exp(0.5 * angle);
         const double s = angle == 0.0 ? 0.0 : half.im / angle;
-        for (int k = 0; k < vector_count; k++) {
+        for (uint32_t k = 0; k < vector_count; k++) {
             relax_half(law, &v[k]);
             v[k] = rotate(v[k], half.re, s, omega.re, omega.im, wz);
             relax_half(law, &v[k]);
         }
     }
-}
-
-static void turn(bloch *v, cplx by)
-{
-    const cplx m = c_mul((cplx){v->x, v->y}, by);
-    v->x = m.re;
-    v->y = m.im;
 }
 
 static const pulse_map *map_of(qrt_plant *plant, uint32_t q, const play_key *key)
@@ -131,7 +134,8 @@ static const pulse_map *map_of(qrt_plant *plant, uint32_t q, const play_key *key
     map->entry.used_at = ++plant->use_count;
     if (entry->is_valid)
         return map;
-    bloch v[4] = {{0, 0, 0}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+    bloch v[VECTORS_MAX];
+    probe_vectors(v);
     map->entry.key = *key;
     map->entry.is_valid = 1;
     map->entry.clip_count = 0;
@@ -140,7 +144,7 @@ static const pulse_map *map_of(qrt_plant *plant, uint32_t q, const play_key *key
         const uint32_t count = rest < plant->config.tone_samples_max ? rest : plant->config.tone_samples_max;
         const placed_play play = {-(int64_t)done, *key};
         map->entry.clip_count += emit(plant, &play, 1, count, plant->volts[0]);
-        drive(plant, q, key->line, plant->volts[0], count, v, 4);
+        drive(plant, q, key->line, plant->volts[0], count, v, VECTORS_MAX);
     }
     const double origin[3] = {v[0].x, v[0].y, v[0].z};
     for (int i = 0; i < 3; i++) {
@@ -153,42 +157,49 @@ static const pulse_map *map_of(qrt_plant *plant, uint32_t q, const play_key *key
     return map;
 }
 
+static bloch image_of(const pulse_map *map, bloch v)
+{
+    const double a[3] = {v.x, v.y, v.z};
+    double b[3];
+    for (int i = 0; i < 3; i++)
+        b[i] = map->shift[i] + map->matrix[i][0] * a[0] + map->matrix[i][1] * a[1] + map->matrix[i][2] * a[2];
+    return (bloch){b[0], b[1], b[2]};
+}
+
 /* One pulse, no photons: the cached map, turned by what the map does not know. */
 static void apply_map(qrt_plant *plant, uint32_t q, int64_t start, const play_key *play)
 {
-    qubit *u = &plant->state.qubits[q];
     play_key key = *play;
     uint64_t phase = 0;
     if (is_linear(plant, play) && c_is_zero(plant->lines[play->line].offset)) {
         phase = key.phase;
         key.phase = 0;
     }
-    key.offset = u->offset;
+    key.offset = plant->state.qubits[q].offset;
     const uint64_t turns = plant->laws[q].turns[play->line];
     const pulse_map *map = map_of(plant, q, &key);
-    bloch v = {u->x, u->y, u->z};
-    turn(&v, turn_exp(turns * (uint64_t)start - phase));
-    const double a[3] = {v.x, v.y, v.z};
-    double b[3];
-    for (int i = 0; i < 3; i++)
-        b[i] = map->shift[i] + map->matrix[i][0] * a[0] + map->matrix[i][1] * a[1] + map->matrix[i][2] * a[2];
-    v = (bloch){b[0], b[1], b[2]};
-    turn(&v, turn_exp(phase - turns * (uint64_t)(start + (int64_t)play->sample_count)));
-    u->x = v.x;
-    u->y = v.y;
-    u->z = v.z;
+    const cplx before = turn_exp(turns * (uint64_t)start - phase);
+    const cplx after = turn_exp(phase - turns * (uint64_t)(start + (int64_t)play->sample_count));
+    bloch v[VECTORS_MAX];
+    const uint32_t vector_count = take_vectors(plant, q, v);
+    turn(v, vector_count, before);
+    for (uint32_t k = 0; k < vector_count; k++)
+        v[k] = image_of(map, v[k]);
+    turn(v, vector_count, after);
+    put_vectors(plant, q, v);
     plant->truth.dac_clip_count += map->entry.clip_count;
 }
 
 /* Pulses that overlap, or photons: sample by sample. */
 static void apply_samples(qrt_plant *plant, uint32_t q, uint32_t pulse_count, int64_t start, int64_t end)
 {
-    qubit *u = &plant->state.qubits[q];
+    const qubit *u = &plant->state.qubits[q];
     const uint32_t l = u->pulses[0].key.line;
     const uint64_t turns = plant->laws[q].turns[l];
     placed_play plays[PULSES_MAX];
-    bloch v = {u->x, u->y, u->z};
-    turn(&v, turn_exp(turns * (uint64_t)start));
+    bloch v[VECTORS_MAX];
+    const uint32_t vector_count = take_vectors(plant, q, v);
+    turn(v, vector_count, turn_exp(turns * (uint64_t)start));
     cplx now[2] = {field_at(plant, q, 0, start), field_at(plant, q, 1, start)};
     for (int64_t from = start; from < end; from += plant->config.tone_samples_max) {
         const int64_t rest = end - from;
@@ -201,17 +212,15 @@ static void apply_samples(qrt_plant *plant, uint32_t q, uint32_t pulse_count, in
             const cplx next[2] = {field_at(plant, q, 0, after), field_at(plant, q, 1, after)};
             const cplx overlap = overlap_of_sample(&plant->resonators[q], now, next);
             const cplx half = photon_factor(plant, q, c_scale(overlap, 0.5));
-            turn(&v, half);
-            drive(plant, q, l, &plant->volts[0][n], 1, &v, 1);
-            turn(&v, half);
+            turn(v, vector_count, half);
+            drive(plant, q, l, &plant->volts[0][n], 1, v, vector_count);
+            turn(v, vector_count, half);
             now[0] = next[0];
             now[1] = next[1];
         }
     }
-    turn(&v, turn_exp(0 - turns * (uint64_t)end));
-    u->x = v.x;
-    u->y = v.y;
-    u->z = v.z;
+    turn(v, vector_count, turn_exp(0 - turns * (uint64_t)end));
+    put_vectors(plant, q, v);
 }
 
 static int is_quiet(const qrt_plant *plant, uint32_t q, int64_t start, int64_t end)
@@ -227,12 +236,10 @@ static int apply_pulses(qrt_plant *plant, uint32_t q, int64_t sample)
 {
     qubit *u = &plant->state.qubits[q];
     const int64_t start = u->pulses[0].start;
-    int64_t end = start + (int64_t)u->pulses[0].key.sample_count;
+    int64_t end = end_of_plays(u->pulses, 1);
     uint32_t count = 1;
-    for (; count < u->pulse_count && u->pulses[count].start < end; count++) {
-        const int64_t other = u->pulses[count].start + (int64_t)u->pulses[count].key.sample_count;
-        end = other > end ? other : end;
-    }
+    for (; count < u->pulse_count && u->pulses[count].start < end; count++)
+        end = end_of_plays(u->pulses, count + 1);
     relax_until(plant, q, start);
     if (end > sample)
         return 0;
@@ -285,14 +292,13 @@ void release(qrt_plant *plant, uint32_t q, int64_t sample)
 {
     qubit *u = &plant->state.qubits[q];
     u->is_definite = 0;
-    u->x = u->y = 0.0;
-    u->z = u->level ? -1.0 : 1.0;
+    u->v = (bloch){0.0, 0.0, u->level ? -1.0 : 1.0};
     u->at = sample;
     const int has_room = anchor(plant, q, sample, u->level);
     PLANT_ASSERT(has_room); /* jumps leave two places free */
 }
 
-qrt_status advance_level(qrt_plant *plant, uint32_t q, int64_t sample)
+qrt_status follow_level(qrt_plant *plant, uint32_t q, int64_t sample)
 {
     qubit *u = &plant->state.qubits[q];
     const int64_t limit = sample < u->definite_end ? sample : u->definite_end;
@@ -313,12 +319,24 @@ qrt_status advance_level(qrt_plant *plant, uint32_t q, int64_t sample)
     return QRT_OK;
 }
 
+qrt_status advance_level(qrt_plant *plant, uint32_t q, int64_t sample)
+{
+    const qubit *u = &plant->state.qubits[q];
+    if (u->coupling > 0) {
+        const qrt_status status = couple_until(plant, u->coupling - 1, sample);
+        if (status != QRT_OK || !u->is_definite)
+            return status;
+    }
+    return follow_level(plant, q, sample);
+}
+
 void collapse(qrt_plant *plant, uint32_t q, int64_t sample, int64_t tone_end)
 {
     qubit *u = &plant->state.qubits[q];
-    const double population = u->is_definite ? (double)u->level : 0.5 - 0.5 * u->z;
+    const double population = u->is_definite ? (double)u->level : 0.5 - 0.5 * u->v.z;
     if (!u->is_definite) {
         u->level = draw_uniform(plant, q) < population;
+        condition(plant, q, u->level);
         u->is_definite = 1;
         u->definite_end = 0;
         (void)anchor(plant, q, sample, EACH);
@@ -337,8 +355,13 @@ void collapse(qrt_plant *plant, uint32_t q, int64_t sample, int64_t tone_end)
 qrt_status advance(qrt_plant *plant, uint32_t q, int64_t sample)
 {
     qubit *u = &plant->state.qubits[q];
+    if (u->coupling > 0) {
+        const qrt_status status = couple_until(plant, u->coupling - 1, sample);
+        if (status != QRT_OK)
+            return status;
+    }
     if (u->is_definite) {
-        const qrt_status status = advance_level(plant, q, sample);
+        const qrt_status status = follow_level(plant, q, sample);
         if (status != QRT_OK || u->is_definite)
             return status;
     }

@@ -21,6 +21,7 @@ line line_of(const qrt_plant_line *config)
         .image = config->swap_iq ? c_mul(turned, sum) : difference,
         .offset = {config->offset_v_i, config->offset_v_q},
         .qubit = config->qubit,
+        .coupler = config->coupler,
         .on = config->output_on,
     };
 }

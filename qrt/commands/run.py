@@ -175,7 +175,8 @@ class Writer:
                     "Run",
                     "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
                 )
-                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}")
+                own = f"; compiled for the calibration: {event.measured}" if event.measured else ""
+                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{own}")
             case Playing():
                 if event.stream:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from qrt.commands.screen import spaced
 from qrt.controlling import reach_of
 from qrt.image import from_image
@@ -18,15 +16,15 @@ from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.report import ReportData, collect
 from qrt.results import Result
+from qrt.sources import recorded_lab
 from qrt.store import calibration_hash
 from qrt.timeline import schedule
-from qrt.types import Lab
 
 
 def report_data(result: Result, program_name: str, inputs: Mapping[str, float], *, replayed: bool) -> ReportData:
     """Return everything that the page of a run says; `replayed`: a replay has given the same bits."""
     record = result.record
-    lab = msgspec.json.decode(record.file("lab.json"), type=Lab)
+    lab = recorded_lab(record)
     text = record.file("program.qasm").decode()
     played = from_image(record.image())
     sequence = played.sequence

@@ -30,7 +30,7 @@ from qrt.compile.instructions import (
     SYNC,
     WRITE,
 )
-from qrt.compile.sequence import compile_pulses, compile_template
+from qrt.compile.sequence import Decided, compile_pulses, compile_template, decided, scheduled, written
 from qrt.compile.template import Template
 
 __all__ = [
@@ -46,7 +46,11 @@ __all__ = [
     "SLOTS_MAX",
     "SYNC",
     "WRITE",
+    "Decided",
     "Template",
     "compile_pulses",
     "compile_template",
+    "decided",
+    "scheduled",
+    "written",
 ]

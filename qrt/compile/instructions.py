@@ -31,5 +31,5 @@ assert ROW.size == INSTRUCTION_DTYPE.itemsize
 
 
 def packed(code: Iterable[Instruction]) -> NDArray[Any]:
-    """Return instructions as the kernel's array: INSTRUCTION_DTYPE, which numpy would take three times as long to make of tuples."""
+    """Return instructions as the kernel's array: INSTRUCTION_DTYPE, in half the time that numpy takes for tuples."""
     return np.frombuffer(b"".join(starmap(ROW.pack, code)), INSTRUCTION_DTYPE).copy()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,7 +17,7 @@ from qrt.compile.template import Given, Template
 from qrt.compile.writer import Writer, frequency_word
 from qrt.errors import ProgramError
 from qrt.kernel import FRAME_DTYPE
-from qrt.timeline import Reach, Timeline, schedule
+from qrt.timeline import Pad, Reach, Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
     Box,
@@ -40,7 +40,16 @@ from qrt.types import (
 INDEXED = {"bits", "outputs"}  # what operations name by number
 
 
-def _scheduled(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None) -> Timeline:
+class Decided(NamedTuple):
+    """All of a schedule that the sequence depends on."""
+
+    branch_ticks: Mapping[Step, int]
+    join_ticks: Mapping[Step, int]
+    pads: Mapping[Step, tuple[Pad, ...]]
+    tone_indices: Mapping[Step, int | None]
+
+
+def scheduled(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None) -> Timeline:
     """Return the schedule; where only the mailbox's feedback latency does not fit, the ProgramError says so, and what to do."""
     try:
         return schedule(pulses, limits, reach)
@@ -68,7 +77,7 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | 
 
     Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
     """
-    return _compiled(pulses, lab, limits, reach, None)
+    return written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach)
 
 
 def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits) -> Template:
@@ -77,13 +86,27 @@ def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits) -> Template:
     Raises ProgramError as compile_pulses does, and where an operand is more than a word of one instruction.
     """
     given: list[tuple[int, Parameter]] = []
-    return Template.of(_compiled(pulses, lab, limits, Given(), given), given)
+    reach = Given()
+    return Template.of(
+        written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach, given=given), given
+    )
 
 
-def _compiled(
-    pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None, given: list[tuple[int, Parameter]] | None
+def decided(timeline: Timeline) -> Decided:
+    """Return what a schedule decides for the writer."""
+    return Decided(timeline.branch_ticks, timeline.join_ticks, timeline.pads, timeline.tone_indices)
+
+
+def written(
+    pulses: Pulses,
+    lab: Lab,
+    limits: PortLimits,
+    timeline: Timeline,
+    *,
+    reach: Reach | None,
+    given: list[tuple[int, Parameter]] | None = None,
 ) -> Sequence:
-    timeline = _scheduled(pulses, lab, limits, reach)
+    """Return the sequence of a schedule: a function of the pulses, the lab, the limits and what was `decided`, whatever the reach is."""
     _check_counts(pulses)
     segments = Segments(pulses, lab, limits)
     writer = Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach, given=given)

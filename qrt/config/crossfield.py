@@ -13,6 +13,7 @@ from itertools import combinations
 
 from qrt.config.address import stream_address
 from qrt.config.controlled import controller_problems
+from qrt.config.coupled import coupler_problems
 from qrt.errors import Problem, nearest
 from qrt.types import Lab, Line, Qubit
 
@@ -29,6 +30,7 @@ def cross_problems(lab: Lab) -> Iterator[Problem]:
     yield from _channels(lab)
     yield from _sources(lab)
     yield from _feedline(lab)
+    yield from coupler_problems(lab)
     yield from _durations(lab)
     yield from _frequencies(lab)
     yield from _spacing(lab)
@@ -123,6 +125,7 @@ def _durations(lab: Lab) -> Iterator[Problem]:
         wanted.append((("qubits", name, "pulse_ns"), qubit.pulse_ns))
         wanted.append((("qubits", name, "readout", "duration_ns"), qubit.readout.duration_ns))
         wanted.append((("qubits", name, "readout", "depletion_ns"), qubit.readout.depletion_ns))
+    wanted += [(("couplers", name, "pulse_ns"), coupler.pulse_ns) for name, coupler in lab.couplers.items()]
     for path, value in wanted:
         below = exact(value) // step_ns * step_ns
         if below != exact(value):
@@ -152,6 +155,11 @@ def _frequencies(lab: Lab) -> Iterator[Problem]:
         if not 0 < offset_hz < nyquist_hz:
             allowed = f"above 0 (upper sideband, one real ADC) and below {band}"
             yield Problem(("qubits", name, "readout", "frequency_hz"), f"{words}; allowed: {allowed}")
+    for name, coupler in lab.couplers.items():
+        if coupler.line in lab.lines:
+            offset_hz, words = _offset(lab, coupler.frequency_hz, coupler.line)
+            if abs(offset_hz) >= nyquist_hz:
+                yield Problem(("couplers", name, "frequency_hz"), f"{words}; allowed: within +-{band}")
 
 
 def _offset(lab: Lab, frequency_hz: float, line: str) -> tuple[Fraction, str]:

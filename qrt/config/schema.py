@@ -55,6 +55,8 @@ def _walk(path: tuple[str, ...], value: Any, kind: inspect.Type) -> Iterator[Pro
         case inspect.UnionType():  # only `something | None`: TOML has no null, so None is what a lab made in Python left out
             if value is not None:
                 yield from _walk(path, value, _written(kind))
+        case inspect.TupleType():
+            yield from _listed(path, value, kind)
         case inspect.AnyType():
             yield from _finite(path, value)
         case _:
@@ -102,6 +104,15 @@ def _names(path: tuple[str, ...], value: Any, kind: inspect.DictType) -> Iterato
         if not NAME.fullmatch(name):
             yield Problem((*path, name), f"{name!r} is no name; allowed: a letter, then letters, digits, _ and -")
         yield from _walk((*path, name), inner, kind.value_type)
+
+
+def _listed(path: tuple[str, ...], value: Any, kind: inspect.TupleType) -> Iterator[Problem]:
+    """Yield the problems of a list with so many values."""
+    if not isinstance(value, list | tuple) or len(value) != len(kind.item_types):
+        yield Problem(path, f"{show(value)} is not {_expected(path, kind)}")
+        return
+    for index, (inner, one) in enumerate(zip(value, kind.item_types, strict=True)):
+        yield from (Problem(path, f"value {index + 1}: {each.text}") for each in _walk(path, inner, one))
 
 
 def _number(path: tuple[str, ...], value: Any, kind: inspect.FloatType | inspect.IntType) -> Iterator[Problem]:
@@ -174,6 +185,8 @@ def _expected(path: tuple[str, ...], kind: inspect.Type) -> str:
             return f"a table of {least}[{'.'.join(path)}.<name>]"
         case inspect.BoolType():
             return "true or false"
+        case inspect.TupleType():
+            return f"a list of {len(kind.item_types)}: [{', '.join(_expected(path, one) for one in kind.item_types)}]"
         case inspect.UnionType():
             return _expected(path, _written(kind))
         case _:

@@ -49,6 +49,7 @@ class Status(IntEnum):
     TRIGGER = lib.QRT_ERR_TRIGGER
     TOO_LATE = lib.QRT_ERR_TOO_LATE
     ERASED = lib.QRT_ERR_ERASED
+    DRIVE_IN_COUPLING = lib.QRT_ERR_DRIVE_IN_COUPLING
 
 
 class Pacing(IntEnum):

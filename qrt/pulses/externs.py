@@ -1,7 +1,7 @@
 """Functions that a lab provides to programs (`extern`): from the lab's file, or of installed packages.
 
 In the lab's file, `[externs]` has `name = "path/file.py:function"`; a package has an entry point of group `qrt.externs`. The lab's own come
-first. What a file holds is executed once, when a program declares the function.
+first. What a file holds is executed once, when a program declares the function; a run keeps it, so that its program can be compiled again.
 """
 
 from __future__ import annotations
@@ -9,12 +9,17 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+from openqasm3 import ast
+
 from qrt.errors import ConfigError
+from qrt.qasm.program import Program
 from qrt.types import Lab
 
 GROUP: Final = "qrt.externs"
@@ -51,6 +56,28 @@ class Externs(Mapping[str, Callable[..., Any]]):
                 f"externs.{name}: {entry.value} cannot be loaded: {type(error).__name__}: {error}"
             ) from error
         return found
+
+
+def declared(program: Program) -> tuple[str, ...]:
+    """Return the functions that a program declares at its top, of which some may be OpenPulse's own."""
+    tops = (one for one in program.tree.statements if isinstance(one, ast.ExternDeclaration))
+    return tuple(dict.fromkeys(one.name.name for one in tops))
+
+
+def sources_of(program: Program, lab: Lab) -> dict[str, bytes]:
+    """Return what the lab's files of a program's functions hold, by function. One that cannot be read is for loading it to tell."""
+    found = {}
+    for name in declared(program):
+        if name in lab.externs:
+            with suppress(OSError):
+                found[name] = Path(lab.externs[name].rpartition(":")[0]).read_bytes()
+    return found
+
+
+def with_files(lab: Lab, files: Mapping[str, Path]) -> Lab:
+    """Return the lab with these files in place of those that its functions were in."""
+    moved = {name: f"{path}:{lab.externs[name].rpartition(':')[2]}" for name, path in files.items()}
+    return msgspec.structs.replace(lab, externs=lab.externs | moved)
 
 
 def _from_file(written: str, where: str) -> Callable[..., Any]:

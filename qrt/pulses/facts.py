@@ -60,6 +60,13 @@ class LabFacts:
         """Functions that the lab provides."""
         return Externs(self._lab)
 
+    def uncoupled(self, one: int, other: int) -> str | None:
+        """Return why there is no cz between two qubits of the lab; of one that it has not, lowering will say so."""
+        names = list(self._lab.qubits)
+        if max(one, other) >= len(names):
+            return None
+        return self._gates.uncoupled(names[one], names[other])
+
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
         """Return how long statements take on each qubit that they act on."""
         ticks = lengths(statements, self._lab, self._gates, lab_qubits(qubits, self._lab, self._path))

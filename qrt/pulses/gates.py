@@ -5,15 +5,16 @@ cos(phi) X + sin(phi) Y; so a virtual rz(theta), which moves through all later p
 -theta. One calibrated number makes all gates: the amplitude of sx. x is sx twice; h is rz(pi/2) sx rz(pi/2) up to a global
 phase; id waits as long as x. rx(theta) is one pulse of sx's envelope whose amplitude is proportional to theta, so that a
 sweep of theta is one of the amplitude: an angle is not taken modulo a turn, and one beyond full scale is an error. ry(theta) is
-rx(theta) in a frame turned by pi/2.
+rx(theta) in a frame turned by pi/2. cz is a pulse on a coupler's line, from which both qubits begin and end together; the turns about
+Z that its Stark shift leaves on either are taken back, virtually. The coupler's first qubit plays it.
 
 Names: a qubit `q0` has the frames `q0.drive` and `q0.readout`, the envelopes `q0.sx` and `q0.tone`, the weights `q0.weights`,
-and the sequencer `q0`.
+and the sequencer `q0`; a coupler `q0_q1` has the frame and the envelope `q0_q1.cz`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import pi
 
@@ -27,6 +28,7 @@ from qrt.types import (
     Bits,
     Calibration,
     Capture,
+    Coupler,
     Formula,
     Frame,
     If,
@@ -47,6 +49,8 @@ PS_PER_NS = 1000
 NOMINAL_SX_AMPLITUDE = (
     0.25  # of full scale, until the calibration has found the real one; leaves room to scan on both sides
 )
+NOMINAL_CZ_AMPLITUDE = 0.5
+EDGE = 0.25  # of a cz pulse, at either end: a step would drive more than it shifts
 QUARTER_TURN = Fraction(1, 4)
 
 
@@ -62,6 +66,15 @@ def slope_envelope(sample_count: int) -> NDArray[np.float64]:
     return np.asarray(np.pi / sample_count * np.sin(2 * np.pi * (k + 0.5) / sample_count))
 
 
+def flat_top_envelope(sample_count: int) -> NDArray[np.complex128]:
+    """Return 1 with a rise and a fall like half a cosine, EDGE of the samples each. Shape [samples]."""
+    edge = max(round(EDGE * sample_count), 1)
+    rise = (1 - np.cos(np.pi * (np.arange(edge) + 0.5) / edge)) / 2
+    envelope = np.ones(sample_count, np.complex128)
+    envelope[:edge], envelope[-edge:] = rise, rise[::-1]
+    return envelope
+
+
 def _text(word: Formula) -> str:
     """Return what an operand varies with, for a person."""
     return f"({', '.join(word.names)})"
@@ -74,12 +87,19 @@ class GateSet:
         """Take the lab and, if there is one, its calibration; a qubit that the calibration lacks is an error when it is used."""
         self._lab = lab
         self._found = {} if calibration is None else calibration.qubits
+        self._coupled = {} if calibration is None else calibration.couplers
+        self._couplers = {frozenset(one.qubits): name for name, one in lab.couplers.items()}
         self._is_nominal = calibration is None
 
     @property
     def known(self) -> tuple[str, ...]:
         """The qubits that have values."""
         return tuple(name for name in self._lab.qubits if self._is_nominal or name in self._found)
+
+    @property
+    def known_couplers(self) -> tuple[str, ...]:
+        """The couplers that have values."""
+        return tuple(name for name in self._lab.couplers if self._is_nominal or name in self._coupled)
 
     # ---- Durations -----------------------------------------------------------------------------------------------------
 
@@ -100,6 +120,10 @@ class GateSet:
     def readout_samples(self, qubit: str) -> int:
         """Return the number of samples of a capture."""
         return self.readout_ticks(qubit) // self._lab.timing.sample_ticks
+
+    def cz_ticks(self, one: str, other: str) -> int:
+        """Return the duration of a cz pulse in ticks."""
+        return self.ticks(self._lab.couplers[self._couplers[frozenset((one, other))]].pulse_ns)
 
     # ---- Gates ---------------------------------------------------------------------------------------------------------
 
@@ -153,6 +177,27 @@ class GateSet:
         """Nothing, for as long as x takes."""
         return self.delay(qubit, 2 * self.sx_ticks(qubit), source)
 
+    def uncoupled(self, one: str, other: str) -> str | None:
+        """Return why there is no cz between two qubits, and what there is; None where there is one."""
+        name = self._couplers.get(frozenset((one, other)))
+        if name in self.known_couplers:
+            return None
+        if name is not None:
+            return f"the calibration has no coupler {name!r}, which joins them: qrt calibrate cz, or write a defcal cz"
+        joined = ", ".join(f"{pair.qubits[0]} and {pair.qubits[1]}" for pair in self._lab.couplers.values())
+        there = f"its couplers join {joined}: use these" if joined else "it has none: [couplers.NAME] in the lab file"
+        return f"the lab {self._lab.name!r} has no coupler between {one} and {other}; {there}, or write a defcal cz"
+
+    def cz(self, one: str, other: str, source: Source = NOWHERE) -> dict[str, tuple[Op, ...]]:
+        """A sign where both are at level 1: what either qubit does from the tick on at which both are free. Both take as long."""
+        name = self._couplers[frozenset((one, other))]
+        found, ops = self._coupled.get(name), dict[str, tuple[Op, ...]]()
+        for place, qubit in enumerate(self._lab.couplers[name].qubits):
+            turn = () if found is None else self.rz(qubit, found.rz_rad[place].value, source)
+            pulse = Play(f"{name}.cz", f"{name}.cz", self.cz_amplitude(name), source=source)
+            ops[qubit] = (Wait(self.cz_ticks(one, other), source) if place else pulse, *turn)
+        return ops
+
     def delay(self, qubit: str, ticks: int | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Nothing, for so many ticks."""
         return (Wait(ticks if isinstance(ticks, int) else self.ticks_varied(ticks, source), source),)
@@ -181,13 +226,21 @@ class GateSet:
         found = self._calibrated(qubit)
         return NOMINAL_SX_AMPLITUDE if found is None else found.sx_amplitude.value
 
+    def cz_amplitude(self, coupler: str) -> float:
+        """Return the amplitude of a coupler's cz pulse, of full scale."""
+        found = self._coupled.get(coupler)
+        return NOMINAL_CZ_AMPLITUDE if found is None else found.cz_amplitude.value
+
     def readout_amplitude(self, qubit: str) -> float:
         """Return the amplitude of the readout tone, of full scale."""
         found = self._calibrated(qubit)
         return self._qubit(qubit).readout.amplitude if found is None else found.readout_amplitude
 
     def frames(self, qubits: Iterable[str] | None = None) -> dict[str, Frame]:
-        """Return the drive and readout frames of the qubits, of all where none are named; frequencies relative to the line's source."""
+        """Return the frames of the qubits, of all where none are named, and of couplers between them.
+
+        Frequencies are relative to the line's source.
+        """
         frames: dict[str, Frame] = {}
         for name in self._lab.qubits if qubits is None else qubits:
             qubit, found = self._qubit(name), self._calibrated(name)
@@ -197,12 +250,14 @@ class GateSet:
             frames[f"{name}.readout"] = Frame(
                 qubit.readout_line, readout_hz - self._lab.lines[qubit.readout_line].source_hz
             )
+        for name, coupler in self._joining(qubits):
+            frames[f"{name}.cz"] = Frame(coupler.line, coupler.frequency_hz - self._lab.lines[coupler.line].source_hz)
         return frames
 
     def envelopes(self, qubits: Iterable[str] | None = None) -> dict[str, NDArray[np.complex128]]:
         """Return the envelopes of the qubits, of all where none are named. Shapes [samples].
 
-        A cosine for sx, with as much of its slope in quadrature as the calibration says (DRAG), and a constant for the tone.
+        A cosine for sx, with as much of its slope in quadrature as the calibration says (DRAG), a constant for the tone, a flat top for cz.
         """
         envelopes: dict[str, NDArray[np.complex128]] = {}
         sample_s = self._lab.timing.tick_ps * self._lab.timing.sample_ticks * 1e-12
@@ -211,6 +266,9 @@ class GateSet:
             drag = 0.0 if found is None else found.drag_s.value / sample_s
             envelopes[f"{name}.sx"] = cosine_envelope(count) + 1j * drag * slope_envelope(count)
             envelopes[f"{name}.tone"] = np.ones(self.readout_samples(name), np.complex128)
+        for name, coupler in self._joining(qubits):
+            count = self.ticks(coupler.pulse_ns) // self._lab.timing.sample_ticks
+            envelopes[f"{name}.cz"] = flat_top_envelope(count)
         return envelopes
 
     def weights(self, qubits: Iterable[str] | None = None) -> dict[str, Weights]:
@@ -230,6 +288,13 @@ class GateSet:
             samples = boxcar_weights(frames[f"{name}.readout"].frequency_hz, sample_s, self.readout_samples(name))
             weights[f"{name}.weights"] = Weights(samples, 0, name)
         return weights
+
+    def _joining(self, qubits: Iterable[str] | None) -> Iterator[tuple[str, Coupler]]:
+        """Yield the couplers between these qubits that have values."""
+        among = set(self._lab.qubits if qubits is None else qubits)
+        for name in self.known_couplers:
+            if among.issuperset(self._lab.couplers[name].qubits):
+                yield name, self._lab.couplers[name]
 
     def _qubit(self, name: str) -> Qubit:
         return self._lab.qubits[name]

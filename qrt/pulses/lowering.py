@@ -32,6 +32,7 @@ from qrt.qasm.program import (
     Barrier,
     Box,
     Branch,
+    Cz,
     Delay,
     Elaborated,
     Emit,
@@ -188,6 +189,13 @@ class _Lowering:
             return about(name, turns(angle), gate.source)
         exact = turns(angle) if isinstance(angle, Exact) and not angle.rational else None
         return self._gates.rz(name, as_float(angle), gate.source, exact)
+
+    def coupled(self, one: Cz, blocks: Blocks) -> None:
+        """Couple two qubits, from when both are free."""
+        first, second = (self._names[qubit] for qubit in one.qubits)
+        self._sync((first, second), blocks, one.source)
+        for name, ops in self._gates.cz(first, second, one.source).items():
+            blocks[name].extend(ops)
 
     # ---- Measurements and bits -----------------------------------------------------------------------------------------
 
@@ -391,6 +399,7 @@ def _read(value: Any) -> Accesses:
 
 
 WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {
+    Cz: _Lowering.coupled,
     Measurement: _Lowering.measurement,
     Reset: _Lowering.reset,
     SetBit: _Lowering.set_bit,

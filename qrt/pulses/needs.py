@@ -16,6 +16,7 @@ from qrt.qasm.program import (
     Barrier,
     Box,
     Branch,
+    Cz,
     Delay,
     Emit,
     Gate,
@@ -93,7 +94,7 @@ class Needs:
                         self._keep(angle, {qubit})  # type: ignore[arg-type]
                 case Measurement(qubit=qubit) | Reset(qubit=qubit):
                     acting.add(qubit)
-                case Delay(qubits=qubits) | Barrier(qubits=qubits):
+                case Cz(qubits=qubits) | Delay(qubits=qubits) | Barrier(qubits=qubits):
                     acting.update(qubits)
                 case SetBit(bit=bit):
                     acting.add(self.home(bit))

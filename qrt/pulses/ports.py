@@ -1,7 +1,8 @@
 """A lab as OpenPulse sees it: lines and digitizer as ports, calibrated frames and waveforms by name.
 
 A qubit `q0` has the frames `q0_drive` (that its gates play on), `q0_readout` (as its tone's) and `q0_acquire` (the digitizer at the tone's
-frequency), and the waveforms `q0_sx` and `q0_tone`, with the calibration's numbers or the nominal ones, as the gates have them.
+frequency), and the waveforms `q0_sx` and `q0_tone`, with the calibration's numbers or the nominal ones, as the gates have them. A
+coupler `q0_q1` has the frame `q0_q1_drive` and the waveform `q0_q1_cz`; its line's clock is that of its first qubit, as in cz.
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ def ports_of(lab: Lab, gates: GateSet) -> Ports:
         frames[f"{name}_acquire"] = LabFrame(DIGITIZER, readout_hz, name, None, calibrated)
         waveforms[f"{name}_sx"] = LabWaveform(envelopes[f"{name}.sx"], gates.sx_amplitude(name))
         waveforms[f"{name}_tone"] = LabWaveform(envelopes[f"{name}.tone"], gates.readout_amplitude(name))
+    for name in gates.known_couplers:
+        coupler = lab.couplers[name]
+        if not set(named).issuperset(coupler.qubits):
+            continue
+        hz = _exact(own[f"{name}.cz"].frequency_hz) + _exact(lab.lines[coupler.line].source_hz)
+        frames[f"{name}_drive"] = LabFrame(coupler.line, hz, coupler.qubits[0], f"{name}.cz")
+        waveforms[f"{name}_cz"] = LabWaveform(envelopes[f"{name}.cz"], gates.cz_amplitude(name))
     timing = lab.timing
     return Ports(
         ports=_ports(lab),
@@ -50,6 +58,7 @@ def _ports(lab: Lab) -> dict[str, Port]:
     drives: dict[str, list[str]] = {}
     for name, qubit in lab.qubits.items():
         drives.setdefault(qubit.drive_line, []).append(name)
+    drives |= {coupler.line: [coupler.qubits[0]] for coupler in lab.couplers.values()}
     readouts = {qubit.readout_line for qubit in lab.qubits.values()}
     ports = {}
     for name, line in lab.lines.items():

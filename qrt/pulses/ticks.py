@@ -11,7 +11,7 @@ from qrt.errors import ProgramError
 from qrt.pulses.gates import GateSet
 from qrt.qasm.expressions import Duration, Expression, Literal, fold
 from qrt.qasm.formula import Formula
-from qrt.qasm.program import Assign, Barrier, Box, Branch, Delay, Emit, Gate, Measurement, Reset, SetBit, Statement
+from qrt.qasm.program import Assign, Barrier, Box, Branch, Cz, Delay, Emit, Gate, Measurement, Reset, SetBit, Statement
 from qrt.qasm.pulses import FrameBarrier, FrameCapture, FrameDelay, FrameFrequency, FramePhase, FramePlay
 from qrt.types import Lab, Op, Play, Source, Wait
 
@@ -63,6 +63,8 @@ def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Se
         match one:
             case Gate(qubit=qubit):
                 ends[qubit] = ends.get(qubit, 0) + _gate_ticks(one, lab, gates, names[qubit])
+            case Cz(qubits=(one_qubit, other) as pair):
+                ends.update(dict.fromkeys(pair, meet(pair) + gates.cz_ticks(names[one_qubit], names[other])))
             case Measurement(qubit=qubit):
                 ops = gates.measure(names[qubit], None)
                 plays = [op for op in ops if isinstance(op, Play)]

@@ -68,6 +68,7 @@ class Run:
         self.variable_names: list[str] = []
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
         self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
+        self.gathered: list[Any] | None = None  # qrt.qasm.controlled.Applied: of a gate's body, for modifiers
         self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.events: list[str] = []
         self.input_values: Mapping[str, Any] = {}

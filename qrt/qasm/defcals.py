@@ -25,7 +25,8 @@ from qrt.qasm.kinds import KNOWN, Typed
 from qrt.qasm.measure import measured
 from qrt.qasm.program import Box, Branch, Measurement, Reset
 from qrt.qasm.pulses import PULSES, FrameBarrier, sequencers_of
-from qrt.qasm.pulsing import OWN_NAMES, as_language, physical
+from qrt.qasm.pulsing import OWN_NAMES, as_language
+from qrt.qasm.quantum import physical
 from qrt.qasm.scope import BitRegister, Qubits, Scope
 from qrt.qasm.values import cast
 from qrt.qasm.waves import ZERO
@@ -212,7 +213,15 @@ def returns(run: Run, node: ast.ReturnStatement) -> Completion:
     return Signal.RETURN
 
 
-# ---- Measurements and resets -------------------------------------------------------------------------------------------
+# ---- Gates, measurements and resets -------------------------------------------------------------------------------------------
+
+
+def gate(run: Run, node: ast.QASMNode, name: str, indices: Sequence[int], arguments: Sequence[Typed]) -> bool:
+    """Apply a gate that others are made of by the program's definition; say whether there is one."""
+    found = match(run, name, indices, arguments)
+    if found is not None:
+        execute(run, found, Use(node, indices, arguments), None)
+    return found is not None
 
 
 def measure(run: Run, node: ast.QASMNode, index: int, register: BitRegister | None) -> None:

@@ -31,6 +31,9 @@ class Facts(Protocol):
     def externs(self) -> Mapping[str, Callable[..., Any]]:
         """Functions that the lab provides, by name."""
 
+    def uncoupled(self, one: int, other: int) -> str | None:
+        """Return why there is no cz between two of the lab's qubits, and what there is; None where there is one."""
+
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
         """Return how long statements take on each qubit that they act on, by index. Raises ProgramError where that is not fixed."""
 
@@ -42,6 +45,10 @@ class NoLab:
     ports: Collection[str] = ()
     pulses = Ports({}, {}, {}, (), Fraction(0), Fraction(0))
     externs: Mapping[str, Callable[..., Any]] = {}
+
+    def uncoupled(self, one: int, other: int) -> str | None:
+        """Any two qubits are coupled."""
+        return None
 
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
         """No statement has a length here."""

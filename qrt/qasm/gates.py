@@ -1,7 +1,8 @@
 """Gates: the native ones become statements; the standard's others, definitions of the program and modifiers are written in them.
 
-The lab's qubits have no two-qubit gate yet, so that whatever needs one (`cx`, `ctrl @ x`) is refused by name. A global phase has no effect
-without a control and is left out.
+Native are gates on one qubit, and cz on the pairs of the lab's qubits that a coupler joins; on other pairs whatever needs one (`cx`,
+`ctrl @ x`) is refused by name. A global phase has no effect without a control and is left out. Where modifiers stand before a gate that the
+program defines, its body is gathered as a list of gates, global phases included, which they change.
 """
 
 from __future__ import annotations
@@ -16,22 +17,31 @@ from openqasm3 import ast
 
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
+from qrt.qasm.controlled import COUPLED, GPHASE, Applied, applied, controlled, decomposed
 from qrt.qasm.expressions import Exact, Expression, Literal
 from qrt.qasm.kinds import ANGLE, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
-from qrt.qasm.program import Gate
-from qrt.qasm.quantum import one_qubit, qubits
+from qrt.qasm.program import Cz, Gate, Statement
+from qrt.qasm.quantum import one_qubit, physical, qubits
 from qrt.qasm.scope import Qubits, Scope
-from qrt.qasm.standard import COUPLED, NATIVE, STANDARD, Step, expanded
+from qrt.qasm.standard import NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
 from qrt.qasm.words import a
 from qrt.types import NOWHERE, Classical
 
-CONTROLS: Final = frozenset({"ctrl", "negctrl"})
+CONTROL_LEVELS: Final = {"ctrl": 1, "negctrl": 0}
 NOTHING: Final = Exact(Fraction(0))  # an angle
-NO_COUPLING: Final = "the lab's qubits have no gate between two of them"
 
-Turned = tuple[str, "Expression | Classical | None"]  # a native gate and its angle
+
+class Control(NamedTuple):
+    """A modifier `ctrl` or `negctrl`, on so many qubits."""
+
+    level: int
+    size: int
+
+
+Change = Control | Typed | None  # a modifier: None inverts, a number is a power
+Native = tuple[str, Expression | Classical | None]  # a gate on one qubit, with its angle as a statement has it
 
 
 class GateDefinition(NamedTuple):
@@ -82,9 +92,18 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
     defined = run.scope.find(name)
     if type(defined) is not GateDefinition:
         defined = None
-        natives = None
-        if len(operands) == 1 and not node.modifiers and node.duration is None:
-            natives = _natives(run, node, name)
+    arguments: list[Typed] | None = None
+    if defined is None and run.gathered is None and len(operands) == 1 and not node.modifiers and node.duration is None:
+        natives: Sequence[Native] | None = None
+        if not node.arguments:
+            natives = _fixed(run, node, name)
+        elif len(node.arguments) == 1 and NATIVE.get(name) == 1:
+            turn: Expression | Classical | None = _alike(run, node.arguments[0])
+            if turn is None:
+                arguments = [run.value(node.arguments[0])]
+                turn = angle(run, node.arguments[0], arguments[0])
+            if type(turn) not in RUNTIME or name == "rz":
+                natives = ((name, turn),)
         if natives is not None:
             source, one = run.source(node), one_qubit(run, operands[0])
             for index in qubits(run, operands[0]).indices if one is None else (one,):
@@ -93,26 +112,24 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
             return None
     if node.duration is not None:
         raise run.refuse(node, "a gate with a duration is not supported; box[...] { } gives one")
-    return _general(run, node, defined)
+    if arguments is None:
+        arguments = [run.value(one) for one in node.arguments]
+    return _general(run, node, defined, arguments)
 
 
-def _natives(run: Run, node: ast.QuantumGate, name: str) -> Sequence[Turned] | None:
-    """Return what a call of a gate without modifiers is in native ones, at once; None for what `_general` sees to."""
-    arguments = node.arguments
-    if not arguments:
-        found = run.natives.get(name)
-        if found is None and (NATIVE.get(name) == 0 or (name in STANDARD and not STANDARD[name].angles)):
-            found = run.natives[name] = _turned(run, node, Step(name))
-        return found
-    if len(arguments) != 1 or NATIVE.get(name) != 1:
-        return None
-    turn: Expression | Classical | None = _alike(run, arguments[0])
-    if turn is None:
-        value = run.value(arguments[0])
-        turn = angle(run, arguments[0], value)
-        if type(turn) in RUNTIME and name != "rz":
-            return _turned(run, node, Step(name, value))
-    return ((name, turn),)
+def _fixed(run: Run, node: ast.QuantumGate, name: str) -> Sequence[Native] | None:
+    """Return a gate without an angle in native ones; None for one that is not the standard's, or is made of the program's defcals."""
+    found: Sequence[Native] | None = run.natives.get(name)
+    if found is None:
+        if NATIVE.get(name) == 0:
+            found = ((name, None),)
+        elif name in STANDARD and not STANDARD[name].angles and (run.pulsing is None or not run.pulsing.defcals):
+            natives = expanded(run, node, Step(name))
+            found = tuple((one, None if turn is None else angle(run, node, turn)) for one, turn in natives)
+        else:
+            return None
+        run.natives[name] = found
+    return found
 
 
 def _alike(run: Run, node: Any) -> Literal | None:
@@ -148,27 +165,28 @@ def _alike(run: Run, node: Any) -> Literal | None:
     return alike
 
 
-def _turned(run: Run, node: ast.QASMNode, step: Step) -> list[Turned]:
-    """Return a gate in native ones, with their angles as a gate has them; without turns by nothing."""
-    return [
-        (native, None if turn is None else angle(run, node, turn))
-        for native, turn in expanded(run, node, step)
-        if turn is None or native != "rz" or turn.value != NOTHING
-    ]
-
-
-def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None) -> Completion:
-    """Apply a gate that is not native, or changed by modifiers."""
+def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, arguments: Sequence[Typed]) -> Completion:
+    """Apply a gate that is not native, or changed by modifiers, or gathered."""
     name = node.name.name
-    arguments = [run.value(one) for one in node.arguments]
-    controls, changes = _modifiers(run, node)
-    wanted = _arguments(run, node, defined, len(arguments))
-    if controls:
-        raise run.refuse(node, f"{controls} @ {name} acts on several qubits: {NO_COUPLING}")
+    if run.gathered is not None:
+        for one, value in zip(node.arguments, arguments, strict=True):
+            angle(run, one, value)
+    changes = _changes(run, node)
+    own = _arguments(run, node, defined, len(arguments))
+    wanted = own + sum(one.size for one in changes if type(one) is Control)
     for operands in _broadcast(run, node, node.qubits):
         if len(operands) != wanted:
-            raise run.refuse(node, f"{name} acts on {_count(wanted)}, not {len(operands)}")
-        _apply(run, node, defined, arguments, operands, changes)
+            shown = " @ ".join([*(one.modifier.name for one in node.modifiers), name])
+            raise run.refuse(node, f"{shown} acts on {_count(wanted)}, not {len(operands)}")
+        inner = operands[len(operands) - own :]
+        if defined is None:
+            gates = applied(name, arguments, inner)
+        elif changes or run.gathered is not None:
+            gates = _gathered(run, node, defined, arguments, inner)
+        else:
+            run.out += _inlined(run, node, defined, arguments, inner)
+            continue
+        _finish(run, node, _changed(run, node, gates, changes, operands))
     return None
 
 
@@ -184,19 +202,31 @@ def _arguments(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, 
     elif name in NATIVE or name in STANDARD:
         angles, operands = NATIVE[name] if name in NATIVE else STANDARD[name].angles, 1
     elif name in COUPLED:
-        raise run.refuse(node, f"{name} acts on {COUPLED[name]} qubits: {NO_COUPLING}")
+        angles, operands = COUPLED[name].angles, COUPLED[name].controls + COUPLED[name].targets
+    elif run.pulsing is not None and name in run.pulsing.defcals:
+        raise run.refuse(
+            node, f"{name} is a defcal of this program, which says nothing of it here: {_where(run, node)}"
+        )
     else:
         known = [
             *NATIVE,
             *STANDARD,
+            *COUPLED,
             *(one for one in run.scope.all_names() if isinstance(run.scope.find(one), GateDefinition)),
         ]
-        near = difflib.get_close_matches(name, [*known, *COUPLED], 1)
+        near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise run.refuse(node, f"gate {name!r} is not supported; {hint}supported gates: {', '.join(known)}")
     if count != angles:
         raise run.refuse(node, f"{name} takes {angles} angles, not {count}")
     return operands
+
+
+def _where(run: Run, node: ast.QuantumGate) -> str:
+    """Return why a defcal does not serve for a call."""
+    if node.modifiers or run.gathered is not None:
+        return "modifiers need a gate that is defined, not its pulses"
+    return "none of them is for these qubits and angles"
 
 
 def _broadcast(run: Run, node: ast.QASMNode, operands: Sequence[ast.QASMNode]) -> list[tuple[int, ...]]:
@@ -215,40 +245,65 @@ def _broadcast(run: Run, node: ast.QASMNode, operands: Sequence[ast.QASMNode]) -
     return applications
 
 
-def _apply(  # noqa: PLR0917 - a gate is all of these
-    run: Run,
-    node: ast.QuantumGate,
-    defined: GateDefinition | None,
-    arguments: Sequence[Typed],
-    operands: tuple[int, ...],
-    changes: Sequence[Typed | None],
-) -> None:
-    """Apply a gate to one set of qubits, changed by modifiers, the last one first: None inverts, a number is a power."""
-    if defined is not None:
-        _apply_defined(run, node, defined, arguments, operands, changes)
+def _changed(
+    run: Run, node: ast.QASMNode, gates: list[Applied], changes: Sequence[Change], operands: tuple[int, ...]
+) -> list[Applied]:
+    """Return gates with modifiers, the last one first; controls take their qubits from the end of what is left of the operands."""
+    left = len(operands) - sum(one.size for one in changes if type(one) is Control)
+    place = len(operands) - left
+    for one in changes:
+        if one is None:
+            gates = inverse(run, node, gates)
+        elif type(one) is Control:
+            gates = controlled(gates, operands[place - one.size : place], one.level)
+            place -= one.size
+        else:
+            gates = power(run, node, gates, one)  # type: ignore[arg-type]
+    return gates
+
+
+def _finish(run: Run, node: ast.QASMNode, gates: Sequence[Applied]) -> None:
+    """Apply gates, or gather them for the modifiers around."""
+    if run.gathered is not None:
+        run.gathered += gates
         return
-    steps = [Step(node.name.name, *arguments)]
-    for change in changes:
-        steps = inverse(run, node, steps) if change is None else power(run, node, steps, change)
-    _steps(run, node, steps, operands[0])
+    for one in decomposed(run, node, gates):
+        if one.controls:
+            _couple(run, node, one.qubits)
+        else:
+            _steps(run, node, one.step, one.qubits[0])
 
 
-def _steps(run: Run, node: ast.QASMNode, steps: Sequence[Step], qubit: int) -> None:
+def _steps(run: Run, node: ast.QASMNode, step: Step, qubit: int) -> None:
     source = run.source(node)
-    for step in steps:
-        for native, turn in _turned(run, node, step):
-            run.add(Gate(native, qubit, turn, source))
+    for native, turn in expanded(run, node, step):
+        if turn is not None and native == "rz" and turn.value == NOTHING:
+            continue
+        if run.pulsing is not None and run.pulsing.gate(run, node, native, (qubit,), () if turn is None else (turn,)):
+            continue
+        run.add(Gate(native, qubit, None if turn is None else angle(run, node, turn), source))
 
 
-def _apply_defined(  # noqa: PLR0917
-    run: Run,
-    node: ast.QuantumGate,
-    defined: GateDefinition,
-    arguments: Sequence[Typed],
-    operands: tuple[int, ...],
-    changes: Sequence[Typed | None],
-) -> None:
-    """Apply the body of a definition."""
+def _couple(run: Run, node: ast.QASMNode, pair: tuple[int, ...]) -> None:
+    """Apply cz, by the program's defcal for the pair in either order, or the calibration's. Raises ProgramError where it has neither."""
+    if run.pulsing is not None and any(run.pulsing.gate(run, node, "cz", one, ()) for one in (pair, pair[::-1])):
+        return
+    one, other = pair
+    reason = run.facts.uncoupled(physical(run, one), physical(run, other))
+    if reason is not None:
+        names = [run.qubit_names[index] for index in pair]
+        called = node.name.name if isinstance(node, ast.QuantumGate) else "this"
+        raise run.refuse(node, f"{called} needs cz between {names[0]} and {names[1]}: {reason}")
+    run.add(Cz((one, other), run.source(node)))
+
+
+# ---- Definitions ---------------------------------------------------------------------------------------------------------
+
+
+def _inlined(
+    run: Run, node: ast.QuantumGate, defined: GateDefinition, arguments: Sequence[Typed], operands: tuple[int, ...]
+) -> list[Statement]:
+    """Return the statements of a definition's body."""
     if defined.name in run.calls:
         raise run.refuse(node, f"gate {defined.name!r} is defined by itself: {' -> '.join([*run.calls, defined.name])}")
     scope = Scope(run.globals, function=True)
@@ -263,59 +318,39 @@ def _apply_defined(  # noqa: PLR0917
     run.calls.pop()
     if completion is not None:
         raise run.refuse(node, f"gate {defined.name!r} depends on outcomes; write it as a def")
-    if not changes:
-        run.out += inside
-        return
-    steps: list[tuple[Step, int]] = []
-    for one in inside:
-        if type(one) is not Gate:
-            raise run.refuse(
-                node,
-                f"gate {defined.name!r} holds a {type(one).__name__.lower()}, so that no modifier can be applied to it",
-            )
-        turned = () if one.angle is None else (_typed(one.angle),)
-        steps.append((Step(one.name, *turned), one.qubit))
-    for change in changes:
-        if change is None:
-            steps = [(back, qubit) for step, qubit in reversed(steps) for back in inverse(run, node, [step])]
-        elif len(steps) == 1:
-            steps = [(step, steps[0][1]) for step in power(run, node, [steps[0][0]], change)]
-        else:
-            steps = _repeated(run, node, steps, change)
-    for step, qubit in steps:
-        _steps(run, node, [step], qubit)
+    return inside
 
 
-def _typed(turn: Any) -> Typed:
-    """Return the angle of a statement as a value again."""
-    return Typed(ANGLE, turn.value if type(turn) is Literal else turn)
-
-
-def _repeated(run: Run, node: ast.QuantumGate, steps: list[tuple[Step, int]], change: Typed) -> list[tuple[Step, int]]:
-    """Return several steps to a whole power."""
-    if type(change.value) is not int:
+def _gathered(
+    run: Run, node: ast.QuantumGate, defined: GateDefinition, arguments: Sequence[Typed], operands: tuple[int, ...]
+) -> list[Applied]:
+    """Return the body of a definition as gates, for modifiers."""
+    around, run.gathered = run.gathered, []
+    handlers, run.handlers = run.handlers, {**run.handlers, **HANDLERS}  # no defcals: they are for gates as they are
+    inside = _inlined(run, node, defined, arguments, operands)
+    run.handlers = handlers
+    gates, run.gathered = run.gathered, around
+    if inside:
         raise run.refuse(
-            node, f"pow of {node.name.name!r}, which has {len(steps)} gates, needs a constant whole number"
+            node,
+            f"gate {defined.name!r} holds a {type(inside[0]).__name__.lower()}, so that no modifier can be applied to it",
         )
-    if change.value < 0:
-        steps = [(back, qubit) for step, qubit in reversed(steps) for back in inverse(run, node, [step])]
-    return steps * abs(change.value)
+    return gates
 
 
 # ---- Modifiers and phases ----------------------------------------------------------------------------------------------
 
 
-def _modifiers(run: Run, node: ast.QuantumGate | ast.QuantumPhase) -> tuple[str, list[Typed | None]]:
-    """Return the controls, in words, and the other modifiers, the one next to the gate first."""
-    controls = ""
-    changes: list[Typed | None] = []
+def _changes(run: Run, node: ast.QuantumGate | ast.QuantumPhase) -> list[Change]:
+    """Return the modifiers, the one next to the gate first."""
+    changes: list[Change] = []
     for one in reversed(node.modifiers):
         kind = one.modifier.name
-        if kind in CONTROLS:
+        if kind in CONTROL_LEVELS:
             count = 1 if one.argument is None else run.integer(one.argument)
             if count < 1:
                 raise run.refuse(node, f"{kind}({count}); at least one control is needed")
-            controls = kind if count == 1 else f"{kind}({count})"
+            changes.append(Control(CONTROL_LEVELS[kind], count))
         elif kind == "inv":
             changes.append(None)
         else:
@@ -324,25 +359,21 @@ def _modifiers(run: Run, node: ast.QuantumGate | ast.QuantumPhase) -> tuple[str,
             if type(value.value) in RUNTIME:
                 raise run.refuse(node, "a power that outcomes decide is not supported; use an angle: rx(t * n)")
             changes.append(value)
-    return controls, changes
+    return changes
 
 
 def phase(run: Run, node: ast.QuantumPhase) -> Completion:
-    """Take a global phase, which has no effect; with one control it is a turn of that qubit about Z."""
+    """Take a global phase, which has no effect but under control: with one, it is a turn of that qubit about Z."""
     turn = run.value(node.argument)
     angle(run, node.argument, turn)
-    controls, changes = _modifiers(run, node)
-    if not controls:
-        if node.qubits:
-            raise run.refuse(node, "gphase acts on no qubit; ctrl @ gphase(...) q; acts on one")
-        return None
-    if controls != "ctrl" or sum(one.modifier.name in CONTROLS for one in node.modifiers) != 1 or len(node.qubits) != 1:
-        raise run.refuse(node, f"{controls} @ gphase on these qubits is not supported; ctrl @ gphase(...) q; is")
-    steps = [Step("rz", turn)]
-    for change in changes:
-        steps = inverse(run, node, steps) if change is None else power(run, node, steps, change)
-    for index in qubits(run, node.qubits[0]).indices:
-        _steps(run, node, steps, index)
+    changes = _changes(run, node)
+    wanted = sum(one.size for one in changes if type(one) is Control)
+    if node.qubits and not wanted:
+        raise run.refuse(node, "gphase acts on no qubit; ctrl @ gphase(...) q; acts on one")
+    for operands in _broadcast(run, node, node.qubits):
+        if len(operands) != wanted:
+            raise run.refuse(node, f"gphase under {wanted} controls acts on {_count(wanted)}, not {len(operands)}")
+        _finish(run, node, _changed(run, node, [Applied(Step(GPHASE, turn), ())], changes, operands))
     return None
 
 

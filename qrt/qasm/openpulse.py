@@ -32,7 +32,8 @@ GRAMMAR: Final = "openpulse"
 def enter(run: Run, tree: ast.Program) -> None:
     """Let a program with pulses be elaborated."""
     run.pulsing = Pulsing(run.facts.pulses)
-    run.pulsing.inside, run.pulsing.measure, run.pulsing.reset = _inside, defcals.measure, defcals.reset
+    run.pulsing.inside, run.pulsing.gate = _inside, defcals.gate
+    run.pulsing.measure, run.pulsing.reset = defcals.measure, defcals.reset
     run.pulsing.defcals = defcals.enter(run, tree.statements)
     run.pulsing.language, run.pulsing.values = dict(run.handlers), dict(run.evaluators)
     gates: dict[type, Handler] = {ast.QuantumGate: gate} if run.pulsing.defcals else {}

@@ -60,6 +60,13 @@ class Gate(msgspec.Struct, frozen=True, gc=False):
     source: Source = NOWHERE
 
 
+class Cz(NamedTuple):
+    """The one native gate on two qubits: a sign where both are at level 1."""
+
+    qubits: tuple[int, int]
+    source: Source = NOWHERE
+
+
 class Measurement(NamedTuple):
     """Measure one qubit, into a bit or for the record only."""
 
@@ -135,7 +142,7 @@ class Box(NamedTuple):
     source: Source = NOWHERE
 
 
-Statement = Gate | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box | PulseStatement
+Statement = Gate | Cz | Measurement | Reset | Delay | Barrier | SetBit | Branch | Assign | Emit | Box | PulseStatement
 
 
 class Elaborated(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from qrt.qasm.expressions import Exact, as_float
 from qrt.qasm.frames import Frame
 from qrt.qasm.ports import Port, Ports
 from qrt.qasm.pulses import Filter, FrameBarrier, FrameFrequency, FramePhase, Oscillator, Tables
+from qrt.qasm.quantum import physical
 from qrt.qasm.scope import Scope
 from qrt.qasm.waves import ZERO, Amount, Wave
 
@@ -53,6 +54,7 @@ class Pulsing:
         self.inside: Callable[[Run], AbstractContextManager[None]] = lambda run: (
             nullcontext()
         )  # reads what follows as OpenPulse
+        self.gate: Callable[..., bool] = _unset  # by the program's defcal, where one matches
         self.measure: Callable[..., None] = _unset  # of qubits: by the program's defcal or the calibration
         self.reset: Callable[..., None] = _unset
         self.target: str | None = None  # the variable that takes what is captured
@@ -252,14 +254,8 @@ def _unlike(name: str, mark: str, taken: Collection[str]) -> str:
     return one
 
 
-def _unset(*arguments: Any) -> None:
+def _unset(*arguments: Any) -> Any:
     raise AssertionError(arguments)
-
-
-def physical(run: Run, index: int) -> int:
-    """Return which of the lab's qubits a qubit of the program is."""
-    name = run.qubit_names[index]
-    return int(name[1:]) if name.startswith("$") else index
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -13,7 +13,7 @@ from qrt.qasm.context import Run
 from qrt.qasm.expressions import Expression, Literal
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import KNOWN, VARIED
-from qrt.qasm.program import Barrier, Box, Branch, Delay, Gate, Measurement, Reset, Statement
+from qrt.qasm.program import Barrier, Box, Branch, Cz, Delay, Gate, Measurement, Reset, Statement
 from qrt.qasm.scope import Qubits
 from qrt.qasm.words import a
 
@@ -61,6 +61,12 @@ def _hardware(run: Run, node: ast.QASMNode, name: str) -> int:
     if name not in names:
         names.append(name)
     return names.index(name)
+
+
+def physical(run: Run, index: int) -> int:
+    """Return which of the lab's qubits a qubit of the program is."""
+    name = run.qubit_names[index]
+    return int(name[1:]) if name.startswith("$") else index
 
 
 def together(run: Run, node: ast.Statement, operands: Sequence[ast.QASMNode]) -> tuple[int, ...]:
@@ -153,7 +159,7 @@ def acting(statements: Iterable[Statement]) -> set[int]:
         match one:
             case Gate(qubit=qubit) | Measurement(qubit=qubit) | Reset(qubit=qubit):
                 found.add(qubit)
-            case Delay(qubits=several) | Barrier(qubits=several):
+            case Cz(qubits=several) | Delay(qubits=several) | Barrier(qubits=several):
                 found.update(several)
             case Branch(then=then, otherwise=otherwise):
                 found |= acting(then) | acting(otherwise)

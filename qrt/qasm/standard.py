@@ -18,11 +18,6 @@ from qrt.qasm.kinds import FLOAT, RUNTIME, Typed
 from qrt.qasm.values import operate
 
 NATIVE: Final = {"x": 0, "sx": 0, "rx": 1, "ry": 1, "rz": 1, "h": 0, "id": 0}  # name -> how many angles
-COUPLED: Final = {
-    **dict.fromkeys(("cx", "CX", "cy", "cz", "cp", "cphase", "crx", "cry", "crz", "ch", "swap", "cu", "cu1", "cu3"), 2),
-    **dict.fromkeys(("iswap", "rxx", "ryy", "rzz", "ecr", "dcx"), 2),
-    **dict.fromkeys(("ccx", "cswap", "ccz", "rccx"), 3),
-}
 
 
 class Step:

@@ -74,7 +74,9 @@ def wave(label: str, samples: waveforms.Samples, amplitude: Amount | complex = O
 
 def number_of(value: float) -> Amount:
     """Return a float as an amount: exact where it is whole, so that products with it stay exact."""
-    return Exact(Fraction(value)) if value == round(value) else value
+    return (
+        Exact(Fraction(value)) if value == round(value) else float(value)
+    )  # a fit gives those of numpy, whose == is of arrays
 
 
 def scaled(one: Wave, factor: Amount | complex) -> Wave:
