@@ -170,7 +170,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A number of an instrument that a sweep can set, as its driver declares it: how, within what, and when it holds."""
+    """A setting of an instrument as its driver declares it, for sweeps: how it is set, within what, and when it holds, or why not."""
 
     name: str  # its end is its unit: `frequency_hz`
     unit: str
@@ -179,6 +179,8 @@ class Setting(msgspec.Struct, frozen=True):
     high: float
     resolution: float  # what it rounds to: what is read back may differ by as much from what was asked for, and no more
     settle_s: float = 0.0  # from the command until the signal holds
+    words: tuple[str, ...] = ()  # what the instrument is told and says for 0, 1, ...; empty: the number itself
+    kept: str = ""  # why no sweep changes it; empty: any may
 
 
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
@@ -275,6 +277,14 @@ Dynamic = Parameter | Bits | Variable | Lookup | Computed
 Classical = int | Dynamic
 
 
+class Lasting(msgspec.Struct, frozen=True, gc=False):
+    """A duration that outcomes decide: a word of ticks, and all that it can be, ascending. Those of one number are always equal."""
+
+    word: Classical
+    ticks: tuple[int, ...]
+    number: int
+
+
 class Play(msgspec.Struct, frozen=True, gc=False):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
@@ -297,7 +307,7 @@ class Capture(msgspec.Struct, frozen=True, gc=False):
 class Wait(msgspec.Struct, frozen=True, gc=False):
     """Move the cursor."""
 
-    ticks: int | Parameter
+    ticks: int | Parameter | Lasting
     source: Source = NOWHERE
 
 

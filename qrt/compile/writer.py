@@ -50,6 +50,7 @@ from qrt.types import (
     Emit,
     If,
     Lab,
+    Lasting,
     Op,
     Parameter,
     Play,
@@ -173,6 +174,9 @@ class Writer:
         if isinstance(op.ticks, Parameter):
             self._load(op.ticks, op.source)
             self.add(WAIT_REGISTER, VARIED, line=op.source.line)
+        elif isinstance(op.ticks, Lasting):
+            register = self._operand(op.ticks.word, op.source, path, index)
+            self.add(WAIT_REGISTER, register, line=op.source.line)
         else:
             self._wait(op.ticks, op.source)
 

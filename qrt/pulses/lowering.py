@@ -62,6 +62,7 @@ from qrt.types import (
     Computed,
     If,
     Lab,
+    Lasting,
     Op,
     OutputKind,
     Parameter,
@@ -70,6 +71,7 @@ from qrt.types import (
     ShiftPhase,
     Source,
     Sync,
+    Wait,
     WriteBit,
 )
 from qrt.types import Emit as EmitOp
@@ -265,11 +267,17 @@ class _Lowering:
 
     def delay(self, one: Delay, blocks: Blocks) -> None:
         """Wait; several qubits begin together, as the language says."""
+        names = [self._names[qubit] for qubit in one.qubits]
+        if isinstance(one.duration, Lasting):
+            self._sync(names, blocks, one.source)
+            self._read(names, one.duration.word, blocks, one.source)
+            for name in names:
+                blocks[name].append(Wait(one.duration, one.source))
+            return
         key = id(one.duration)  # one object for all delays that are written alike
         if key not in self._ticks_of:
             self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
         ticks = self._ticks_of[key]
-        names = [self._names[qubit] for qubit in one.qubits]
         self._sync(names, blocks, one.source)
         for name in names:
             blocks[name].extend(self._gates.delay(name, ticks, one.source))
@@ -390,6 +398,8 @@ def _accesses(statements: Iterable[Statement], known: dict[int, Accesses]) -> Ac
                 found |= _accesses(one.inside, known)
             case Gate(angle=value) | FramePhase(phase_rad=value) | Assign(value=value) | Emit(value=value):
                 found |= _read(value)
+            case Delay(duration=Lasting(word=word)):
+                found |= _read(word)
     return found
 
 

@@ -34,7 +34,7 @@ from qrt.qasm.pulses import (
     FramePlay,
     sequencers_of,
 )
-from qrt.types import Classical
+from qrt.types import Classical, Lasting
 
 
 class Needs:
@@ -94,6 +94,9 @@ class Needs:
                         self._keep(angle, {qubit})  # type: ignore[arg-type]
                 case Measurement(qubit=qubit) | Reset(qubit=qubit):
                     acting.add(qubit)
+                case Delay(qubits=qubits, duration=Lasting(word=word)):
+                    acting.update(qubits)
+                    self._keep(word, set(qubits))
                 case Cz(qubits=qubits) | Delay(qubits=qubits) | Barrier(qubits=qubits):
                     acting.update(qubits)
                 case SetBit(bit=bit):
@@ -143,7 +146,10 @@ class Needs:
 
 def _is_classical(one: Statement) -> bool:
     """Say whether a statement outside of branches needs a variable, or is done by a group; who acts in others, nobody asks."""
-    return type(one.angle) in RUNTIME if type(one) is Gate else type(one) in CLASSICAL
+    kind = type(one)
+    if kind is Gate:
+        return type(one.angle) in RUNTIME  # type: ignore[union-attr]
+    return kind in CLASSICAL or (kind is Delay and type(one.duration) is Lasting)  # type: ignore[union-attr]
 
 
 CLASSICAL = frozenset({Assign, Emit, Branch, Box, SetBit, FramePhase})

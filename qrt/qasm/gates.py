@@ -19,7 +19,7 @@ from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.controlled import COUPLED, GPHASE, Applied, applied, controlled, decomposed
 from qrt.qasm.expressions import Exact, Expression, Literal
-from qrt.qasm.kinds import ANGLE, KNOWN, RUNTIME, WHOLE, Typed
+from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
 from qrt.qasm.program import Cz, Gate, Statement
 from qrt.qasm.quantum import one_qubit, physical, qubits
@@ -78,12 +78,15 @@ def angle(run: Run, node: ast.QASMNode, value: Typed) -> Expression | Classical:
     if type_.kind not in {"int", "uint", "float", "angle", "bool"}:
         raise run.refuse(node, f"an angle is a number, not {a(type_)}")
     if kind in RUNTIME and type_.kind != "angle":
-        raise run.refuse(
-            node,
-            f"an angle that outcomes decide is of type angle, which a sequencer has exactly, not {a(type_)}: angle t = ...; t * n",
-        )
+        return in_turns(run, node, value)
     found: Any = cast(run, node, value, ANGLE).value if type_.kind in WHOLE else held
     return Literal(found, run.source(node)) if kind in KNOWN else found
+
+
+def in_turns(run: Run, node: ast.QASMNode, value: Typed) -> Classical:
+    """Return a number that outcomes decide as an angle in 2^-64 turns."""
+    found: Classical = cast(run, node, cast(run, node, value, FLOAT), ANGLE).value
+    return found
 
 
 def gate(run: Run, node: ast.QuantumGate) -> Completion:

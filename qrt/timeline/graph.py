@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from qrt.timeline.ticks import Tick, Ticks
-from qrt.types import Parameter
+from qrt.timeline.ticks import Duration, Tick, Ticks
 
 
 class Edge(msgspec.Struct, frozen=True, gc=False):
     """Not before `ticks` after an instant, on the next multiple of `grid`."""
 
     instant: int
-    ticks: int | Parameter = 0
+    ticks: int | Duration = 0
     grid: int = 1
 
 
@@ -29,7 +28,7 @@ class Due(NamedTuple):
 
     words: str
     begin: int
-    ticks: int | Parameter
+    ticks: int | Duration
     ends: tuple[Edge, ...]
 
 
@@ -49,7 +48,7 @@ class Graph:
         self.edges.append(edges)
         return len(self.at) - 1
 
-    def follow(self, instant: int, ticks: int | Parameter) -> int:
+    def follow(self, instant: int, ticks: int | Duration) -> int:
         """Return a new instant, so much after one: `add` with one edge, which straight programs are made of."""
         at, known = self.at, self.at[instant]
         at.append(known + ticks if type(known) is int and type(ticks) is int else self.ticks.after(known, ticks))

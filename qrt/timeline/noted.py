@@ -20,6 +20,7 @@ from qrt.types import (
     Classical,
     Emit,
     If,
+    Lasting,
     Op,
     Parameter,
     Play,
@@ -27,6 +28,7 @@ from qrt.types import (
     SetFrequency,
     ShiftPhase,
     Sync,
+    Wait,
     WriteBit,
 )
 from qrt.units import AMPLITUDE_ONE
@@ -123,6 +125,8 @@ def _operands(noted: Noted, pulses: Pulses, graph: Graph) -> str:
             return f"{pulses.variables[index]} = {text(worth, pulses.bits, pulses.variables)}"
         case Emit(column=index, value=worth):
             return f"{pulses.outputs[index]} = {text(worth, pulses.bits, pulses.variables)}"
+        case Wait(ticks=Lasting()):
+            return f"({_dynamic(noted.op, pulses)}) ticks"
         case Sync(sequencers=names) | Box(sequencers=names):
             return " ".join(names)
     return ""
@@ -133,6 +137,8 @@ def dynamic(op: Op) -> Classical | None:
     match op:
         case Play(amplitude=operand) | ShiftPhase(phase_rad=operand) | SetFrequency(frequency_hz=operand):
             return None if isinstance(operand, float | int) else operand
+        case Wait(ticks=Lasting(word=word)):
+            return word
     return None
 
 
