@@ -1,7 +1,7 @@
 """Whole calibrations of the reference lab, from its design values, and each number that they find beside the truth.
 
 `LABS` are the devices behind the one lab file. Ten times the noise is a tenth of the readout's efficiency: the tones keep their photons,
-and the white noise at the ADC has ten times the power over them. (Ten times its amplitude leaves clouds 0.9 sigma apart at full scale,
+and the white noise at the ADC has ten times the power over them. (Ten times its amplitude leaves clouds less than a sigma apart,
 and is refused.) Nominal values 3 MHz off are those of qubits and of resonators, to opposite sides, the other way in every second seed.
 Only where they are off are they looked for by spectroscopy, which takes half of such a calibration's time.
 """
