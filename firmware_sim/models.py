@@ -1,8 +1,9 @@
-"""The simulated instruments by the name of the driver that speaks to them."""
+"""The simulated instruments by the name of the driver that speaks to them: those here, and of packages by entry points of `qrt.models`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from typing import Final
 
 from qrt.firmware_sim.awg2 import AWG2
@@ -11,6 +12,12 @@ from qrt.firmware_sim.source1 import SRC1
 from qrt.scpi import Model, Setting
 
 MODELS: Final[Mapping[str, Model]] = {"qrt_awg2": AWG2, "qrt_dig1": DIG1, "qrt_source1": SRC1}
+GROUP: Final = "qrt.models"
+
+
+def models() -> dict[str, Model]:
+    """Return all of them; a package's own driver may have one that is here, as in `mine = "qrt.firmware_sim.source1:SRC1"`."""
+    return {entry.name: entry.load() for entry in entry_points(group=GROUP)} | dict(MODELS)
 
 
 def settings(model: Model) -> list[str]:

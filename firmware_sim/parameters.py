@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 
 from qrt.errors import ConfigError, Problem, nearest
-from qrt.firmware_sim.models import MODELS, settings
+from qrt.firmware_sim.models import GROUP, models, settings
 from qrt.types import SOME, Lab
 
 PATH = ("twin", "parameters")
@@ -226,15 +226,17 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def _instruments(self, lab: Lab) -> Iterator[Problem]:
         """Yield instruments that have no simulated model, and faults of what is not there."""
+        known_models = models()
         for name, instrument in lab.instruments.items():
-            if instrument.driver not in MODELS:
-                text = f"{instrument.driver!r} has no simulated model; {nearest(instrument.driver, MODELS)}"
+            if instrument.driver not in known_models:
+                near = nearest(instrument.driver, known_models)
+                text = f"{instrument.driver!r} has no simulated model; {near} (entry points of group {GROUP})"
                 yield Problem(("instruments", name, "driver"), text)
         for name, faults in self.faults.items():
             path = (*PATH, "faults", name)
             if name not in lab.instruments:
                 yield Problem(path, f"no such instrument; {nearest(name, lab.instruments)}")
-            elif (model := MODELS.get(lab.instruments[name].driver)) is not None:
+            elif (model := known_models.get(lab.instruments[name].driver)) is not None:
                 known = settings(model)
                 for key in faults.clamp:
                     if key not in known:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from qrt.errors import ConfigError, InstrumentError, RecordError
 from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COUNT_MAX
 from qrt.firmware_sim.faults import faulty_instrument
-from qrt.firmware_sim.models import MODELS
+from qrt.firmware_sim.models import models
 from qrt.firmware_sim.parameters import Faults, Parameters, Port, Trigger, read_parameters
 from qrt.firmware_sim.plant import AdcConfig, CouplerConfig, LineConfig, Plant, PlantConfig, QubitConfig
 from qrt.firmware_sim.plant import Truth as PlantTruth
@@ -222,10 +222,11 @@ class TwoTransmons:
 
     def _build(self, seed: int) -> None:
         """Make the models; the parameters' reader has seen that there is one for each instrument."""
+        known = models()
         for name, instrument in self.lab.instruments.items():
             faults = self.parameters.faults.get(name, Faults())
             serial = f"{zlib.crc32(f'{seed} {name}'.encode()) % 10**6:06d}"
-            self.instruments[name] = faulty_instrument(MODELS[instrument.driver], serial, faults)
+            self.instruments[name] = faulty_instrument(known[instrument.driver], serial, faults)
             kind = "serial" if instrument.address.startswith(SERIAL_PREFIX) else "visa"
             if not faults.absent:
                 self._places[kind][instrument.address] = (self.instruments[name], faults)

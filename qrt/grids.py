@@ -133,22 +133,39 @@ def swept_of(name: str, program: Program, settings: Settings, where: str) -> Swe
     declared = {one.name: one.kind for one in program.inputs}
     if name in declared:
         return Swept(name, declared[name])
-    if name in settings:
-        return Swept(name, "float", settings[name])
+    open_ = {key: one for key, one in settings.items() if not one.kept}
+    if name in open_:
+        return Swept(name, "float", open_[name])
     instrument, dot, _ = name.partition(".")
     if dot:
-        own = [one for one in settings if one.startswith(f"{instrument}.")]
-        known = own or sorted({one.partition(".")[0] for one in settings})
-        what = (
-            f"instrument {instrument!r} has no setting {name!r}"
-            if own
-            else f"no instrument {instrument!r} has settings"
-        )
-        raise ProgramError(f"{where}{what}; {nearest(name if own else instrument, known)}")
+        raise ProgramError(f"{where}{_no_setting(name, instrument, settings, open_)}")
     near = difflib.get_close_matches(name, declared, 1)
     hint = f"did you mean {near[0]}?" if near else f"its inputs: {', '.join(declared) or 'none'}"
-    more = "; settings of instruments are written INSTRUMENT.SETTING, as in " + next(iter(settings)) if settings else ""
+    more = "; settings of instruments are written INSTRUMENT.SETTING, as in " + next(iter(open_)) if open_ else ""
     raise ProgramError(f"{where}the program has no input {name!r}; {hint}{more}")
+
+
+def _no_setting(name: str, instrument: str, settings: Settings, open_: Settings) -> str:
+    """Return why this is no setting that can be swept, and which there are; open_: those that can be."""
+    if name in settings:
+        why = f"{name} is not swept: {settings[name].kept}"
+    elif any(one.startswith(f"{instrument}.") for one in settings):
+        why = f"instrument {instrument!r} has no setting {name!r}"
+    else:
+        known = sorted({one.partition(".")[0] for one in open_})
+        return f"no instrument {instrument!r} has settings; {nearest(instrument, known)}"
+    own = {key: one for key, one in open_.items() if key.startswith(f"{instrument}.")}
+    near = difflib.get_close_matches(name, own, 1) if name not in settings else []
+    hint = f"; did you mean {near[0]}?" if near else ""
+    listed = ", ".join(f"{key} ({allowed_of(one)})" for key, one in own.items())
+    return f"{why}{hint}; what can be swept of {instrument}: {listed or 'nothing'}"
+
+
+def allowed_of(setting: Setting) -> str:
+    """Return what values a setting takes, for a person."""
+    if setting.words:
+        return ", ".join(f"{number} = {word}" for number, word in enumerate(setting.words))
+    return f"{setting.low:.12g} to {setting.high:.12g} {setting.unit}".rstrip()
 
 
 def _axis(swept: Sequence[Swept], names: Sequence[str], form: Any, where: str) -> Axis:
@@ -301,12 +318,12 @@ def _problem(swept: Swept, points: Line | tuple[Exact, ...]) -> str:
 
 def out_of_range(axis: Axis, setting: Setting) -> str:
     """Return which value the instrument does not take; empty if it takes them all."""
-    listed = (0, axis.count - 1) if isinstance(axis.points, Line) else range(axis.count)
+    listed = (0, axis.count - 1) if isinstance(axis.points, Line) and not setting.words else range(axis.count)
     for index in listed:
         value = as_float(axis.exact(index))
-        if not setting.low <= value <= setting.high:
-            allowed = f"possible is {setting.low:.12g} to {setting.high:.12g} {setting.unit}"
-            return f"{axis.name} = {value:.12g} {setting.unit} at point {index}: {allowed}"
+        if not setting.low <= value <= setting.high or (setting.words and not value.is_integer()):
+            told = f"{value:.12g} {setting.unit}".rstrip()
+            return f"{axis.name} = {told} at point {index}: possible is {allowed_of(setting)}"
     return ""
 
 

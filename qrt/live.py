@@ -103,10 +103,10 @@ class Batch:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: where the run is, the estimates so far, and the curve so far or these shots' clouds."""
-        traces = collect.traces(self.sweep)
-        seen = () if traces else clouds_of(self._of.record, self.rows, self._of.session.calibration)
+        pictured = collect.swept(self.sweep)
+        seen = () if pictured else clouds_of(self._of.record, self.rows, self._of.session.calibration)
         note = f"shots {self.first:,} to {self.end - 1:,} of {self._of.session.shots:,}"
-        return cells.cell(f"batch {self.index}", note, tuple(self.estimates.values()), traces, seen)
+        return cells.cell(f"batch {self.index}", note, tuple(self.estimates.values()), pictured, seen)
 
 
 class Stream:

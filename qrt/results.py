@@ -100,11 +100,13 @@ class Result:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the run's line, its estimates, and a curve or the iq clouds."""
-        traces = collect.traces(self.sweep)
-        seen = () if traces else clouds_of(self.record, self.record.rows, self.calibration)
+        """Return what a notebook shows: the run's line, its estimates, and pictures of the sweep or the iq clouds."""
+        pictured = collect.swept(self.sweep)
+        seen = () if pictured else clouds_of(self.record, self.record.rows, self.calibration)
         note = f"{self.summary.shots:,} shots{', stopped before its last' if self.stopped else ''} · {self.folder}"
-        return cells.cell(str((self.record.start or {}).get("lab", "run")), note, self.summary.estimates, traces, seen)
+        return cells.cell(
+            str((self.record.start or {}).get("lab", "run")), note, self.summary.estimates, pictured, seen
+        )
 
 
 def swept(record: Run) -> Swept | None:

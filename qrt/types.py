@@ -170,7 +170,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A number of an instrument that a sweep can set, as its driver declares it: how, within what, and when it holds."""
+    """A setting of an instrument as its driver declares it, for sweeps: how it is set, within what, and when it holds, or why not."""
 
     name: str  # its end is its unit: `frequency_hz`
     unit: str
@@ -179,6 +179,8 @@ class Setting(msgspec.Struct, frozen=True):
     high: float
     resolution: float  # what it rounds to: what is read back may differ by as much from what was asked for, and no more
     settle_s: float = 0.0  # from the command until the signal holds
+    words: tuple[str, ...] = ()  # what the instrument is told and says for 0, 1, ...; empty: the number itself
+    kept: str = ""  # why no sweep changes it; empty: any may
 
 
 # ---- Pulses ------------------------------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ class Setting(msgspec.Struct, frozen=True):
 # plays on the qubit's drive frame `<qubit>.drive` and readout frame `<qubit>.readout`).
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     """Where in a program an operation comes from; line and column count from 1, 0 means nowhere."""
 
     line: int = 0
@@ -242,13 +244,13 @@ class Parameter(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Bits(msgspec.Struct, frozen=True):
+class Bits(msgspec.Struct, frozen=True, gc=False):
     """sum(bit_k << k) over bits, once all of them are ready."""
 
     bits: tuple[int, ...]
 
 
-class Variable(msgspec.Struct, frozen=True):
+class Variable(msgspec.Struct, frozen=True, gc=False):
     """What a variable of the program holds, in a register of each sequencer that needs it; 0 at the shot's start."""
 
     index: int  # in Pulses.variables
@@ -275,7 +277,15 @@ Dynamic = Parameter | Bits | Variable | Lookup | Computed
 Classical = int | Dynamic
 
 
-class Play(msgspec.Struct, frozen=True):
+class Lasting(msgspec.Struct, frozen=True, gc=False):
+    """A duration that outcomes decide: a word of ticks, and all that it can be, ascending. Those of one number are always equal."""
+
+    word: Classical
+    ticks: tuple[int, ...]
+    number: int
+
+
+class Play(msgspec.Struct, frozen=True, gc=False):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
     frame: str
@@ -285,7 +295,7 @@ class Play(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Capture(msgspec.Struct, frozen=True):
+class Capture(msgspec.Struct, frozen=True, gc=False):
     """Record the digitizer from the cursor on. The cursor does not move."""
 
     weights: str  # name in Pulses.weights
@@ -294,14 +304,14 @@ class Capture(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Move the cursor."""
 
-    ticks: int | Parameter
+    ticks: int | Parameter | Lasting
     source: Source = NOWHERE
 
 
-class ShiftPhase(msgspec.Struct, frozen=True):
+class ShiftPhase(msgspec.Struct, frozen=True, gc=False):
     """Add to a frame's phase: a virtual rz(theta) on a drive frame is a shift of -theta.
 
     `turns` is the same shift as an exact fraction of a turn, where the program writes a rational multiple of pi; it goes before
@@ -314,7 +324,7 @@ class ShiftPhase(msgspec.Struct, frozen=True):
     turns: Fraction | None = None
 
 
-class SetFrequency(msgspec.Struct, frozen=True):
+class SetFrequency(msgspec.Struct, frozen=True, gc=False):
     """Change a frame's frequency at the cursor, phase-continuous."""
 
     frame: str
@@ -322,7 +332,7 @@ class SetFrequency(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Sync(msgspec.Struct, frozen=True):
+class Sync(msgspec.Struct, frozen=True, gc=False):
     """Continue at the largest cursor of the named sequencers. Appears in the block of each of them."""
 
     sequencers: tuple[str, ...]
@@ -358,7 +368,7 @@ class Box(msgspec.Struct, frozen=True):
     sequencers: tuple[str, ...] = ()
 
 
-class WriteBit(msgspec.Struct, frozen=True):
+class WriteBit(msgspec.Struct, frozen=True, gc=False):
     """Set a bit to a constant."""
 
     bit: int

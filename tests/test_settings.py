@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import qrt.loop
+from qrt import scpi
 from qrt.against import compare
 from qrt.client import open_run
 from qrt.commands.screen import summary_line, sweep_rows
+from qrt.config import installed
 from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import settings_of
 from qrt.errors import InstrumentError, ProgramError, RecordError, RunError
@@ -310,12 +312,112 @@ def test_what_is_read_back_counts_and_all_of_it_is_put_back(demo_lab, play):
 
 def test_every_declared_setting_is_taken_by_its_instrument(demo_lab):
     settings = settings_of(demo_lab)
-    assert len(settings) == 3 * 4 + 1 + 3 * 2
+    assert sum(not one.kept for one in settings.values()) == 3 * 4 + 1 + 3 * 2
     with Loop(demo_lab, 1) as loop:
-        for name, one in settings.items():
+        before = {name: loop._open.driver(name.partition(".")[0]).get(one) for name, one in settings.items()}
+        for name, one in settings.items():  # those that no sweep changes, too: what is declared of them holds
             for value in (one.low, one.high):
                 assert loop.dials.set({name: value})[0] == {name: value}
         loop.dials.put_back()
+        assert before == {name: loop._open.driver(name.partition(".")[0]).get(one) for name, one in settings.items()}
+
+
+def test_all_that_an_instrument_can_be_set_to_is_declared_by_its_driver(demo_lab):
+    settings = settings_of(demo_lab)
+    with open_twin(demo_lab) as twin:
+        for name, instrument in twin.instruments.items():
+            declared = {one.split(".")[1] for one in settings if one.startswith(f"{name}.")}
+            held = {one.key for one in instrument.model.entries if isinstance(one, scpi.Setting)}
+            channels = ("", "1", "2")
+            assert {one for one in held if not any(joined(one, channel) in declared for channel in channels)} == set()
+
+
+def joined(name, channel):
+    """A setting's name with its channel, before the unit."""
+    return name.replace("_v", f"{channel}_v") if "_v" in name else name + channel
+
+
+def test_the_angle_of_a_pulse_goes_with_the_full_scale_of_its_generator(play, demo_lab):
+    scales = [0.5, 0.75, 1.0, 1.25]
+    full = demo_lab.lines["drive_q0"].amplitude_v
+    volts = [full * one for one in scales]
+    both = ("awg_q0.amplitude1_v", "awg_q0.amplitude2_v")
+    found = play(TURNED, shots=1500, inputs={"theta": pi / 2}, sweep={both: (volts, volts)}, period_ns=500e3)
+    curve = found.sweep.curves["Z(c)"]
+    assert list(found.sweep.axes[both[0]]) == pytest.approx(volts, abs=1e-6)
+    thermal = demo_lab.twin.parameters["qubits"]["q0"]["thermal_population"]
+    wanted = (1 - 2 * thermal) * np.cos(pi / 2 * np.array(scales))
+    assert (np.abs(curve.value - wanted) < 4 * curve.stderr + 0.02).all()  # 0.02: what decays in pulse and readout
+    assert replay(found.folder).same
+
+
+OWN = """
+from qrt.drivers.source1 import REFERENCE, Source1
+from qrt.types import Setting
+
+class Mine(Source1):
+    settings = (
+        Setting("reference", "", REFERENCE.header, 0.0, 1.0, resolution=0.0, settle_s=5e-3, words=("INT", "EXT")),
+        Setting("power_dbm", "dBm", "SOURce:POWer", -30.0, 12.0, resolution=0.01, kept="the amplifier behind it is tuned by hand"),
+    )
+"""
+
+
+@pytest.fixture
+def own(demo_lab, tmp_path, monkeypatch):
+    """Yield the demo lab with a user's driver, installed as a package is, for one of its sources."""
+    folder = tmp_path / "site"
+    info = folder / "mine-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "mine.py").write_text(OWN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[qrt.drivers]\nmine = mine:Mine\n[qrt.models]\nmine = qrt.firmware_sim.source1:SRC1\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    installed._installed.cache_clear()  # which is kept as long as a process runs
+    source = msgspec.structs.replace(demo_lab.instruments["lo_readout"], driver="mine")
+    yield msgspec.structs.replace(demo_lab, instruments=demo_lab.instruments | {"lo_readout": source})
+    installed._installed.cache_clear()
+
+
+def test_what_a_users_driver_declares_is_swept_read_back_settled_and_put_back(own, play, demo_calibration):
+    calibration = msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(own))
+    found = play(
+        WATCHED, lab=own, calibration=calibration, shots=5, sweep={"lo_readout.reference": "linspace(1, 0, 2)"}
+    )
+    assert list(found.sweep.axes["lo_readout.reference"]) == [1, 0]
+    assert [one.body["settle_s"] for one in found.record.documents("leg")] == [5e-3, 5e-3]
+    with Loop(own, 1) as loop:
+        held = loop._twin.instruments["lo_readout"]
+        for number, word in enumerate(("INT", "EXT", "INT")):
+            assert loop.dials.set({"lo_readout.reference": number % 2})[0] == {"lo_readout.reference": number % 2}
+            assert held.value("reference") == word
+        loop.dials.put_back()
+        assert held.value("reference") == "EXT"
+        held.values["reference", ()] = "ELSE"
+        with pytest.raises(InstrumentError, match=r"it says 'ELSE', which is none of INT, EXT"):
+            loop.dials.set({"lo_readout.reference": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ({"lo_readout.reference": [0.5]}, r"lo_readout.reference = 0.5 at point 0: possible is 0 = INT, 1 = EXT$"),
+        ({"lo_readout.reference": "linspace(0, 1, 3)"}, r"lo_readout.reference = 0.5 at point 1: possible is 0 = INT"),
+        (
+            {"lo_readout.power_dbm": [3.0]},
+            r"lo_readout.power_dbm is not swept: the amplifier behind it is tuned by hand; what can be swept",
+        ),
+        (
+            {"lo_readout.frequency_hz": [3e9]},
+            r"no setting .*what can be swept of lo_readout: lo_readout.reference \(0 = INT, 1 = EXT\)$",
+        ),
+    ],
+)
+def test_what_a_users_driver_does_not_let_be_swept_is_told(own, play, demo_calibration, sweep, said):
+    with pytest.raises(ProgramError, match=said):
+        play(WATCHED, lab=own, sweep=sweep)
 
 
 def test_what_an_earlier_session_left_in_memory_is_read_back_and_not_sent(demo_lab, rng):
@@ -394,6 +496,14 @@ def test_a_setting_that_cannot_be_put_back_is_told_with_its_value(demo_lab):
 REFUSED = [
     ({"lo.frequency_hz": [1e9]}, r"no instrument 'lo' has settings; did you mean lo_q\d\?"),
     ({"lo_readout.power": [1.0]}, r"instrument 'lo_readout' has no setting .*did you mean lo_readout.power_dbm\?"),
+    (
+        {"dig.sample_rate_hz": [1e9]},
+        r"dig.sample_rate_hz is not swept: samples and ticks .*; what can be swept of dig: dig.range_v \(0.01 to 50 V\)$",
+    ),
+    (
+        {"awg_q0.output1": [0, 1]},
+        r"awg_q0.output1 is not swept: a run switches it on .*awg_q0.offset2_v \(-1 to 1 V\)$",
+    ),
     ({POWER: [10.0, 26.0]}, r"lo_readout.power_dbm = 26 dBm at point 1: possible is -30 to 25 dBm"),
     (
         {FREQUENCY: "linspace(1e6, 50e9, 3)"},

@@ -5,10 +5,12 @@ words in question are put together from halves where this file would otherwise a
 """
 
 import ast
+import functools
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -63,10 +65,43 @@ def code_files(*suffixes: str) -> Iterator[tuple[Path, str]]:
             yield path, text
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    """Yield every Python file as a syntax tree."""
-    for path, text in code_files(".py"):
-        yield path, ast.parse(text, filename=str(path))
+class Module(NamedTuple):
+    """What the rules ask of a Python file, with the lines on which it stands."""
+
+    path: Path
+    has_head: bool
+    functions: list[tuple[int, str, int]]  # line, name, how many lines
+    defined: list[tuple[int, str]]  # functions, classes, arguments and variables
+    imported: list[tuple[int, str]]  # modules that it may import: `from a import b` as both a and a.b
+    sleeps: list[int]
+
+
+@functools.cache
+def modules() -> tuple[Module, ...]:
+    """Return every Python file, read once: the trees themselves would be kept for all tests that follow."""
+    return tuple(module_of(path, ast.parse(text, filename=str(path))) for path, text in code_files(".py"))
+
+
+def module_of(path: Path, tree: ast.Module) -> Module:
+    found = Module(path, bool(ast.get_docstring(tree)), [], [], [], [])
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                assert node.end_lineno is not None
+                found.functions.append((node.lineno, node.name, node.end_lineno - node.lineno + 1))
+                found.defined.append((node.lineno, node.name))
+            case ast.ClassDef(name=name):
+                found.defined.append((node.lineno, name))
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()):
+                found.defined.append((node.lineno, name))
+            case ast.Import():
+                found.imported.extend((node.lineno, alias.name) for alias in node.names)
+            case ast.ImportFrom(module=str(module)):
+                found.imported.append((node.lineno, module))
+                found.imported.extend((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+            case ast.Attribute(attr="sleep", value=ast.Name()):
+                found.sleeps.append(node.lineno)
+    return found
 
 
 def matches(pattern: re.Pattern[str], files: Iterator[tuple[Path, str]]) -> list[str]:
@@ -111,12 +146,10 @@ def test_lines_fit_on_a_screen() -> None:
 
 def test_python_functions_fit_on_a_screen() -> None:
     found = [
-        f"{path}:{node.lineno}: {node.name} has {node.end_lineno - node.lineno + 1} lines"
-        for path, tree in trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno + 1 > FUNCTION_LINES_MAX
+        f"{module.path}:{line}: {name} has {count} lines"
+        for module in modules()
+        for line, name, count in module.functions
+        if count > FUNCTION_LINES_MAX
     ]
     assert found == []
 
@@ -159,7 +192,7 @@ def test_c_owns_no_memory_and_prints_nothing() -> None:
 
 
 def test_every_module_has_a_head() -> None:
-    found = [str(path) for path, tree in trees() if not ast.get_docstring(tree)]
+    found = [str(module.path) for module in modules() if not module.has_head]
     found += [str(path) for path, text in code_files(".c", ".h") if not text.lstrip().startswith(("/*", "//"))]
     assert found == []
 
@@ -168,74 +201,42 @@ def test_files_are_named_after_a_noun() -> None:
     assert [str(path) for path, _ in code_files() if FILE_FORBIDDEN.search(path.stem)] == []
 
 
-def defined_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield the names that a file defines itself: functions, classes, arguments and variables."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.lineno, node.name
-        elif isinstance(node, ast.arg):
-            yield node.lineno, node.arg
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.lineno, node.id
-
-
 def test_names_are_the_words_of_the_glossary() -> None:
     found = [
-        f"{path}:{line}: {name}"
-        for path, tree in trees()
-        for line, name in defined_names(tree)
+        f"{module.path}:{line}: {name}"
+        for module in modules()
+        for line, name in module.defined
         if NAME_FORBIDDEN.match(name) or CLASS_FORBIDDEN.search(name)
     ]
     assert found == []
 
 
-def imported_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield every module that a file may import, `from a import b` as both a and a.b."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.lineno, node.module
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
-
-
 def test_each_extension_has_one_importer() -> None:
     # import-linter reads Python files only, so it cannot see who imports an extension.
     importers: dict[str, set[str]] = {"qrt._core": set(), "qrt.firmware_sim._plant": set()}
-    for path, tree in trees():
-        if path.parts[0] in {"qrt", "firmware_sim", "controllers"}:
-            for _, name in imported_names(tree):
+    for module in modules():
+        if module.path.parts[0] in {"qrt", "firmware_sim", "controllers"}:
+            for _, name in module.imported:
                 if name in importers:
-                    importers[name].add(str(path))
+                    importers[name].add(str(module.path))
     assert importers["qrt._core"] <= {"qrt/kernel/binding.py"}
     assert len(importers["qrt.firmware_sim._plant"]) <= 1
     assert all(path.startswith("firmware_sim/") for path in importers["qrt.firmware_sim._plant"])
 
 
 def test_tests_do_not_sleep() -> None:
-    found = [
-        f"{path}:{node.lineno}"
-        for path, tree in trees()
-        if path.parts[0] == "tests"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr == "sleep" and isinstance(node.value, ast.Name)
-    ]
-    found += [
-        f"{path}:{line}"
-        for path, tree in trees()
-        if path.parts[0] == "tests"
-        for line, name in imported_names(tree)
-        if name == "time.sleep"
-    ]
+    tests = [module for module in modules() if module.path.parts[0] == "tests"]
+    found = [f"{module.path}:{line}" for module in tests for line in module.sleeps]
+    found += [f"{module.path}:{line}" for module in tests for line, name in module.imported if name == "time.sleep"]
     assert found == []
 
 
 def test_one_import_root() -> None:
     roots = ("controllers", "firmware_sim")
     found = [
-        f"{path}:{line}: {name}"
-        for path, tree in trees()
-        for line, name in imported_names(tree)
+        f"{module.path}:{line}: {name}"
+        for module in modules()
+        for line, name in module.imported
         if name.split(".")[0] in roots
     ]
     assert found == []

@@ -56,7 +56,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
         period_ns=timeline.period_ticks * tick_ns,
         reset=reset,
         limits=collect.limits(simulated=lab.twin is not None),
-        traces=collect.traces(result.sweep),
+        swept=collect.swept(result.sweep),
         updates=collect.updates(record, lab),
         misses=collect.misses(record),
     )

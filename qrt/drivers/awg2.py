@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from qrt.drivers import trigger
 from qrt.drivers.link import Link
-from qrt.drivers.switch import Driver
+from qrt.drivers.switch import CLOCKED, SWITCHED, Driver
 from qrt.scpi import ReplyError, read_integer
 from qrt.types import Setting
 
@@ -36,23 +36,25 @@ ENTRY_DTYPE = np.dtype(
 )
 
 
+def _channel_settings(channel: int) -> tuple[Setting, ...]:
+    """Return what a channel has to be set."""
+    volts = f"SOURce{channel}:VOLTage"
+    return (
+        Setting(f"amplitude{channel}_v", "V", volts, 0.001, 5.0, resolution=1e-6, settle_s=1e-3),
+        Setting(f"offset{channel}_v", "V", f"{volts}:OFFSet", -1.0, 1.0, resolution=1e-4, settle_s=1e-3),
+        Setting(f"output{channel}", "", f"OUTPut{channel}", 0.0, 1.0, resolution=0.0, kept=SWITCHED),
+    )
+
+
 class Awg2(Driver):
     """The instrument, opened and identified by the lab."""
 
     manufacturer = "Q-RT"
     model = "AWG2"
     switches = ("OUTPut1", "OUTPut2")
-    settings = tuple(
-        one
-        for channel in CHANNELS
-        for one in (
-            Setting(
-                f"amplitude{channel}_v", "V", f"SOURce{channel}:VOLTage", 0.001, 5.0, resolution=1e-6, settle_s=1e-3
-            ),
-            Setting(
-                f"offset{channel}_v", "V", f"SOURce{channel}:VOLTage:OFFSet", -1.0, 1.0, resolution=1e-4, settle_s=1e-3
-            ),
-        )
+    settings = (
+        *(one for channel in CHANNELS for one in _channel_settings(channel)),
+        Setting("sample_rate_hz", "Hz", "FREQuency:RASTer", 1e6, 4e9, resolution=0.0, kept=CLOCKED),
     )
     table_entries_max: ClassVar[int] = 4096
 

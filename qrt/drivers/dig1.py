@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from qrt.drivers import trigger
 from qrt.drivers.link import Link
-from qrt.drivers.switch import Driver
+from qrt.drivers.switch import CLOCKED, SWITCHED, Driver
 from qrt.scpi import ReplyError, read_integer
 from qrt.types import Setting
 
+RECORDED = "what is recorded, and for how long, the program's captures say"
+TRIGGERED = (
+    "it belongs to the triggers of each arm, which follow from the program, the period and mailbox.shots_per_arm"
+)
 ERROR_QUEUE = 4  # bit of the status byte
 HEAD = [("counter", "<i8"), ("time", "<i8"), ("window", "<u4"), ("size", "<u4")]
 WINDOW_DTYPE = np.dtype([("start", "<i8"), ("size", "<i8")])
@@ -29,7 +33,15 @@ class Dig1(Driver):
     manufacturer = "Q-RT"
     model = "DIG1"
     switches = ("INPut1",)
-    settings = (Setting("range_v", "V", "SENSe1:VOLTage:RANGe", 0.01, 50.0, resolution=1e-6, settle_s=1e-3),)
+    settings = (
+        Setting("range_v", "V", "SENSe1:VOLTage:RANGe", 0.01, 50.0, resolution=1e-6, settle_s=1e-3),
+        Setting("input1", "", "INPut1", 0.0, 1.0, resolution=0.0, kept=SWITCHED),
+        Setting("sample_rate_hz", "Hz", "SENSe:FREQuency:RASTer", 1e6, 4e9, resolution=0.0, kept=CLOCKED),
+        Setting("record_samples", "", "SENSe:SWEep:POINts", 1.0, 65536.0, resolution=0.0, kept=RECORDED),
+        Setting("segment_count", "", "ACQuire:SEGMented:COUNt", 1.0, 4096.0, resolution=0.0, kept=TRIGGERED),
+        Setting("timer_samples", "", "TRIGger:TIMer", 1.0, 2.0**52, resolution=0.0, kept=TRIGGERED),
+        Setting("trigger_mode", "", "TRIGger:MODE", 0.0, 1.0, resolution=0.0, words=("STAR", "CONT"), kept=TRIGGERED),
+    )
     window_count_max: ClassVar[int] = 1024
 
     def __init__(self, link: Link) -> None:

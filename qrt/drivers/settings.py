@@ -1,6 +1,7 @@
 """What sweeps change on instruments: the settings that a lab has, and the opened instruments' being set, read back and put back.
 
-A setting is named `<instrument>.<setting>`, and what it is its driver declares (types.Setting). Setting one means: the command, the
+A setting is named `<instrument>.<setting>`, and what it is its driver declares (types.Setting), a driver of one's own as ours do: nothing
+else is needed for it to be swept, and a setting that must keep still is declared with the reason. Setting one means: the command, the
 value read back and compared within what the instrument rounds, its error queue empty, and then the time until the signal holds. What was
 read is what counts from then on. A value that an instrument has already is not sent again. At the end each is put back to what it was.
 """
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+import msgspec
+
 from qrt.drivers.switch import Driver
 from qrt.errors import InstrumentError
 from qrt.types import Lab, Setting
@@ -19,7 +22,7 @@ GROUP: Final = "qrt.drivers"
 
 
 def settings_of(lab: Lab) -> dict[str, Setting]:
-    """Return what a sweep can change on a lab's instruments, by `<instrument>.<setting>`; nothing is opened.
+    """Return what drivers declare of a lab's instruments, by `<instrument>.<setting>`, also what is kept; nothing is opened.
 
     The time that an instrument needs is the lab's, where it says one. A driver that is not there is another's to tell.
     """
@@ -29,9 +32,7 @@ def settings_of(lab: Lab) -> dict[str, Setting]:
         kind = known[instrument.driver].load() if instrument.driver in known else None
         for one in getattr(kind, "settings", ()):
             settle_s = one.settle_s if instrument.settle_s is None else instrument.settle_s
-            found[f"{name}.{one.name}"] = Setting(
-                one.name, one.unit, one.header, one.low, one.high, one.resolution, settle_s
-            )
+            found[f"{name}.{one.name}"] = msgspec.structs.replace(one, settle_s=settle_s)
     return found
 
 
@@ -59,7 +60,7 @@ class Dials:
                 continue
             setting, driver = self._settings[name], self._of(name)
             if name not in self._before:
-                self._before[name] = driver.link.query_number(f"{setting.header}?")
+                self._before[name] = driver.get(setting)
             self._now.pop(name, None)
             found = driver.set(setting, value)
             self._now[name] = (value, found)

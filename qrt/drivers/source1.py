@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from qrt.drivers.switch import Driver
+from qrt.drivers.switch import SWITCHED, Driver
 from qrt.types import Setting
 
 FREQUENCY = Setting("frequency_hz", "Hz", "SOURce:FREQuency", 1e6, 40e9, resolution=1e-3, settle_s=2e-3)
 LEVEL = Setting("power_dbm", "dBm", "SOURce:POWer", -30.0, 25.0, resolution=0.01, settle_s=1e-3)
+SWITCH = Setting("output", "", "OUTPut", 0.0, 1.0, resolution=0.0, kept=SWITCHED)
+REFERENCE = Setting(
+    "reference",
+    "",
+    "SOURce:ROSCillator:SOURce",
+    0.0,
+    1.0,
+    resolution=0.0,
+    words=("INT", "EXT"),
+    kept="its phase to every other instrument is lost where the reference changes",
+)
 
 
 class Source1(Driver):
@@ -15,7 +26,7 @@ class Source1(Driver):
     manufacturer = "Q-RT"
     model = "SRC1"
     switches = ("OUTPut",)
-    settings = (FREQUENCY, LEVEL)
+    settings = (FREQUENCY, LEVEL, SWITCH, REFERENCE)
 
     def tune(self, frequency_hz: float, level_dbm: float) -> None:
         """Set frequency and level, each read back, and see that the oscillator follows its reference."""

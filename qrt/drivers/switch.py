@@ -7,13 +7,15 @@ two time-outs, no more.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from qrt.drivers.link import Link
 from qrt.errors import InstrumentError
 from qrt.types import Setting
 
 IDN_FIELDS = 4
+SWITCHED: Final = "a run switches it on before its first shot, and off at its end; an amplitude or a power can be swept"
+CLOCKED: Final = "samples and ticks of the whole lab hang on it: timing.tick_ps and timing.sample_ticks"
 
 
 class Driver:
@@ -22,7 +24,7 @@ class Driver:
     manufacturer: ClassVar[str]
     model: ClassVar[str]
     switches: ClassVar[tuple[str, ...]]  # headers of the switches that are off when the instrument is safe
-    settings: ClassVar[tuple[Setting, ...]] = ()  # what a sweep can change
+    settings: ClassVar[tuple[Setting, ...]] = ()  # what it has to be set, for sweeps
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -47,12 +49,34 @@ class Driver:
         self.link.command("*CLS")
         return idn
 
+    def get(self, setting: Setting) -> float:
+        """Return what one of the settings is; of one with words, the number of its word. Raises InstrumentError."""
+        query = f"{setting.header}?"
+        if not setting.words:
+            return self.link.query_number(query)
+        word = self.link.query(query)
+        if word not in setting.words:
+            raise self.link.error(query, f"it says {word!r}, which is none of {', '.join(setting.words)}")
+        return float(setting.words.index(word))
+
     def set(self, setting: Setting, value: float) -> float:
         """Set one of the settings and return what the instrument says that it is now.
 
-        InstrumentError where that is further from what was asked for than the instrument rounds.
+        InstrumentError where that is further from what was asked for than the instrument rounds, or another word.
         """
+        if setting.words:
+            return self._set_word(setting, round(value))
         found = self.link.set_number(setting.header, value, setting.resolution)
+        self.link.check_errors(setting.header)
+        return found
+
+    def _set_word(self, setting: Setting, number: int) -> float:
+        word = setting.words[number]
+        message = f"{setting.header} {word}"
+        self.link.command(message)
+        found = self.get(setting)
+        if found != number:
+            raise self.link.error(message, f"setting not taken: sent {word}, read back {setting.words[int(found)]}")
         self.link.check_errors(setting.header)
         return found
 

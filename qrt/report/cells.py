@@ -10,28 +10,33 @@ from base64 import b64encode
 from collections.abc import Sequence
 from math import hypot
 
-from qrt.report import clouds, trace
+from qrt.report import clouds
 from qrt.report.axes import picture
-from qrt.report.data import Cloud, Trace
+from qrt.report.data import Cloud, HeatMap, Trace
 from qrt.report.markup import Markup, element, join
 from qrt.report.page import pair, signed
+from qrt.report.sweep import drawn
 from qrt.types import Estimate
 
 CLOUD_COUNT_MAX = 2
 
 
 def cell(
-    title: str, note: str, estimates: Sequence[Estimate], traces: Sequence[Trace] = (), seen: Sequence[Cloud] = ()
+    title: str,
+    note: str,
+    estimates: Sequence[Estimate],
+    swept: Sequence[Trace | HeatMap] = (),
+    seen: Sequence[Cloud] = (),
 ) -> str:
-    """Return the HTML of a result: a curve for each trace, or else the clouds; `note` stands beside the title."""
+    """Return the HTML of a result: a picture of each observable of a sweep, or else the clouds; `note` stands beside the title."""
     head = element("p", element("strong", title), " ", note)
-    table = None if traces else _table(estimates)  # over all points of a sweep together they say nothing
-    return element("div", head, table, *_pictures(traces, seen))
+    table = None if swept else _table(estimates)  # over all points of a sweep together they say nothing
+    return element("div", head, table, *_pictures(swept, seen))
 
 
-def _pictures(traces: Sequence[Trace], seen: Sequence[Cloud]) -> list[Markup]:
-    if traces:
-        return [_image(trace.figure(one), trace.WIDTH, trace.HEIGHT, f"{one.title} along {one.axis}") for one in traces]
+def _pictures(swept: Sequence[Trace | HeatMap], seen: Sequence[Cloud]) -> list[Markup]:
+    if swept:
+        return [_image(*drawn(one)) for one in swept]
     shown = tuple(seen[:CLOUD_COUNT_MAX])
     if not shown:
         return []
@@ -39,8 +44,8 @@ def _pictures(traces: Sequence[Trace], seen: Sequence[Cloud]) -> list[Markup]:
     return [_image(clouds.figure(one, frame), clouds.WIDTH, clouds.HEIGHT, one.title) for one in shown]
 
 
-def _image(drawn: Markup, width: float, height: float, alternative: str) -> Markup:
-    data = b64encode(picture(drawn, width, height).encode()).decode()
+def _image(figure: Markup, width: float, height: float, alternative: str) -> Markup:
+    data = b64encode(picture(figure, width, height).encode()).decode()
     style = "max-width: 100%; height: auto; display: inline-block"
     return element(
         "img", src=f"data:image/svg+xml;base64,{data}", alt=alternative, width=width, height=height, style=style

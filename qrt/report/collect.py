@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qrt.client import Run
 from qrt.points import Swept
-from qrt.report.data import Bar, Cloud, Feedback, MissRow, QubitFacts, ResetFacts, Trace, Updates
+from qrt.report.data import Bar, Cloud, Feedback, HeatMap, MissRow, QubitFacts, ResetFacts, Trace, Updates
 from qrt.timeline import Event, Timeline
 from qrt.types import (
     Box,
@@ -35,7 +35,7 @@ from qrt.types import (
 
 CLOUD_SHOTS_MAX = 500_000  # of a longer run the first ones are drawn, and the title says so
 CLOUD_COUNT_MAX = 6
-TRACE_COUNT_MAX = 3
+SWEPT_COUNT_MAX = 3
 LABEL_SIZE_MAX = 18
 
 
@@ -132,14 +132,29 @@ def reset(
     return None
 
 
-def traces(swept: Swept | None) -> tuple[Trace, ...]:
-    """Return a trace of each observable of a sweep along one axis of two points or more, the first TRACE_COUNT_MAX of them."""
-    if swept is None or len(swept.axes) != 1 or swept.points < 2:
+def swept(found: Swept | None) -> tuple[Trace | HeatMap, ...]:
+    """Return a picture's data for each observable of a sweep, the first SWEPT_COUNT_MAX of them.
+
+    Where one axis has two points or more a trace, where two have a heat map, of more axes nothing.
+    """
+    if found is None:
         return ()
-    ((name, x),) = swept.axes.items()
-    axis = f"{name} ({unit})" if (unit := swept.units[name]) else name
-    listed = list(swept.curves.items())[:TRACE_COUNT_MAX]
-    return tuple(Trace(title, axis, x, one.value, one.stderr) for title, one in listed if np.isfinite(one.value).any())
+    moving = [(name, values) for name, values in found.axes.items() if len(values) > 1]
+    curves = [(title, one) for title, one in found.curves.items() if np.isfinite(one.value).any()][:SWEPT_COUNT_MAX]
+    match moving:
+        case [(name, x)]:
+            axis = _axis(found, name)
+            return tuple(Trace(title, axis, x, one.value.ravel(), one.stderr.ravel()) for title, one in curves)
+        case [(first, y), (last, x)]:
+            axes, shape = (_axis(found, first), _axis(found, last)), (len(y), len(x))
+            return tuple(
+                HeatMap(title, axes, y, x, one.value.reshape(shape), one.stderr.reshape(shape)) for title, one in curves
+            )
+    return ()
+
+
+def _axis(found: Swept, name: str) -> str:
+    return f"{name} ({unit})" if (unit := found.units[name]) else name
 
 
 def misses(run: Run) -> tuple[MissRow, ...]:

@@ -92,6 +92,17 @@ class Trace(msgspec.Struct, frozen=True):
     stderr: NDArray[np.float64]  # [points]
 
 
+class HeatMap(msgspec.Struct, frozen=True):
+    """An observable over the two axes of a sweep."""
+
+    title: str
+    axes: tuple[str, str]  # name and unit of each, the fastest last
+    y: NDArray[np.float64]  # [rows], values along the first
+    x: NDArray[np.float64]  # [columns], along the last
+    value: NDArray[np.float64]  # [rows, columns], mitigated; NaN where there is none
+    stderr: NDArray[np.float64]  # [rows, columns]
+
+
 class Updates(msgspec.Struct, frozen=True):
     """What a controller made of the batches of a run: the value after each, whether it was taken, and whether it came in time."""
 
@@ -137,6 +148,6 @@ class ReportData(msgspec.Struct, frozen=True):
     period_ns: float
     reset: ResetFacts | None
     limits: tuple[str, ...]
-    traces: tuple[Trace, ...] = ()
+    swept: tuple[Trace | HeatMap, ...] = ()
     updates: tuple[Updates, ...] = ()
     misses: tuple[MissRow, ...] = ()

@@ -11,10 +11,11 @@ from importlib.resources import files
 from math import hypot
 
 from qrt.latencies import PUBLISHED
-from qrt.report import clouds, curve, shot, trace, updates
+from qrt.report import clouds, curve, shot, updates
 from qrt.report.axes import drawing_style
 from qrt.report.data import MissRow, QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
+from qrt.report.sweep import drawn
 from qrt.types import Estimate, Estimated
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -54,16 +55,16 @@ def _sections(data: ReportData) -> list[Markup]:
         ),
         _section("Estimates", _estimates(data.estimates)),
     ]
-    if data.traces:
-        figures = element("div", *(_wide(trace.figure(one)) for one in data.traces))
+    if data.swept:
+        figures = element("div", *(_wide(drawn(one).figure) for one in data.swept))
         sections.append(_section("Sweep", _figure(figures, SWEEP)))
     if data.updates:
-        drawn = element("div", *(join(_updates_head(one), _wide(updates.figure(one))) for one in data.updates))
-        sections.append(_section("Controllers", _figure(drawn, UPDATES), *_refusals(data)))
+        figures = element("div", *(join(_updates_head(one), _wide(updates.figure(one))) for one in data.updates))
+        sections.append(_section("Controllers", _figure(figures, UPDATES), *_refusals(data)))
     if data.clouds:
         frame = clouds.Frame(data.clouds)
-        drawn = element("div", *(element("div", clouds.figure(cloud, frame)) for cloud in data.clouds), class_="pair")
-        sections.append(_section("What the readout saw", _figure(drawn, CLOUDS)))
+        pair_of = (element("div", clouds.figure(cloud, frame)) for cloud in data.clouds)
+        sections.append(_section("What the readout saw", _figure(element("div", *pair_of, class_="pair"), CLOUDS)))
     if data.bars:
         sections.append(
             _section(
