@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from qrt.calibrate import rb, resonator_spectroscopy
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Finding, require_found, updated
-from qrt.calibrate.order import ALL, BY_NAME, take
+from qrt.calibrate.order import ALL, BY_NAME, suiting, take
 from qrt.calibrate.sequences import nominal
 from qrt.loop import Loop
 from qrt.types import Calibration
@@ -91,7 +91,7 @@ def rows_of(device: Device, seed: int, names: tuple[str, ...]) -> list[Row]:
     findings: dict[tuple[str, str], Finding] = {}
     with Loop(lab_of(7e3, device), seed) as loop:
         bench, known = Bench(loop.lab, loop.measure, lambda _: None, loop.measure_swept), nominal(loop.lab)
-        for name in names:
+        for name in suiting(names, loop.lab):
             found = take(bench, known, BY_NAME[name])
             require_found(found)
             known = updated(known, found)
