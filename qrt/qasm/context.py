@@ -85,7 +85,10 @@ class Run:
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
-        self.literals: dict[Any, Any] = {}  # angles that are written more than once
+        # What is written alike is one object, by how it is written: durations, angles, native gates of those without an angle.
+        self.literals: dict[Any, Any] = {}
+        self.turns: dict[Any, tuple[Any, Any]] = {}
+        self.natives: dict[str, Any] = {}
         self._free: list[int] = []
         self._free_bits: list[int] = []
         self.decided_count = 0  # delays that outcomes decide
@@ -96,9 +99,9 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        key = id(node)
-        if key in self._sources:
-            return self._sources[key]
+        known = self._sources.get(id(node))
+        if known is not None:
+            return known
         span = node.span
         if span is None:
             found = Source(1, 1, "", self.path)
@@ -106,7 +109,7 @@ class Run:
             line = span.start_line
             text = self.lines[line - 1] if line <= len(self.lines) else ""
             found = Source(line, span.start_column + 1, text, self.path)
-        self._sources[key] = found
+        self._sources[id(node)] = found
         return found
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:

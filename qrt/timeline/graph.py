@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from qrt.timeline.ticks import Duration, Tick, Ticks
 
 
-class Edge(NamedTuple):
+class Edge(msgspec.Struct, frozen=True, gc=False):
     """Not before `ticks` after an instant, on the next multiple of `grid`."""
 
     instant: int

@@ -6,7 +6,8 @@ A compiler needs the ticks of a shot and not its table: so the walk writes down 
 from __future__ import annotations
 
 from math import tau
-from typing import NamedTuple
+
+import msgspec
 
 from qrt.classical import bits_of, text
 from qrt.timeline.events import Branch, Event, Path
@@ -33,7 +34,7 @@ from qrt.types import (
 from qrt.units import AMPLITUDE_ONE
 
 
-class Noted(NamedTuple):
+class Noted(msgspec.Struct, frozen=True, gc=False):
     """An operation as the walk met it."""
 
     sequencer: str
