@@ -204,16 +204,16 @@ def _sweep(arrays: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> ker
     )
 
 
-def sweep_points(sweep: kernel.Sweep, shots: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return int64 [axes, shots]: which point of each axis these shots are at."""
+def sweep_points(sweep: kernel.Sweep, shape: tuple[int, ...], shots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64 [axes, shots]: which point of each axis these shots are at. shape: of the grid, whose axes the kernel may join."""
     each = sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1
-    point = shots // each % math.prod(sweep.points)
-    return np.array(np.unravel_index(point, sweep.points)) if sweep.points else np.zeros((0, len(shots)), np.int64)
+    point = shots // each % math.prod(shape)
+    return np.array(np.unravel_index(point, shape)) if shape else np.zeros((0, len(shots)), np.int64)
 
 
 def _axes(arrays: Mapping[str, NDArray[Any]], names: Any, sweep: kernel.Sweep) -> dict[str, NDArray[np.float64]]:
     axes = {str(name): _vector(arrays, f"axis.{index}", np.dtype(float)) for index, name in enumerate(names)}
-    if axes and tuple(map(len, axes.values())) != sweep.points:
+    if axes and math.prod(map(len, axes.values())) != math.prod(sweep.points):
         raise ValueError(f"axes of {[len(values) for values in axes.values()]} points; the sweep has {sweep.points}")
     return axes
 
