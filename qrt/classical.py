@@ -171,6 +171,8 @@ def _computed(operator: str, left: Span, right: Span) -> Span:
             return left[0] >> right[0], left[1] >> right[0]
         case "&" if max(left[0], right[0]) >= 0:
             return 0, min(side[1] for side in (left, right) if side[0] >= 0)
+        case "|" | "^" if right[0] == right[1] >= 0 <= left[0] and not right[0] & ((1 << left[1].bit_length()) - 1):
+            return left[0] + right[0], left[1] + right[0]  # bits that the other side never has
         case "|" | "^" if min(left[0], right[0]) >= 0:
             return 0, (1 << max(left[1].bit_length(), right[1].bit_length())) - 1
     return INT64

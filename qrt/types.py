@@ -188,7 +188,7 @@ class Setting(msgspec.Struct, frozen=True):
 # plays on the qubit's drive frame `<qubit>.drive` and readout frame `<qubit>.readout`).
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     """Where in a program an operation comes from; line and column count from 1, 0 means nowhere."""
 
     line: int = 0
@@ -244,13 +244,13 @@ class Parameter(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Bits(msgspec.Struct, frozen=True):
+class Bits(msgspec.Struct, frozen=True, gc=False):
     """sum(bit_k << k) over bits, once all of them are ready."""
 
     bits: tuple[int, ...]
 
 
-class Variable(msgspec.Struct, frozen=True):
+class Variable(msgspec.Struct, frozen=True, gc=False):
     """What a variable of the program holds, in a register of each sequencer that needs it; 0 at the shot's start."""
 
     index: int  # in Pulses.variables
@@ -277,7 +277,15 @@ Dynamic = Parameter | Bits | Variable | Lookup | Computed
 Classical = int | Dynamic
 
 
-class Play(msgspec.Struct, frozen=True):
+class Lasting(msgspec.Struct, frozen=True, gc=False):
+    """A duration that outcomes decide: a word of ticks, and all that it can be, ascending. Those of one number are always equal."""
+
+    word: Classical
+    ticks: tuple[int, ...]
+    number: int
+
+
+class Play(msgspec.Struct, frozen=True, gc=False):
     """Send an envelope on a frame. The cursor moves by the envelope's length."""
 
     frame: str
@@ -287,7 +295,7 @@ class Play(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Capture(msgspec.Struct, frozen=True):
+class Capture(msgspec.Struct, frozen=True, gc=False):
     """Record the digitizer from the cursor on. The cursor does not move."""
 
     weights: str  # name in Pulses.weights
@@ -296,14 +304,14 @@ class Capture(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Wait(msgspec.Struct, frozen=True):
+class Wait(msgspec.Struct, frozen=True, gc=False):
     """Move the cursor."""
 
-    ticks: int | Parameter
+    ticks: int | Parameter | Lasting
     source: Source = NOWHERE
 
 
-class ShiftPhase(msgspec.Struct, frozen=True):
+class ShiftPhase(msgspec.Struct, frozen=True, gc=False):
     """Add to a frame's phase: a virtual rz(theta) on a drive frame is a shift of -theta.
 
     `turns` is the same shift as an exact fraction of a turn, where the program writes a rational multiple of pi; it goes before
@@ -316,7 +324,7 @@ class ShiftPhase(msgspec.Struct, frozen=True):
     turns: Fraction | None = None
 
 
-class SetFrequency(msgspec.Struct, frozen=True):
+class SetFrequency(msgspec.Struct, frozen=True, gc=False):
     """Change a frame's frequency at the cursor, phase-continuous."""
 
     frame: str
@@ -324,7 +332,7 @@ class SetFrequency(msgspec.Struct, frozen=True):
     source: Source = NOWHERE
 
 
-class Sync(msgspec.Struct, frozen=True):
+class Sync(msgspec.Struct, frozen=True, gc=False):
     """Continue at the largest cursor of the named sequencers. Appears in the block of each of them."""
 
     sequencers: tuple[str, ...]
@@ -360,7 +368,7 @@ class Box(msgspec.Struct, frozen=True):
     sequencers: tuple[str, ...] = ()
 
 
-class WriteBit(msgspec.Struct, frozen=True):
+class WriteBit(msgspec.Struct, frozen=True, gc=False):
     """Set a bit to a constant."""
 
     bit: int

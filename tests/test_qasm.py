@@ -210,7 +210,7 @@ def test_arithmetic_agrees_with_python(text: str) -> None:
         ("c = measure q[0];", 1, "1 qubits are measured into 2 bits"),
         ("if (c == 4) x q[0];", 5, "2 bits are compared with 4; allowed: 0 to 3"),
         ('if (c == "100") x q[0];', 5, "2 bits are compared with a string of 3"),
-        ("if (theta == 1) x q[0];", 5, "a float of outcomes, or compared while inputs vary"),
+        ("if (theta == 1) x q[0];", 5, "a float of inputs that vary, together with outcomes or compared"),
         ("bit q;", 1, "'q' is declared already"),
         ("qubit[0] r;", 1, "has 0 elements; allowed: 1 to 64"),
         ("qubit[1000000000] r;", 1, "allowed: 1 to 64"),

@@ -39,6 +39,13 @@ def with_lab(text: str, **functions: Callable[..., Any]) -> Elaborated:
 # ---- Subroutines -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("gate", ["rx", "ry", "rz", "p", "inv @ rx"])
+def test_a_subroutine_that_gives_an_angle_is_called_once(gate: str) -> None:
+    subroutine = "def f(qubit p) -> angle { angle t = 0.0; bit b = measure p; if (b) t = pi / 2; return t; }"
+    program = elaborated(f"{subroutine} qubit q; {gate}(f(q)) q;")
+    assert sum(isinstance(one, Measurement) for one in program.statements) == 1
+
+
 def test_a_subroutine_that_ends_with_a_measurement_measures_into_the_target() -> None:
     text = "def m(qubit p) -> bit { h p; return measure p; } qubit[2] q; bit[2] c; c[0] = m(q[0]); c[1] = m(q[1]); bit d = m(q[0]);"
     program = elaborated(text)

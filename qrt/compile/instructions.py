@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import starmap
+from struct import Struct
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qrt.kernel import INSTRUCTION_DTYPE
+
 END, PLAY, CAPTURE, WAIT, WAIT_UNTIL, SYNC, SET_FREQUENCY, SHIFT_PHASE, READ, WRITE, ALU, BRANCH = range(12)
 LOAD, LOOKUP, EMIT = 12, 13, 16
 PLAY_REGISTER, WAIT_REGISTER, SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER = 17, 18, 19, 20
@@ -16,3 +26,10 @@ PEAK = 32767  # counts of an envelope's 1.0: full scale, symmetric
 DECIDES, LAST, CONSTANT, VARIED, FIRST_FREE = range(5)
 
 Instruction = tuple[int, int, int, int, int]  # op, a, b, c, d
+ROW: Final = Struct("<BBHiq")
+assert ROW.size == INSTRUCTION_DTYPE.itemsize
+
+
+def packed(code: Iterable[Instruction]) -> NDArray[Any]:
+    """Return instructions as the kernel's array: INSTRUCTION_DTYPE, in half the time that numpy takes for tuples."""
+    return np.frombuffer(b"".join(starmap(ROW.pack, code)), INSTRUCTION_DTYPE).copy()

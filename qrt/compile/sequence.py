@@ -11,12 +11,12 @@ import numpy as np
 from qrt import units
 from qrt.classical import bits_of
 from qrt.compile.captures import capture_specs
-from qrt.compile.instructions import BITS_MAX, CAPTURES_MAX, EMITS_MAX, FRAMES_MAX, SEQUENCERS_MAX
+from qrt.compile.instructions import BITS_MAX, CAPTURES_MAX, EMITS_MAX, FRAMES_MAX, SEQUENCERS_MAX, packed
 from qrt.compile.segments import Segments
 from qrt.compile.template import Given, Template
 from qrt.compile.writer import Writer, frequency_word
 from qrt.errors import ProgramError
-from qrt.kernel import FRAME_DTYPE, INSTRUCTION_DTYPE
+from qrt.kernel import FRAME_DTYPE
 from qrt.timeline import Pad, Reach, Step, Timeline, schedule
 from qrt.types import (
     NOWHERE,
@@ -121,7 +121,7 @@ def written(
         raise ProgramError(f"{writer.capture_sources[CAPTURES_MAX].where}more than {CAPTURES_MAX} captures in one shot")
     captures, weights = capture_specs(pulses, writer.captures)
     return Sequence(
-        instructions=np.array(writer.code, INSTRUCTION_DTYPE),
+        instructions=packed(writer.code),
         entries=np.array(entries, np.uint32),
         frames=frames,
         captures=captures,

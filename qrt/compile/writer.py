@@ -50,6 +50,7 @@ from qrt.types import (
     Emit,
     If,
     Lab,
+    Lasting,
     Op,
     Parameter,
     Play,
@@ -87,7 +88,9 @@ class Writer:
         self._frames = {name: index for index, name in enumerate(pulses.frames)}
         self._sequencers = {name: index for index, name in enumerate(pulses.blocks)}
         self._durations = {name: len(samples) * sample_ticks for name, samples in pulses.envelopes.items()}
-        self._plays: dict[tuple[str, str, float, bool], tuple[Instruction, Instruction]] = {}  # those that were written
+        # What was written: of plays by all that they are, of shifts by the identity of exact turns, too.
+        self._plays: dict[tuple[str, str, float, bool], tuple[Instruction, Instruction]] = {}
+        self._shifts: dict[tuple[str, float, int], Instruction] = {}
         self._target = 0  # the last instruction that something jumps to
         self._name = ""  # of the sequencer that is written
         self._values: Values | None = None
@@ -171,20 +174,26 @@ class Writer:
         if isinstance(op.ticks, Parameter):
             self._load(op.ticks, op.source)
             self.add(WAIT_REGISTER, VARIED, line=op.source.line)
+        elif isinstance(op.ticks, Lasting):
+            register = self._operand(op.ticks.word, op.source, path, index)
+            self.add(WAIT_REGISTER, register, line=op.source.line)
         else:
             self._wait(op.ticks, op.source)
 
     def _phase(self, op: ShiftPhase, path: Path, index: int) -> None:
-        line = op.source.line
-        if isinstance(op.phase_rad, float | int):
-            exact = op.turns
-            word = units.phase_word(op.phase_rad) if exact is None else units.turns_word(exact)
-            self.code.append((SHIFT_PHASE, self._frames[op.frame], 0, 0, word))
+        line, phase, exact = op.source.line, op.phase_rad, op.turns
+        if isinstance(phase, float | int):
+            key = (op.frame, phase, id(exact))
+            shift = self._shifts.get(key)
+            if shift is None:
+                word = units.phase_word(phase) if exact is None else units.turns_word(exact)
+                shift = self._shifts[key] = (SHIFT_PHASE, self._frames[op.frame], 0, 0, word)
+            self.code.append(shift)
             self.source_lines.append(line)
-        elif self._is_given(op.phase_rad):
+        elif self._is_given(phase):
             self.add(SHIFT_PHASE, self._frames[op.frame], line=line)
         else:
-            register = self._operand(op.phase_rad, op.source, path, index)
+            register = self._operand(phase, op.source, path, index)
             self.add(SHIFT_PHASE_REGISTER, self._frames[op.frame], register, line=line)
 
     def _frequency(self, op: SetFrequency, path: Path, index: int) -> None:

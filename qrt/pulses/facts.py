@@ -51,6 +51,11 @@ class LabFacts:
         return Fraction(timing.tick_ps * timing.sample_ticks, PS_PER_S)
 
     @property
+    def tick_s(self) -> Fraction:
+        """The quantum of time."""
+        return Fraction(self._lab.timing.tick_ps, PS_PER_S)
+
+    @property
     def ports(self) -> Collection[str]:
         """Names of ports: the lab's lines."""
         return tuple(self._lab.lines)

@@ -62,6 +62,7 @@ from qrt.types import (
     Computed,
     If,
     Lab,
+    Lasting,
     Op,
     OutputKind,
     Parameter,
@@ -70,6 +71,7 @@ from qrt.types import (
     ShiftPhase,
     Source,
     Sync,
+    Wait,
     WriteBit,
 )
 from qrt.types import Emit as EmitOp
@@ -140,54 +142,40 @@ class _Lowering:
         self._order = Order(names)
         self._accesses: dict[int, Accesses] = {}
         self._ticks_of: dict[int, int | Formula] = {}
-        self._templates: dict[tuple[Any, ...], tuple[Op, ...]] = {}
+        self._gate_ops: dict[tuple[str, int, int], Sequence[Op]] = {}  # by name, qubit, and the angle's identity
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
 
     def statements(self, statements: Iterable[Statement], blocks: Blocks) -> None:
         """Write statements at the ends of the blocks."""
+        known, names = self._gate_ops, self._names
         for one in statements:
-            if type(one) is Gate:
-                name = self._names[one.qubit]
-                if type(one.angle) in RUNTIME:
-                    self._read([name], one.angle, blocks, one.source)  # type: ignore[arg-type]
-                blocks[name].extend(self._gate(one, name))
-            else:
+            if type(one) is not Gate:
                 WRITERS[type(one)](self, one, blocks)
+                continue
+            name, angle = names[one.qubit], one.angle
+            if type(angle) in RUNTIME:
+                self._read([name], angle, blocks, one.source)  # type: ignore[arg-type]
+            key = (one.name, one.qubit, id(angle))  # one object for all angles that are written alike
+            ops = known.get(key)
+            if ops is None:
+                known[key] = ops = self._gate(one, name)
+                blocks[name].extend(ops)
+            else:
+                _place(ops, blocks[name], one.source)
 
     # ---- Gates ---------------------------------------------------------------------------------------------------------
 
-    def _gate(self, gate: Gate, name: str) -> Iterable[Op]:
+    def _gate(self, gate: Gate, name: str) -> Sequence[Op]:
         """Return the operations of a gate."""
         angle = gate.angle
         if angle is None:
-            return self._placed((gate.name, name), gate.source, lambda: getattr(self._gates, gate.name)(name))
-        if type(angle) is Literal:
-            value = angle.value
-            if type(value) is float and gate.name == "rz":
-                return self._gates.rz(name, value, gate.source)
-            key = (gate.name, name, id(angle))  # one object for all angles that are written alike
-            return self._placed(key, gate.source, lambda: self._turn(gate, name, angle))
+            ops: Sequence[Op] = getattr(self._gates, gate.name)(name, gate.source)
+            return ops
         if type(angle) in RUNTIME or type(angle) is int:
             assert gate.name == "rz"
             shift = Computed("-", 0, angle)  # type: ignore[arg-type]
             return (ShiftPhase(f"{name}.drive", shift, gate.source),)
         return self._turn(gate, name, angle)  # type: ignore[arg-type]
-
-    def _placed(self, key: tuple[Any, ...], source: Source, make: Callable[[], tuple[Op, ...]]) -> list[Op]:
-        """Return operations that are the same wherever they stand, at a place."""
-        ops = self._templates.get(key)
-        if ops is None:
-            ops = self._templates[key] = make()
-        placed: list[Op] = []
-        for op in ops:
-            kind = type(op)
-            if kind is Play:
-                placed.append(Play(op.frame, op.envelope, op.amplitude, op.restart, source))  # type: ignore[union-attr]
-            elif kind is ShiftPhase:
-                placed.append(ShiftPhase(op.frame, op.phase_rad, source, op.turns))  # type: ignore[union-attr]
-            else:
-                placed.append(msgspec.structs.replace(op, source=source))
-        return placed
 
     def _turn(self, gate: Gate, name: str, expression: Expression) -> tuple[Op, ...]:
         """Return the operations of a gate with an angle that outcomes do not change."""
@@ -279,11 +267,17 @@ class _Lowering:
 
     def delay(self, one: Delay, blocks: Blocks) -> None:
         """Wait; several qubits begin together, as the language says."""
+        names = [self._names[qubit] for qubit in one.qubits]
+        if isinstance(one.duration, Lasting):
+            self._sync(names, blocks, one.source)
+            self._read(names, one.duration.word, blocks, one.source)
+            for name in names:
+                blocks[name].append(Wait(one.duration, one.source))
+            return
         key = id(one.duration)  # one object for all delays that are written alike
         if key not in self._ticks_of:
             self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
         ticks = self._ticks_of[key]
-        names = [self._names[qubit] for qubit in one.qubits]
         self._sync(names, blocks, one.source)
         for name in names:
             blocks[name].extend(self._gates.delay(name, ticks, one.source))
@@ -299,7 +293,7 @@ class _Lowering:
         (name,) = sequencers_of(one)
         if isinstance(one, FrameCapture) and one.bit is not None:
             self._write(name, one.bit, blocks, one.source)
-        elif isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
+        elif isinstance(one, FramePhase) and type(one.phase_rad) in RUNTIME:
             self._read((name,), one.phase_rad, blocks, one.source)  # type: ignore[arg-type]
         blocks[name].extend(pulse_frames.operations(one, self._lab.timing.tick_ps, self._pulse_ticks))
 
@@ -373,6 +367,18 @@ class _Lowering:
         return meeting
 
 
+def _place(ops: Iterable[Op], block: list[Op], source: Source) -> None:
+    """Append operations that stood somewhere else before."""
+    for op in ops:
+        kind = type(op)
+        if kind is Play:
+            block.append(Play(op.frame, op.envelope, op.amplitude, op.restart, source))  # type: ignore[union-attr]
+        elif kind is ShiftPhase:
+            block.append(ShiftPhase(op.frame, op.phase_rad, source, op.turns))  # type: ignore[union-attr]
+        else:
+            block.append(msgspec.structs.replace(op, source=source))
+
+
 Accesses = dict[tuple[int, bool], None]  # a bit and whether it is written, as an ordered set
 
 
@@ -392,6 +398,8 @@ def _accesses(statements: Iterable[Statement], known: dict[int, Accesses]) -> Ac
                 found |= _accesses(one.inside, known)
             case Gate(angle=value) | FramePhase(phase_rad=value) | Assign(value=value) | Emit(value=value):
                 found |= _read(value)
+            case Delay(duration=Lasting(word=word)):
+                found |= _read(word)
     return found
 
 

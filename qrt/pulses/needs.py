@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from qrt.classical import bits_of, variables_of
+from qrt.qasm.kinds import RUNTIME
 from qrt.qasm.program import (
     Assign,
     Barrier,
@@ -33,7 +34,7 @@ from qrt.qasm.pulses import (
     FramePlay,
     sequencers_of,
 )
-from qrt.types import Classical
+from qrt.types import Classical, Lasting
 
 
 class Needs:
@@ -41,7 +42,7 @@ class Needs:
 
     def __init__(self, statements: Iterable[Statement], names: Sequence[str] = ()) -> None:
         self._places = {name: index for index, name in enumerate(names)}
-        listed = [one for one in statements if type(one) in CLASSICAL]
+        listed = [one for one in statements if _is_classical(one)]
         self._home: dict[int, int] = {}
         self._kept: dict[int, set[int]] = {}
         self._origins: dict[int, int] = {}
@@ -68,6 +69,8 @@ class Needs:
     def _homes(self, statements: Iterable[Statement]) -> None:
         for one in statements:
             kind = type(one)
+            if kind is Gate:
+                continue
             if kind is Measurement:
                 if one.bit is not None:  # type: ignore[union-attr]
                     self._home.setdefault(one.bit, one.qubit)  # type: ignore[union-attr]
@@ -87,10 +90,13 @@ class Needs:
             match one:
                 case Gate(qubit=qubit, angle=angle):
                     acting.add(qubit)
-                    if angle is not None and type(angle).__module__ == "qrt.types":
+                    if type(angle) in RUNTIME:
                         self._keep(angle, {qubit})  # type: ignore[arg-type]
                 case Measurement(qubit=qubit) | Reset(qubit=qubit):
                     acting.add(qubit)
+                case Delay(qubits=qubits, duration=Lasting(word=word)):
+                    acting.update(qubits)
+                    self._keep(word, set(qubits))
                 case Cz(qubits=qubits) | Delay(qubits=qubits) | Barrier(qubits=qubits):
                     acting.update(qubits)
                 case SetBit(bit=bit):
@@ -98,7 +104,7 @@ class Needs:
                 case FramePlay() | FramePhase() | FrameFrequency() | FrameCapture() | FrameDelay() | FrameBarrier():
                     found = {self._places[name] for name in sequencers_of(one)}
                     acting |= found
-                    if isinstance(one, FramePhase) and type(one.phase_rad).__module__ == "qrt.types":
+                    if isinstance(one, FramePhase) and type(one.phase_rad) in RUNTIME:
                         self._keep(one.phase_rad, found)  # type: ignore[arg-type]
                 case Assign(variable=variable, value=value):
                     self._origins.setdefault(variable, self._origin(value, nearest))
@@ -138,4 +144,12 @@ class Needs:
         return next((self._origins[one] for one in variables_of(value) if one in self._origins), nearest)
 
 
-CLASSICAL = frozenset({Gate, Assign, Emit, Branch, Box, SetBit, FramePhase})
+def _is_classical(one: Statement) -> bool:
+    """Say whether a statement outside of branches needs a variable, or is done by a group; who acts in others, nobody asks."""
+    kind = type(one)
+    if kind is Gate:
+        return type(one.angle) in RUNTIME  # type: ignore[union-attr]
+    return kind in CLASSICAL or (kind is Delay and type(one.duration) is Lasting)  # type: ignore[union-attr]
+
+
+CLASSICAL = frozenset({Assign, Emit, Branch, Box, SetBit, FramePhase})

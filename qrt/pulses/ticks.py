@@ -13,7 +13,7 @@ from qrt.qasm.expressions import Duration, Expression, Literal, fold
 from qrt.qasm.formula import Formula
 from qrt.qasm.program import Assign, Barrier, Box, Branch, Cz, Delay, Emit, Gate, Measurement, Reset, SetBit, Statement
 from qrt.qasm.pulses import FrameBarrier, FrameCapture, FrameDelay, FrameFrequency, FramePhase, FramePlay
-from qrt.types import Lab, Op, Play, Source, Wait
+from qrt.types import Lab, Lasting, Op, Play, Source, Wait
 
 PS_PER_S = 10**12
 
@@ -71,7 +71,10 @@ def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Se
                 waits = [op.ticks for op in ops if isinstance(op, Wait) and isinstance(op.ticks, int)]
                 tone = gates.readout_ticks(names[qubit]) if plays else 0
                 ends[qubit] = ends.get(qubit, 0) + tone + sum(waits)
+            case Delay(duration=Lasting(), source=source):
+                raise _undecided(source)
             case Delay(qubits=qubits, duration=duration, source=source):
+                assert not isinstance(duration, Lasting)
                 ticks = _fixed(duration, lab, source, "a delay")
                 ends.update(dict.fromkeys(qubits, meet(qubits) + ticks))
             case Barrier(qubits=qubits):
@@ -89,10 +92,14 @@ def lengths(statements: Iterable[Statement], lab: Lab, gates: GateSet, names: Se
             case SetBit() | Assign() | Emit() | FramePhase() | FrameFrequency() | FrameCapture():
                 pass
             case Branch(source=source) | Reset(source=source):
-                raise ProgramError(
-                    f"{source.where}how long this takes depends on outcomes, so that no duration can be found from it before the run"
-                )
+                raise _undecided(source)
     return ends
+
+
+def _undecided(source: Source) -> ProgramError:
+    return ProgramError(
+        f"{source.where}how long this takes depends on outcomes, so that no duration can be found from it before the run"
+    )
 
 
 def _gate_ticks(one: Gate, lab: Lab, gates: GateSet, name: str) -> int:

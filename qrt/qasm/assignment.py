@@ -10,11 +10,12 @@ from openqasm3 import ast
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.indices import index_list, positions, with_bits, with_element
-from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, WORD_BITS, Type, Typed, wrapped
+from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, Type, Typed, wrapped
 from qrt.qasm.measure import bits, measure, measured
 from qrt.qasm.operators import angle_of, angle_word
-from qrt.qasm.runtime import compute, word_of
+from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost
+from qrt.qasm.sequenced import WORD_BITS, compute
 from qrt.qasm.values import cast, held, operate
 from qrt.types import Bits, Source
 from qrt.units import signed64

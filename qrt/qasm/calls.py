@@ -17,8 +17,9 @@ from qrt.qasm.expressions import Exact, as_float
 from qrt.qasm.kinds import KNOWN, VOID, WHOLE, Type, Typed, wrapped
 from qrt.qasm.measure import measure, measured
 from qrt.qasm.quantum import qubits
-from qrt.qasm.runtime import NO_LAB, TABLE_BITS, compute, word_of
+from qrt.qasm.runtime import NO_LAB, TABLE_BITS, word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost, Scope
+from qrt.qasm.sequenced import compute
 from qrt.qasm.values import cast, decimal, located
 from qrt.qasm.words import a
 from qrt.qasm.written import type_of

@@ -19,17 +19,22 @@ from typing import Any
 
 from openqasm3 import ast
 
+from qrt.classical import INT64, Span, span
 from qrt.errors import ProgramError
+from qrt.qasm import fixed
 from qrt.qasm.completion import Completion, Side, Signal, Split, goes_on, ways
 from qrt.qasm.facts import Facts
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import KNOWN, RUNTIME, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
+from qrt.qasm.reals import number
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost, Scope, bit_cell
 from qrt.qasm.words import a, what
 from qrt.types import Bits, Classical, Computed, Source, Variable
 
-SEQUENCED = frozenset({"bool", "bit", "int", "uint", "angle"})  # kinds that a sequencer can hold
+SEQUENCED = frozenset({"bool", "bit", "int", "uint", "angle"})  # kinds that a sequencer holds as they are
+REAL = frozenset({"float", "duration"})  # kinds that it holds in steps (qrt.qasm.fixed)
 STATEMENTS_MAX = 100_000
 ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
@@ -66,6 +71,8 @@ class Run:
         self.qubit_names: list[str] = []
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
+        self._assigned: list[tuple[int, Classical]] = []  # to variables, since `span` looked last
+        self._spans: dict[int, Span] = {}
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
         self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
         self.gathered: list[Any] | None = None  # qrt.qasm.controlled.Applied: of a gate's body, for modifiers
@@ -78,9 +85,13 @@ class Run:
         self.depth = 0  # of blocks, and of branches on outcomes
         self._recorded: dict[Cell, Any] | None = None
         self._sources: dict[int, Source] = {}
-        self.literals: dict[Any, Any] = {}  # angles that are written more than once
+        # What is written alike is one object, by how it is written: durations, angles, native gates of those without an angle.
+        self.literals: dict[Any, Any] = {}
+        self.turns: dict[Any, tuple[Any, Any]] = {}
+        self.natives: dict[str, Any] = {}
         self._free: list[int] = []
         self._free_bits: list[int] = []
+        self.decided_count = 0  # delays that outcomes decide
         self.stretch_names: list[str] = []
         self.target: BitRegister | None = None  # bits that a call may measure into
 
@@ -88,9 +99,9 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        key = id(node)
-        if key in self._sources:
-            return self._sources[key]
+        known = self._sources.get(id(node))
+        if known is not None:
+            return known
         span = node.span
         if span is None:
             found = Source(1, 1, "", self.path)
@@ -98,7 +109,7 @@ class Run:
             line = span.start_line
             text = self.lines[line - 1] if line <= len(self.lines) else ""
             found = Source(line, span.start_column + 1, text, self.path)
-        self._sources[key] = found
+        self._sources[id(node)] = found
         return found
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
@@ -203,12 +214,26 @@ class Run:
         if cell.is_bit:
             self._store_bit(cell, value, source)
         elif type(value) in RUNTIME:
-            index = self.variable(cell)
-            if value != Variable(index):
-                self.add(Assign(index, value, source))
-            self.hold(cell, Variable(index))
+            index, word = self.variable(cell), value.word if type(value) is Fixed else value
+            if word != Variable(index):
+                self.assign(self.add, index, word, source)
+            self.hold(cell, value._replace(word=Variable(index)) if type(value) is Fixed else Variable(index))
         else:
             self.hold(cell, value)
+
+    def assign(self, add: Callable[[Statement], None], index: int, word: Classical, source: Source) -> None:
+        """Set a variable."""
+        self._assigned.append((index, word))
+        add(Assign(index, word, source))
+
+    def span(self, word: Classical) -> Span:
+        """Return bounds of a word: variables are what was assigned to them so far, on whatever way through the program."""
+        for index, value in self._assigned:
+            low, high = span(value, lambda _: INT64, self._spans)
+            before = self._spans.get(index, (0, 0))
+            self._spans[index] = (min(low, before[0]), max(high, before[1]))
+        self._assigned.clear()
+        return span(word, lambda _: INT64, self._spans)
 
     def _store_bit(self, cell: Cell, value: Any, source: Source) -> None:
         if type(value) is int:
@@ -342,16 +367,33 @@ class Run:
             index = self.variable(cell)
             for out, value in sides:
                 if value != Variable(index):
-                    out.append(Assign(index, word_of(Typed(cell.type, value), source), source))
+                    self.assign(out.append, index, word_of(Typed(cell.type, value), source), source)
             self.hold(cell, Variable(index))
+        elif cell.type.kind in REAL and not isinstance(one, Lost) and not isinstance(other, Lost):
+            self._meet_real(cell, sides, source)
         else:
             self.hold(
                 cell,
                 Lost(
                     f"{cell.name!r} of type {cell.type} differs on the two sides of the branch of line {source.line}, which depends on "
-                    "outcomes; only bool, bit, int, uint and angle can: use it inside the branch"
+                    "outcomes; only bool, bit, int, uint, angle, float and duration can: use it inside the branch"
                 ),
             )
+
+    def _meet_real(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:
+        """Let a cell hold a real number or a duration that differs on the two sides: in steps that both have."""
+        try:
+            numbers = fixed.together([number(self, Typed(cell.type, value)) for _, value in sides])
+        except ValueError as error:
+            self.hold(
+                cell, Lost(f"{cell.name!r} differs on the two sides of the branch of line {source.line}: {error}")
+            )
+            return
+        index = self.variable(cell)
+        for (out, _), one in zip(sides, numbers, strict=True):
+            if one.word != Variable(index):
+                self.assign(out.append, index, one.word, source)
+        self.hold(cell, fixed.joined(numbers)._replace(word=Variable(index)))
 
     # ---- Values --------------------------------------------------------------------------------------------------------
 

@@ -11,8 +11,9 @@ from qrt.qasm.completion import Completion, Signal, Split, goes_on
 from qrt.qasm.context import ITERATIONS_MAX, Run
 from qrt.qasm.indices import range_of
 from qrt.qasm.kinds import BOOL, KNOWN, LITERAL, Type, Typed
-from qrt.qasm.runtime import cast_word, compute
+from qrt.qasm.runtime import cast_word
 from qrt.qasm.scope import Cell, Scope
+from qrt.qasm.sequenced import compute
 from qrt.qasm.values import cast, constants, located, operate
 from qrt.qasm.words import a
 from qrt.qasm.written import type_of

@@ -20,9 +20,11 @@ from qrt.errors import ProgramError
 from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
 from qrt.qasm.completion import Signal
 from qrt.qasm.context import Handler, Run
+from qrt.qasm.durations import in_ticks
 from qrt.qasm.ending import finished
 from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import FLOAT, Typed
 from qrt.qasm.program import Elaborated, Emit, Program
 from qrt.qasm.pulses import Tables
@@ -102,7 +104,11 @@ def _emit(run: Run) -> None:
             )
         typed = Typed(cell.type, cell.value)
         if cell.type.kind == "duration":  # the lab knows its ticks
-            run.add(Emit(column, as_expression(typed, output.source), output.source))
+            decided = type(cell.value) is Fixed
+            value = (
+                in_ticks(run, node, cell.value, "an output").word if decided else as_expression(typed, output.source)
+            )
+            run.add(Emit(column, value, output.source))
             continue
         word = located(run, node, "the output", functools.partial(word_of, typed, output.source))
         run.add(Emit(column, word, output.source))

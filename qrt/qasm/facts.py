@@ -20,6 +20,10 @@ class Facts(Protocol):
         """The length of `dt`."""
 
     @property
+    def tick_s(self) -> Fraction:
+        """The quantum of time."""
+
+    @property
     def ports(self) -> Collection[str]:
         """Names of ports."""
 
@@ -42,6 +46,7 @@ class NoLab:
     """Facts of no lab: for expressions that stand alone."""
 
     sample_s = Fraction(0)
+    tick_s = Fraction(1, 10**9)
     ports: Collection[str] = ()
     pulses = Ports({}, {}, {}, (), Fraction(0), Fraction(0))
     externs: Mapping[str, Callable[..., Any]] = {}

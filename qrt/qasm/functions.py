@@ -10,11 +10,13 @@ from typing import Any, Final, cast
 
 from openqasm3 import ast
 
+from qrt.qasm import reals
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact, Function, as_float
-from qrt.qasm.kinds import COMPLEX, FLOAT, KNOWN, RUNTIME, UINT, VARIED, WHOLE, WORD_BITS, Type, Typed, wrapped
+from qrt.qasm.kinds import COMPLEX, FLOAT, KNOWN, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrap, wrapped
 from qrt.qasm.operators import as_complex
-from qrt.qasm.runtime import compute, logical_shift, word_of, wrap
+from qrt.qasm.runtime import word_of
+from qrt.qasm.sequenced import WORD_BITS, compute, logical_shift
 from qrt.qasm.values import as_expression, located, operate
 from qrt.qasm.words import a
 from qrt.units import signed64
@@ -154,16 +156,20 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     for one, written in zip(values, node.arguments, strict=True):
         if one.type.kind not in {*WHOLE, "float", "angle"} or one.type.kind == "bit":
             raise run.refuse(written, f"{name} is of real numbers, not of {a(one.type)}")
-        if type(one.value) in RUNTIME:
-            raise run.refuse(
-                written,
-                f"{name} of what outcomes decide cannot be computed by a sequencer; an extern of the lab can be tabulated",
-            )
+    if any(type(one.value) in RUNTIME for one in values):
+        return located(run, node, name, lambda: reals.table(run, values, lambda given: _real(name, given)))
     numbers = [Exact(Fraction(one.value)) if type(one.value) is int else one.value for one in values]
     if any(type(one) in VARIED for one in numbers):
         source = run.source(node)
         return Typed(FLOAT, Function(name, REAL[name], tuple(as_expression(one, source) for one in values), source))
-    return located(run, node, name, lambda: Typed(FLOAT, REAL[name](*numbers)))
+    return located(run, node, name, lambda: _real(name, values))
+
+
+def _real(name: str, values: Sequence[Typed]) -> Typed:
+    """Return a function of known real numbers."""
+    return Typed(
+        FLOAT, REAL[name](*(Exact(Fraction(one.value)) if type(one.value) is int else one.value for one in values))
+    )
 
 
 def _part(run: Run, node: ast.FunctionCall, name: str, value: Typed) -> Typed:

@@ -19,7 +19,7 @@ from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.controlled import COUPLED, GPHASE, Applied, applied, controlled, decomposed
 from qrt.qasm.expressions import Exact, Expression, Literal
-from qrt.qasm.kinds import ANGLE, KNOWN, RUNTIME, WHOLE, Typed
+from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
 from qrt.qasm.program import Cz, Gate, Statement
 from qrt.qasm.quantum import one_qubit, physical, qubits
@@ -41,6 +41,7 @@ class Control(NamedTuple):
 
 
 Change = Control | Typed | None  # a modifier: None inverts, a number is a power
+Native = tuple[str, Expression | Classical | None]  # a gate on one qubit, with its angle as a statement has it
 
 
 class GateDefinition(NamedTuple):
@@ -77,92 +78,99 @@ def angle(run: Run, node: ast.QASMNode, value: Typed) -> Expression | Classical:
     if type_.kind not in {"int", "uint", "float", "angle", "bool"}:
         raise run.refuse(node, f"an angle is a number, not {a(type_)}")
     if kind in RUNTIME and type_.kind != "angle":
-        raise run.refuse(
-            node,
-            f"an angle that outcomes decide is of type angle, which a sequencer has exactly, not {a(type_)}: angle t = ...; t * n",
-        )
+        return in_turns(run, node, value)
     found: Any = cast(run, node, value, ANGLE).value if type_.kind in WHOLE else held
     return Literal(found, run.source(node)) if kind in KNOWN else found
 
 
-def _written(run: Run, node: ast.Expression) -> Any:
-    """Return an angle that is a literal, or like pi/4, at once: most are, and few of them differ. None for all else."""
-    kind = type(node)
-    if kind is ast.FloatLiteral:
-        return Literal(node.value, NOWHERE) if math.isfinite(node.value) else None  # type: ignore[attr-defined]
-    if kind is ast.Identifier:
-        found = run.scope.find(node.name)  # type: ignore[attr-defined]
-        if type(found) is not Typed:
-            return None
-        held = run.literals.get(id(found))
-        if held is None or held[0] is not found:
-            held = run.literals[id(found)] = (found, angle(run, node, found))
-        return held[1]
-    if kind is ast.UnaryExpression or kind is ast.BinaryExpression:
-        inner: Any = node
-        minus = 0
-        if kind is ast.UnaryExpression:
-            inner, minus = inner.expression, id(inner.op)
-        if (
-            type(inner) is ast.BinaryExpression
-            and type(inner.lhs) is ast.Identifier
-            and type(inner.rhs) is ast.IntegerLiteral
-        ):
-            name = inner.lhs.name
-            if name in CONSTANTS and run.scope.find(name) is None:
-                key = (minus, name, id(inner.op), inner.rhs.value)
-                if key not in run.literals:
-                    run.literals[key] = angle(run, node, run.value(node))
-                return run.literals[key]
-    return None
+def in_turns(run: Run, node: ast.QASMNode, value: Typed) -> Classical:
+    """Return a number that outcomes decide as an angle in 2^-64 turns."""
+    found: Classical = cast(run, node, cast(run, node, value, FLOAT), ANGLE).value
+    return found
 
 
 def gate(run: Run, node: ast.QuantumGate) -> Completion:
     """Apply a gate to qubits, or to each of registers."""
-    name = node.name.name
+    name, operands = node.name.name, node.qubits
     defined = run.scope.find(name)
-    if defined is not None and type(defined) is not GateDefinition:
+    if type(defined) is not GateDefinition:
         defined = None
-    operands, arguments = node.qubits, node.arguments
-    if run.gathered is not None:
-        return _general(run, node, defined)
-    plain = defined is None and len(operands) == 1 and not node.modifiers and node.duration is None
-    if plain and NATIVE.get(name) == len(arguments):
-        turn = None
-        if arguments:
-            turn = _written(run, arguments[0])
+    arguments: list[Typed] | None = None
+    if defined is None and run.gathered is None and len(operands) == 1 and not node.modifiers and node.duration is None:
+        natives: Sequence[Native] | None = None
+        if not node.arguments:
+            natives = _fixed(run, node, name)
+        elif len(node.arguments) == 1 and NATIVE.get(name) == 1:
+            turn: Expression | Classical | None = _alike(run, node.arguments[0])
             if turn is None:
-                turn = angle(run, arguments[0], run.value(arguments[0]))
-        if type(turn) not in RUNTIME or name == "rz":
-            source = run.source(node)
-            one = one_qubit(run, operands[0])
+                arguments = [run.value(node.arguments[0])]
+                turn = angle(run, node.arguments[0], arguments[0])
+            if type(turn) not in RUNTIME or name == "rz":
+                natives = ((name, turn),)
+        if natives is not None:
+            source, one = run.source(node), one_qubit(run, operands[0])
             for index in qubits(run, operands[0]).indices if one is None else (one,):
-                run.add(Gate(name, index, turn, source))
+                for native, turn in natives:
+                    run.add(Gate(native, index, turn, source))
             return None
-    if plain and not arguments and name in STANDARD and not STANDARD[name].angles and run.pulsing is None:
-        one = one_qubit(run, operands[0])
-        for index in qubits(run, operands[0]).indices if one is None else (one,):
-            _fixed(run, node, name, index)
-        return None
     if node.duration is not None:
         raise run.refuse(node, "a gate with a duration is not supported; box[...] { } gives one")
-    return _general(run, node, defined)
+    if arguments is None:
+        arguments = [run.value(one) for one in node.arguments]
+    return _general(run, node, defined, arguments)
 
 
-def _fixed(run: Run, node: ast.QuantumGate, name: str, qubit: int) -> None:
-    """Apply a gate of the standard that has no angle."""
-    if name not in run.literals:
-        natives = expanded(run, node, Step(name))
-        run.literals[name] = [(one, None if turn is None else angle(run, node, turn)) for one, turn in natives]
-    source = run.source(node)
-    for native, turn in run.literals[name]:
-        run.add(Gate(native, qubit, turn, source))
+def _fixed(run: Run, node: ast.QuantumGate, name: str) -> Sequence[Native] | None:
+    """Return a gate without an angle in native ones; None for one that is not the standard's, or is made of the program's defcals."""
+    found: Sequence[Native] | None = run.natives.get(name)
+    if found is None:
+        if NATIVE.get(name) == 0:
+            found = ((name, None),)
+        elif name in STANDARD and not STANDARD[name].angles and (run.pulsing is None or not run.pulsing.defcals):
+            natives = expanded(run, node, Step(name))
+            found = tuple((one, None if turn is None else angle(run, node, turn)) for one, turn in natives)
+        else:
+            return None
+        run.natives[name] = found
+    return found
 
 
-def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None) -> Completion:
+def _alike(run: Run, node: Any) -> Literal | None:
+    """Return an angle that is a number, a constant or like pi/4: written alike it is one object, and lowered once. None for all else."""
+    kind = type(node)
+    found = None
+    key: Any
+    if kind is ast.FloatLiteral:
+        key = (node.value,)
+    elif kind is ast.Identifier:
+        found = run.scope.find(node.name)
+        if type(found) is not Typed or type(found.value) not in KNOWN:
+            return None
+        key = id(found)  # which is kept, so that nothing else has it
+    else:
+        minus, inner = (id(node.op), node.expression) if kind is ast.UnaryExpression else (0, node)
+        if type(inner) is not ast.BinaryExpression:
+            return None
+        left, right = inner.lhs, inner.rhs
+        if type(left) is not ast.Identifier or type(right) is not ast.IntegerLiteral or left.name not in CONSTANTS:
+            return None
+        if run.scope.find(left.name) is not None:
+            return None
+        key = (minus, left.name, id(inner.op), right.value)
+    held = run.turns.get(key)
+    if held is None:
+        if kind is ast.FloatLiteral and math.isfinite(node.value):  # a turn needs no more than a float
+            turn: Any = Literal(node.value, NOWHERE)
+        else:
+            turn = angle(run, node, run.value(node))
+        held = run.turns[key] = (turn, found)
+    alike: Literal = held[0]
+    return alike
+
+
+def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, arguments: Sequence[Typed]) -> Completion:
     """Apply a gate that is not native, or changed by modifiers, or gathered."""
     name = node.name.name
-    arguments = [run.value(one) for one in node.arguments]
     if run.gathered is not None:
         for one, value in zip(node.arguments, arguments, strict=True):
             angle(run, one, value)

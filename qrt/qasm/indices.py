@@ -10,8 +10,9 @@ from openqasm3 import ast
 from qrt.qasm.context import Run
 from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, WHOLE, Type, Typed
 from qrt.qasm.operators import angle_of, angle_word, shifted
-from qrt.qasm.runtime import compute, logical_shift, word_of
+from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import BitRegister, Lost, Qubits
+from qrt.qasm.sequenced import compute, logical_shift
 from qrt.qasm.words import a
 from qrt.types import Lookup
 

@@ -1,7 +1,8 @@
 """Types of the language, and values with their types.
 
 A value is known now (a Python int, bool as 0 or 1, Exact, float, complex, Duration, a tuple of values for an array), or an expression of
-the inputs that vary (qrt.qasm.expressions), or what a sequencer computes from outcomes (types.Dynamic). Which of the three is told by
+the inputs that vary (qrt.qasm.expressions), or what a sequencer computes from outcomes (types.Dynamic, and Fixed for real numbers and
+durations). Which of the three is told by
 its class alone, so that code that knows only one of them can ask with one look-up.
 """
 
@@ -10,9 +11,9 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from qrt.qasm.expressions import Binary, Duration, Exact, Function, Name, Negative, Stretched
-from qrt.types import Bits, Computed, Lookup, Parameter, Variable
-
-WORD_BITS: Final = 64  # of a sequencer's register: the width of int and uint where the program gives none
+from qrt.qasm.fixed import Fixed
+from qrt.qasm.sequenced import WORD_BITS, compute
+from qrt.types import Bits, Classical, Computed, Lookup, Parameter, Variable
 
 
 class Type(NamedTuple):
@@ -41,7 +42,7 @@ class Typed(NamedTuple):
 BOOL: Final = Type("bool", 1)
 BIT: Final = Type("bit", 1)
 LITERAL: Final = Type("int")
-INT: Final = Type("int", WORD_BITS)
+INT: Final = Type("int", WORD_BITS)  # the width where the program gives none
 UINT: Final = Type("uint", WORD_BITS)
 FLOAT: Final = Type("float")
 ANGLE: Final = Type("angle")
@@ -53,7 +54,7 @@ WHOLE: Final = frozenset({"bool", "bit", "int", "uint"})  # kinds whose known va
 
 KNOWN: Final = frozenset({int, Exact, float, Duration, Stretched, complex, tuple})
 VARIED: Final = frozenset({Name, Negative, Binary, Function})
-RUNTIME: Final = frozenset({Bits, Variable, Lookup, Computed, Parameter})
+RUNTIME: Final = frozenset({Bits, Variable, Lookup, Computed, Parameter, Fixed})
 
 
 def is_known(value: Any) -> bool:
@@ -73,3 +74,14 @@ def wrapped(number: int, type_: Type) -> int:
         return number
     number &= (1 << width) - 1
     return number - (1 << width) if type_.kind == "int" and number >> (width - 1) else number
+
+
+def wrap(word: Classical, type_: Type) -> Classical:
+    """Return a word modulo 2^width, as the type holds it."""
+    if type_.width in {0, WORD_BITS}:
+        return word
+    masked = compute("&", word, (1 << type_.width) - 1)
+    if type_.kind != "int":
+        return masked
+    sign = 1 << (type_.width - 1)
+    return compute("-", compute("^", masked, sign), sign)

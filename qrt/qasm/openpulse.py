@@ -15,7 +15,7 @@ from openqasm3 import ast
 from qrt.qasm import defcals, frames, waveform_calls
 from qrt.qasm.captures import CAPTURES
 from qrt.qasm.completion import Completion
-from qrt.qasm.context import Run
+from qrt.qasm.context import Handler, Run
 from qrt.qasm.defcals import Use
 from qrt.qasm.expressions import Duration
 from qrt.qasm.kinds import RUNTIME, Typed
@@ -36,7 +36,8 @@ def enter(run: Run, tree: ast.Program) -> None:
     run.pulsing.measure, run.pulsing.reset = defcals.measure, defcals.reset
     run.pulsing.defcals = defcals.enter(run, tree.statements)
     run.pulsing.language, run.pulsing.values = dict(run.handlers), dict(run.evaluators)
-    run.pulsing.outside = run.handlers = {**run.handlers, **OUTSIDE}
+    gates: dict[type, Handler] = {ast.QuantumGate: gate} if run.pulsing.defcals else {}
+    run.pulsing.outside = run.handlers = {**run.handlers, **OUTSIDE, **gates}
     run.evaluators = {**run.evaluators, ast.FunctionCall: _call_outside}
 
 
@@ -181,7 +182,6 @@ OUTSIDE: Final[dict[type, Callable[[Run, Any], Completion]]] = {
     ast.CalibrationGrammarDeclaration: grammar,
     openpulse.ast.CalibrationStatement: cal,
     openpulse.ast.CalibrationDefinition: definition,
-    ast.QuantumGate: gate,
     ast.DelayInstruction: qubits_delay,
     ast.QuantumBarrier: qubits_barrier,
 }

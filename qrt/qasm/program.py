@@ -14,7 +14,7 @@ import msgspec
 
 from qrt.qasm.expressions import Expression
 from qrt.qasm.pulses import PulseStatement, Tables
-from qrt.types import NOWHERE, Classical, Source
+from qrt.types import NOWHERE, Classical, Lasting, Source
 
 Kind = Literal["int", "uint", "float", "angle", "duration", "bool", "bit"]
 
@@ -86,7 +86,7 @@ class Delay(NamedTuple):
     """Wait. On several qubits it begins when the last of them is free, and ends together."""
 
     qubits: tuple[int, ...]
-    duration: Expression
+    duration: Expression | Lasting
     source: Source = NOWHERE
 
 

@@ -18,10 +18,9 @@ from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import as_float
 from qrt.qasm.frames import Frame
+from qrt.qasm.gates import angle
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, VARIED, VOID, Typed
-from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
-from qrt.qasm.values import located
 from qrt.qasm.waveform_calls import TEMPLATES, WAVEFORM, amount
 from qrt.qasm.waves import Wave, calculated, is_known
 
@@ -162,14 +161,7 @@ def _shift_phase(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.
     if type(value.value) in KNOWN | VARIED:
         frames.shift_phase(run, node, frame, amount(run, node, "a phase", value))
     else:
-        if value.type.kind != "angle":
-            raise run.refuse(
-                node,
-                f"a phase that depends on outcomes is of type angle, not {value.type}: angle[32] t = ...; shift_phase(f, t)",
-            )
-        frames.shift_phase_by_outcome(
-            run, node, frame, located(run, node, "a phase", lambda: word_of(value, run.source(node)))
-        )
+        frames.shift_phase_by_outcome(run, node, frame, angle(run, node, value))
     return NOTHING
 
 

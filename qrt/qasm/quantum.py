@@ -10,9 +10,11 @@ from openqasm3 import ast
 from qrt.qasm import stretches
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
+from qrt.qasm.durations import in_ticks
 from qrt.qasm.expressions import Expression, Literal
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.indices import indexed
-from qrt.qasm.kinds import KNOWN, VARIED
+from qrt.qasm.kinds import KNOWN, VARIED, Typed
 from qrt.qasm.program import Barrier, Box, Branch, Cz, Delay, Gate, Measurement, Reset, Statement
 from qrt.qasm.scope import Qubits
 from qrt.qasm.words import a
@@ -97,30 +99,41 @@ def reset(run: Run, node: ast.QuantumReset) -> Completion:
 
 def duration(run: Run, node: ast.Expression) -> Expression:
     """Return a length of time as an expression."""
-    key: Any = None
-    if type(node) is ast.DurationLiteral:
-        key = (node.value, id(node.unit))
-        if key in run.literals:
-            literal: Literal = run.literals[key]
-            return literal
-    type_, value = run.value(node)
+    if type(node) is not ast.DurationLiteral:
+        return _expression(run, node, run.value(node))
+    key: Any = (node.value, id(node.unit))  # one object for all that are written alike
+    if key not in run.literals:
+        run.literals[key] = Literal(run.value(node).value, run.source(node))
+    found: Literal = run.literals[key]
+    return found
+
+
+def _expression(run: Run, node: ast.Expression, value: Typed) -> Expression:
+    type_, held = value
     if type_.kind not in {"duration", "stretch"}:
         raise run.refuse(node, f"a duration is needed here, a number with ns, us, ms, s or dt, not {a(type_)}")
-    kind = type(value)
-    if kind in KNOWN:
-        found_literal = Literal(value, run.source(node))
-        if key is not None:
-            run.literals[key] = found_literal
-        return found_literal
-    if kind in VARIED:
-        found: Expression = value
-        return found
-    return stretches.expression(run, node, value)
+    if type(held) is Fixed:
+        raise run.refuse(
+            node,
+            "outcomes cannot decide how long a box is, which is found before the run: delay in it, or write one on either side of an if",
+        )
+    if type(held) in KNOWN:
+        return Literal(held, run.source(node))
+    assert type(held) in VARIED
+    found: Expression = held
+    return found
 
 
 def delay(run: Run, node: ast.DelayInstruction) -> Completion:
     """Wait on the named qubits, on all where none is named."""
-    run.add(Delay(together(run, node, node.qubits), duration(run, node.duration), run.source(node)))
+    several, length = together(run, node, node.qubits), node.duration
+    if type(length) is ast.DurationLiteral:
+        run.add(Delay(several, duration(run, length), run.source(node)))
+        return None
+    value = run.value(length)
+    decided = type(value.value) is Fixed and value.type.kind == "duration"
+    lasts = in_ticks(run, length, value.value, "a delay") if decided else _expression(run, length, value)
+    run.add(Delay(several, lasts, run.source(node)))
     return None
 
 

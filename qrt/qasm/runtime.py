@@ -8,68 +8,36 @@ refused with the reason otherwise; refusals are ValueErrors.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
+from qrt.qasm import fixed
 from qrt.qasm.casts import cast_known
-from qrt.qasm.expressions import fold
+from qrt.qasm.expressions import Exact, fold
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.formula import Formula, turns
-from qrt.qasm.kinds import ANGLE, BOOL, INT, RUNTIME, UINT, VARIED, WHOLE, WORD_BITS, Type, Typed, wrapped
+from qrt.qasm.kinds import ANGLE, BOOL, INT, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrap, wrapped
 from qrt.qasm.operators import BITWISE, LOGICAL, SHIFTS, binary, common, settled, whole_result
-from qrt.types import Bits, Classical, Computed, Lookup, Parameter, Source
+from qrt.qasm.sequenced import WORD_BITS, Operator, compute, logical_shift, towards_zero
+from qrt.types import Bits, Classical, Lookup, Parameter, Source
 from qrt.units import TURN, signed64
 
 TABLE_BITS: Final = 12  # of an operand whose results are tabulated: 4096 words
 SIGN: Final = 1 << (WORD_BITS - 1)
 NO_LAB: Final = Fraction(0)
-
-Operator = Literal["+", "-", "*", "&", "|", "^", "==", "<", ">>"]
-FOLDED: Final[dict[str, Callable[[int, int], int]]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "&": operator.and_, "|": operator.or_, "^": operator.xor,
-    "==": lambda left, right: int(left == right), "<": lambda left, right: int(left < right), ">>": operator.rshift,
-}  # fmt: skip
+HALF_PHASE_STEP: Final = 1 / (
+    4 * fixed.PI * 32767
+)  # turns by which a full-scale sample of 16 bits moves by half of a count
 
 
 # ---- Words -------------------------------------------------------------------------------------------------------------
 
 
-def compute(name: Operator, left: Classical, right: Classical) -> Classical:
-    """Return an operator of the sequencer on two words; of constants, and with one that changes nothing, there is nothing to do."""
-    if type(left) is int and type(right) is int:
-        return signed64(FOLDED[name](left, right))
-    if type(left) is int and name in {"+", "*", "&", "|", "^", "=="}:
-        left, right = right, left
-    if type(right) is int:
-        if (right == 0 and name in {"+", "-", "|", "^", ">>"}) or (right, name) in {(1, "*"), (-1, "&")}:
-            return left
-        if right == 0 and name in {"*", "&"}:
-            return 0
-        if (
-            type(left) is Computed
-            and left.operator == name
-            and name in {"+", "^", "&", "*"}
-            and type(left.right) is int
-        ):
-            return compute(name, left.left, signed64(FOLDED[name](left.right, right)))
-    return Computed(name, left, right)
-
-
-def wrap(word: Classical, type_: Type) -> Classical:
-    """Return a word modulo 2^width, as the type holds it."""
-    if type_.width in {0, WORD_BITS}:
-        return word
-    masked = compute("&", word, (1 << type_.width) - 1)
-    if type_.kind != "int":
-        return masked
-    sign = 1 << (type_.width - 1)
-    return compute("-", compute("^", masked, sign), sign)
-
-
 def word_of(value: Typed, source: Source) -> Classical:
     """Return a value as a word. Raises ValueError for one that no sequencer can hold."""
     type_, held = value
+    assert type(held) is not Fixed, "cast_word says as what"
     if type(held) in RUNTIME:
         return cast("Classical", held)
     if type(held) in VARIED:
@@ -88,12 +56,10 @@ def word_of(value: Typed, source: Source) -> Classical:
 
 def unheld(type_: Type) -> str:
     """Return why no sequencer holds a value of a type."""
-    if type_.kind == "duration":
-        return "a duration that depends on outcomes is not supported: delay on either side of an if instead"
-    if type_.kind in {"float", "complex"}:
+    if type_.kind in {"float", "duration"}:
         return (
-            f"a {type_.kind} of outcomes, or compared while inputs vary, is not exact in a sequencer, which computes in "
-            "whole numbers and angles: use int, uint or angle, or a table by an extern"
+            f"a {type_.kind} of inputs that vary, together with outcomes or compared, is not exact in a sequencer: give the input a value, "
+            "or use int, uint or angle"
         )
     return f"a value of type {type_} that depends on outcomes is not supported"
 
@@ -120,6 +86,8 @@ def cast_word(value: Typed, to: Type, source: Source) -> Classical:
     """Return a value that is not known in another type, as a word. Raises ValueError where there is no such cast."""
     if type(value.value) not in RUNTIME and type(value.value) not in VARIED:
         return word_of(Typed(to, cast_known(value, to, NO_LAB)), source)
+    if type(value.value) is Fixed:
+        return _of_fixed(value.value, to)
     type_, word = value.type, word_of(value, source)
     if type_ == to:
         return word
@@ -147,16 +115,67 @@ def cast_word(value: Typed, to: Type, source: Source) -> Classical:
     raise ValueError(f"{type_} cannot be converted to {to}")
 
 
+def _of_fixed(value: Fixed, to: Type) -> Classical:
+    """Return a real number as a bool, a whole number or an angle. Raises ValueError where rounding could change what it is."""
+    if value.unit == "s" or to.kind not in {"bool", "int", "uint", "angle"}:
+        raise ValueError(f"a {'duration' if value.unit == 's' else 'float'} cannot be converted to {to}")
+    if to.kind == "bool":
+        return fixed.compared("!=", value, fixed.known(Fraction(0)))
+    if to.kind == "angle":
+        word, off = fixed.modulo_turn(value)
+        fixed.needed(off, HALF_PHASE_STEP, "this angle", "turns")
+        return _angle_on_grid(value, word, to)
+    value = fixed.plain(value)
+    if value.error:
+        fixed.undoubted(value)
+    step = value.step
+    if not value.error and step.denominator & (step.denominator - 1) == 0 and value.size * step.numerator < SIGN:
+        return wrap(_whole_part(value), to)
+    try:
+        index, words = fixed.index_of(value)
+    except ValueError:  # too many for a table: in halves of halves, if none of them is so near a whole number
+        room = fixed.SIZE_BITS - 2 - int(value.size_value).bit_length()
+        value = fixed.stepped(
+            fixed.coarser(value, fixed.HALF_BITS), Fraction(1, 1 << max(min(room, fixed.HALF_BITS), 0))
+        )
+        fixed.undoubted(value)
+        return wrap(_whole_part(value), to)
+    return _entry(tuple(signed64(wrapped(int(word * step), to)) for word in words), index)
+
+
+def _whole_part(value: Fixed) -> Classical:
+    """Return a number that counts by a power of two without its fraction, towards zero."""
+    word = compute("*", value.word, value.step.numerator)
+    return towards_zero(word, value.step.denominator.bit_length() - 1)
+
+
+def _angle_on_grid(value: Fixed, word: Classical, to: Type) -> Classical:
+    """Return an angle of a width: of numbers that can be followed each as a known one would be."""
+    if not to.width:
+        return word
+    if not fixed.is_exact(value):
+        raise ValueError(
+            f"{to} rounds, and of {value} it is not known which way: use angle without a width, or exact numbers"
+        )
+    index, combinations = fixed.combined([value])
+    real = Type("float")
+    entries = []
+    for one in combinations:
+        number = Fraction(0) if one is None else one[0]
+        exact = Exact(Fraction(0), number) if value.unit == "pi" else Exact(number)
+        entries.append(signed64(round(turns(cast_known(Typed(real, exact), to, NO_LAB)) * TURN)))
+    return _entry(tuple(entries), index)
+
+
+def _entry(values: tuple[int, ...], index: Classical) -> Classical:
+    return values[index] if type(index) is int else Lookup(values, index)
+
+
 def _fits(type_: Type, to: Type) -> bool:
     """Say whether every value of one type is one of the other."""
     if to.width in {0, WORD_BITS} or (type_.kind == to.kind and 0 < type_.width <= to.width):
         return True
     return type_.kind != "int" and 0 < type_.width < to.width + (to.kind != "int")
-
-
-def logical_shift(word: Classical, count: int) -> Classical:
-    """Return a word moved down with zeros on top."""
-    return compute("&", compute(">>", word, count), (1 << (WORD_BITS - count)) - 1) if count else word
 
 
 def _on_grid(word: Classical, type_: Type) -> Classical:

@@ -47,13 +47,6 @@ def declare(run: Run, node: ast.ClassicalDeclaration, name: str) -> Completion:
     return None
 
 
-def expression(run: Run, node: ast.QASMNode, value: Any) -> Expression:
-    """Refuse a duration that depends on outcomes."""
-    raise run.refuse(
-        node, "a duration that depends on outcomes is not supported: delay on either side of an if instead"
-    )
-
-
 def _is_stretched(one: Statement) -> bool:
     return type(one) is Delay and type(one.duration) is Literal and isinstance(one.duration.value, Stretched)
 

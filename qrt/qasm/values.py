@@ -14,9 +14,11 @@ from typing import Any, Final, TypeVar
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
+from qrt.qasm import reals
 from qrt.qasm.casts import cast_known
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import ARITHMETIC, Binary, Duration, Exact, Literal, Negative
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.indices import element_of, indexed, positions
 from qrt.qasm.kinds import (
     BIT,
@@ -116,6 +118,8 @@ def _operate_one(run: Run, node: ast.QASMNode, name: str, operand: Typed) -> Typ
         return located(run, node, name, lambda: unary(name, operand))
     if type(operand.value) in VARIED and name == "-":
         return Typed(operand.type, Negative(operand.value, run.source(node)))
+    if type(operand.value) is Fixed and name == "-":
+        return reals.negative(operand)
     return located(run, node, name, lambda: unary_word(name, operand, run.source(node)))
 
 
@@ -141,6 +145,8 @@ def operate(run: Run, node: ast.QASMNode, name: str, left: Typed, right: Typed) 
         if result is not None:
             source = run.source(node)
             return Typed(result, Binary(name, as_expression(left, source), as_expression(right, source), source))
+    if reals.is_real(name, left, right):
+        return located(run, node, name, lambda: reals.operate(run, name, left, right))
     return located(run, node, name, lambda: binary_word(name, left, right, run.source(node)))
 
 
@@ -217,6 +223,10 @@ def cast(run: Run, node: ast.QASMNode, value: Typed, to: Type) -> Typed:
     if kind in KNOWN:
         return Typed(to, located(run, node, "the cast", lambda: cast_known(value, to, run.facts.sample_s)))
     if kind in VARIED and _keeps(value.type, to):
+        return Typed(to, value.value)
+    if to.kind == "float" and kind in RUNTIME and value.type.kind != "duration":
+        return reals.typed(to, located(run, node, "the cast", lambda: reals.number(run, value)))
+    if to.kind == value.type.kind == "duration":
         return Typed(to, value.value)
     return Typed(to, located(run, node, "the cast", lambda: cast_word(value, to, run.source(node))))
 

@@ -7,7 +7,8 @@ from typing import Final
 from openqasm3 import ast
 
 from qrt.qasm.context import Run
-from qrt.qasm.kinds import VOID, WORD_BITS, Type
+from qrt.qasm.kinds import VOID, Type
+from qrt.qasm.sequenced import WORD_BITS
 
 KINDS: Final[dict[type, str]] = {
     ast.IntType: "int",

@@ -16,6 +16,7 @@ from qrt.classical import INT64, Span, bits_of, nodes, parameters_of, span, text
 from qrt.errors import ProgramError
 from qrt.timeline.events import Branch, Event, Late, Pad, Path, Step
 from qrt.timeline.graph import Edge, Graph
+from qrt.timeline.lasting import Together
 from qrt.timeline.limits import Interval
 from qrt.timeline.noted import Noted, event_of, name_of
 from qrt.timeline.state import State
@@ -50,7 +51,7 @@ class Found:
 
     def __init__(self, pulses: Pulses, limits: PortLimits, reach: Reach) -> None:
         self.pulses, self.limits = pulses, limits
-        self.ticks = Ticks(reach)
+        self.ticks = Ticks(Together(reach))
         self.graph = Graph(self.ticks)
         self.noted: list[Noted] = []
         self.late: list[Late] = []

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qrt.timeline.ticks import Tick, Ticks
-from qrt.types import Parameter
+import msgspec
+
+from qrt.timeline.ticks import Duration, Tick, Ticks
 
 
-class Edge(NamedTuple):
+class Edge(msgspec.Struct, frozen=True, gc=False):
     """Not before `ticks` after an instant, on the next multiple of `grid`."""
 
     instant: int
-    ticks: int | Parameter = 0
+    ticks: int | Duration = 0
     grid: int = 1
 
 
@@ -27,7 +28,7 @@ class Due(NamedTuple):
 
     words: str
     begin: int
-    ticks: int | Parameter
+    ticks: int | Duration
     ends: tuple[Edge, ...]
 
 
@@ -47,7 +48,7 @@ class Graph:
         self.edges.append(edges)
         return len(self.at) - 1
 
-    def follow(self, instant: int, ticks: int | Parameter) -> int:
+    def follow(self, instant: int, ticks: int | Duration) -> int:
         """Return a new instant, so much after one: `add` with one edge, which straight programs are made of."""
         at, known = self.at, self.at[instant]
         at.append(known + ticks if type(known) is int and type(ticks) is int else self.ticks.after(known, ticks))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from qrt.errors import ProgramError
 from qrt.timeline.ticks import Tick, Ticks
@@ -21,7 +22,7 @@ FULL_SCALE = 1.0 + 1e-9  # a sum of rounded amplitudes may end a hair above 1
 Sides = tuple[tuple[int, int], ...]  # branches, outermost first: number and side
 
 
-class Interval(NamedTuple):
+class Interval(msgspec.Struct, frozen=True, gc=False):
     """A stretch of ticks on a line or a converter."""
 
     tick: Tick

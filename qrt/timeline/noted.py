@@ -6,7 +6,8 @@ A compiler needs the ticks of a shot and not its table: so the walk writes down 
 from __future__ import annotations
 
 from math import tau
-from typing import NamedTuple
+
+import msgspec
 
 from qrt.classical import bits_of, text
 from qrt.timeline.events import Branch, Event, Path
@@ -19,6 +20,7 @@ from qrt.types import (
     Classical,
     Emit,
     If,
+    Lasting,
     Op,
     Parameter,
     Play,
@@ -26,12 +28,13 @@ from qrt.types import (
     SetFrequency,
     ShiftPhase,
     Sync,
+    Wait,
     WriteBit,
 )
 from qrt.units import AMPLITUDE_ONE
 
 
-class Noted(NamedTuple):
+class Noted(msgspec.Struct, frozen=True, gc=False):
     """An operation as the walk met it."""
 
     sequencer: str
@@ -122,6 +125,8 @@ def _operands(noted: Noted, pulses: Pulses, graph: Graph) -> str:
             return f"{pulses.variables[index]} = {text(worth, pulses.bits, pulses.variables)}"
         case Emit(column=index, value=worth):
             return f"{pulses.outputs[index]} = {text(worth, pulses.bits, pulses.variables)}"
+        case Wait(ticks=Lasting()):
+            return f"({_dynamic(noted.op, pulses)}) ticks"
         case Sync(sequencers=names) | Box(sequencers=names):
             return " ".join(names)
     return ""
@@ -132,6 +137,8 @@ def dynamic(op: Op) -> Classical | None:
     match op:
         case Play(amplitude=operand) | ShiftPhase(phase_rad=operand) | SetFrequency(frequency_hz=operand):
             return None if isinstance(operand, float | int) else operand
+        case Wait(ticks=Lasting(word=word)):
+            return word
     return None
 
 

@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from qrt.timeline.events import Timeline
 from qrt.timeline.graph import Due, Edge, Graph
-from qrt.timeline.ticks import POINTS_MAX
-from qrt.types import Parameter
+from qrt.timeline.ticks import POINTS_MAX, Duration
 
 NEVER = -(1 << 62)  # "no way leads there", and so far below any tick that no shift brings it near one
 FREE = 1 << 61  # no due time holds
@@ -53,9 +52,9 @@ class _Points(NamedTuple):
     words: Mapping[int, Ticks]
     ticks: Ticks
 
-    def duration(self, ticks: int | Parameter) -> int | Ticks:
+    def duration(self, ticks: int | Duration) -> int | Ticks:
         """Return a duration, [points] if it varies."""
-        return self.words[self.graph.ticks.reach.slot(ticks)] if isinstance(ticks, Parameter) else ticks
+        return ticks if isinstance(ticks, int) else self.words[self.graph.ticks.reach.slot(ticks)]
 
     def after(self, edge: Edge, ticks: Ticks) -> Ticks:
         """Return what an edge says if its instant is at these ticks [..., points]; NEVER stays."""
@@ -102,7 +101,7 @@ def slacks(timeline: Timeline, instants: Sequence[int]) -> list[Slack]:
 def _slots(graph: Graph) -> list[int]:
     """Return the slots of all durations that vary."""
     durations = [edge.ticks for edges in graph.edges for edge in edges] + [due.ticks for due in graph.dues]
-    return sorted({graph.ticks.reach.slot(one) for one in durations if isinstance(one, Parameter)})
+    return sorted({graph.ticks.reach.slot(one) for one in durations if not isinstance(one, int)})
 
 
 def _words(graph: Graph, slots: Sequence[int]) -> Ticks | None:

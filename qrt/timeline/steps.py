@@ -21,6 +21,7 @@ from qrt.types import (
     Capture,
     Classical,
     Emit,
+    Lasting,
     Op,
     Parameter,
     Play,
@@ -118,8 +119,10 @@ def _capture(found: Found, state: State, name: str, op: Capture) -> None:
 
 def _wait(found: Found, state: State, name: str, op: Wait) -> None:
     """Move the cursor."""
+    if isinstance(op.ticks, Lasting):
+        _wait_for(found, state, name, op)
     cursor = found.graph.follow(state.cursors[name], op.ticks)
-    assert (found.ticks.words(op.ticks)[0] if isinstance(op.ticks, Parameter) else op.ticks) >= 0
+    assert found.ticks.bounds(found.ticks.form(op.ticks))[0] >= 0
     found.note(state, name, found.graph.at[cursor], "wait", op)
     state.cursors[name] = cursor
 

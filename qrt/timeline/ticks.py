@@ -11,12 +11,12 @@ what an int costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt.types import Parameter
+from qrt.types import Lasting, Parameter
 
 FORMS_MAX: Final = (
     64  # of one tick; beyond, a program mixes more sequencers with varied waits than anybody could follow
@@ -46,12 +46,13 @@ class Moving(NamedTuple):
 
 
 Tick = int | Moving
+Duration = Parameter | Lasting  # that is no constant
 
 
 class Reach(Protocol):
     """What the varied operands of a shot are at the points that it is played at."""
 
-    def slot(self, parameter: Parameter) -> int:
+    def slot(self, parameter: Any) -> int:
         """Return the slot of a parameter; those that are always equal share one. ProgramError for one that cannot be played."""
 
     def span(self, counts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
@@ -96,7 +97,7 @@ class Ticks:
 
     def __init__(self, reach: Reach) -> None:
         self.reach = reach
-        self._parameters: dict[int, Parameter] = {}
+        self._durations: dict[int, Duration] = {}
         self._spans: dict[tuple[tuple[int, int], ...], tuple[int, int]] = {(): (0, 0)}
 
     def words(self, parameter: Parameter) -> tuple[int, int]:
@@ -110,24 +111,24 @@ class Ticks:
         low, high = self._spans[form.counts]
         return form.constant + low, form.constant + high
 
-    def after(self, tick: Tick, ticks: int | Parameter) -> Tick:
+    def after(self, tick: Tick, ticks: int | Duration) -> Tick:
         """Return the tick so much later."""
         if isinstance(tick, int) and isinstance(ticks, int):
             return tick + ticks
         more = self.form(ticks)
         return Moving(tuple(form.plus(more) for form in forms(tick)))
 
-    def form(self, ticks: int | Parameter) -> Form:
+    def form(self, ticks: int | Duration) -> Form:
         """Return a duration as a form."""
         if isinstance(ticks, int):
             return Form(ticks)
         slot = self.reach.slot(ticks)
-        self._parameters.setdefault(slot, ticks)
+        self._durations.setdefault(slot, ticks)
         return Form(0, ((slot, 1),))
 
-    def varied(self, form: Form) -> tuple[tuple[Parameter, int], ...]:
+    def varied(self, form: Form) -> tuple[tuple[Duration, int], ...]:
         """Return the varied durations in a form, each with its count."""
-        return tuple((self._parameters[slot], count) for slot, count in form.counts)
+        return tuple((self._durations[slot], count) for slot, count in form.counts)
 
     def up(self, tick: Tick, grid: int) -> Tick:
         """Return the first multiple of `grid` from a tick on, whose varied durations are multiples of it at every point."""

@@ -239,7 +239,9 @@ class _Walk:
     def _pad(self, end: Tick, cursor: Tick) -> Pad | None:
         """Return the wait from a cursor to a later tick; None if it is no sum of varied durations and a constant."""
         form = difference(end, cursor)
-        return None if form is None else Pad(form.constant, self.ticks.varied(form))
+        varied = () if form is None else self.ticks.varied(form)
+        swept = tuple((one, count) for one, count in varied if isinstance(one, Parameter))
+        return Pad(form.constant, swept) if form is not None and len(swept) == len(varied) else None
 
     def _decide(self, state: State, step: Step, op: If, number: int) -> None:
         """Move the cursor to the tick at which the branch can decide; without outcomes, it decides where it stands."""
