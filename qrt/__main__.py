@@ -178,7 +178,7 @@ def calibrate(*, names: tuple[str, ...], lab_path: str, as_json: bool, **options
     """Calibrate the lab: the calibrations NAME... in this order, or `all`.
 
     resonator_spectroscopy, qubit_spectroscopy, rabi, tone, detuning, readout, weights, t1, train, ramsey, echo, drag, flips, assignment,
-    allxy, rb.
+    allxy, rb; and of couplers between qubits: cz, bell.
     """
     from qrt.commands import calibrate as command
     from qrt.commands.screen import Screen

@@ -105,6 +105,12 @@ def _problems(calibration: Calibration) -> Iterator[str]:
             yield f"qubits.{name}.assignment: level 1 is read as 1 no more often than level 0, which nothing can mitigate"
         if min(qubit.assignment_stderr.min(), qubit.preparation_stderr.min()) < 0.0:
             yield f"qubits.{name}: a negative standard error"
+    for name, coupler in calibration.couplers.items():
+        for number in (coupler.cz_amplitude, coupler.conditional_rad, *coupler.rz_rad):
+            if not (math.isfinite(number.value) and math.isfinite(number.stderr) and number.stderr >= 0.0):
+                yield f"couplers.{name}: {number.value} +- {number.stderr} is not finite"
+        if not 0.0 < coupler.cz_amplitude.value <= 1.0:
+            yield f"couplers.{name}: a cz pulse of {coupler.cz_amplitude.value} of full scale"
 
 
 def calibration_hash(calibration: Calibration) -> str:

@@ -109,6 +109,19 @@ def conditional_phase():
     return program
 
 
+def bell():
+    program, one, other = begun(qubits=("one", "other"))
+    a, b, seen = oqpy.FloatVar("input", "a"), oqpy.FloatVar("input", "b"), oqpy.BitVar(size=2, name="seen")
+    program.declare([one, other])
+    program.gate(one, "h")
+    program.gate([one, other], "cx")
+    program.gate(one, "ry", -a)
+    program.gate(other, "ry", -b)
+    program.measure(one, seen[0])
+    program.measure(other, seen[1])
+    return program
+
+
 BUILDERS = {
     one.__name__: one
     for one in (
@@ -121,5 +134,6 @@ BUILDERS = {
         track_frequency,
         repeat_until_success,
         conditional_phase,
+        bell,
     )
 }

@@ -130,6 +130,7 @@ def test_every_name_of_the_issue_is_one_and_help_lists_all():
         "assignment",
         "allxy",
         "rb",
+        "cz",
     }
     assert wanted <= set(BY_NAME)
     assert set(ALL) | set(AUTOMATIC) == set(BY_NAME)

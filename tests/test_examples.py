@@ -12,16 +12,23 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
+from qrt.calibrate import cz
+from qrt.calibrate.bench import Bench
+from qrt.calibrate.finding import coupled as joining
 from qrt.compile import compile_pulses
+from qrt.config import load
 from qrt.controlling import bound_to
-from qrt.loop import limits_of
+from qrt.loop import Loop, limits_of
 from qrt.run import Prepared, run
+from qrt.store import bound_hash
+from qrt.types import Stream
 from tests.example_programs import BUILDERS
 
 LINES_MAX = 30
 TOLERANCE = 4.5
 T1_S, T2_S, THERMAL = 31e-6, 39e-6, 0.010  # of q0
 T2_OTHER_S, THERMAL_OTHER = 38e-6, 0.012  # of q1
+GATES_S = 240e-9  # h, cx, ry
 PERIOD_NS = 300e3  # ten T1: shots begin in equilibrium
 GIVEN = {  # what each needs to be compiled
     "rabi": {"sweep": {"theta": [0.0, 1.0, 2.0], "t": "linspace(0, 20us, 3)"}},
@@ -33,7 +40,17 @@ GIVEN = {  # what each needs to be compiled
     "track_frequency": {"inputs": {"detuning_hz": 4000.0}},
     "repeat_until_success": {},
     "conditional_phase": {"sweep": {"theta": "linspace(0, 2*pi, 5)"}},
+    "bell": {"sweep": {"a": "values(0, pi/2)", "b": "values(pi/4, 3*pi/4)"}},
 }
+
+
+@pytest.fixture(scope="module")
+def coupled(project, demo_calibration):
+    """Return the lab with a coupler, and its calibration: the demo lab's, whose qubits are the same, and the coupler's own."""
+    lab = msgspec.structs.replace(load(project / "configs/coupled.toml"), stream=Stream("tcp://127.0.0.1:*"))
+    with Loop(lab, 12) as loop:
+        found = cz.find(Bench(lab, loop.measure, print, loop.measure_swept), demo_calibration.qubits)
+    return lab, msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(lab), couplers=joining({}, found))
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +93,10 @@ PLACES = {"source_lines", "parameters", "line"}  # where in a text something sta
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_text_and_oqpy_give_the_same_sequence(name, project, demo_lab, demo_calibration):
-    texts = compiled(project / f"examples/{name}.qasm", demo_lab, demo_calibration, name)
-    built = compiled(BUILDERS[name](), demo_lab, demo_calibration, name)
-    again = compiled(BUILDERS[name]().to_qasm(), demo_lab, demo_calibration, name)
+def test_text_and_oqpy_give_the_same_sequence(name, project, coupled):
+    texts = compiled(project / f"examples/{name}.qasm", *coupled, name)
+    built = compiled(BUILDERS[name](), *coupled, name)
+    again = compiled(BUILDERS[name]().to_qasm(), *coupled, name)
     for other in (built, again):
         for field in set(texts[0].__struct_fields__) - PLACES:
             assert data(getattr(other[0], field)) == data(getattr(texts[0], field)), field
@@ -199,6 +216,21 @@ def test_conditional_phase(played):
         away(both, -kept * (1 - np.cos(theta)) / 2).max() < TOLERANCE + 2
     )  # outcomes that are wrong turn the wrong way
     assert both.values[4] < -0.85
+
+
+def test_bell(played, coupled):
+    """Correlations that no settled outcomes have (CHSH), as large as T1, T2 and the shots' beginning leave them."""
+    lab, calibration = coupled
+    result = played("bell", lab=lab, calibration=calibration, shots=6000, **GIVEN["bell"])
+    both = result.mitigated["Z(seen[0])*Z(seen[1])"]
+    kept = (1 - 2 * THERMAL + 1 - 2 * THERMAL_OTHER) / 2 * (1 - GATES_S * (1 / T1_S + 1 / T2_S + 2 / T2_OTHER_S) / 2)
+    expected = kept * np.array([[1, -1], [1, 1]]) / 2**0.5
+    assert away(both, expected).max() < TOLERANCE + 1
+    chsh, error = (both.values * [[1, -1], [1, 1]]).sum(), (both.stderr**2).sum() ** 0.5
+    print(f"CHSH {chsh:.3f} +- {error:.3f}, expected {4 * kept / 2**0.5:.3f}")
+    assert chsh > 2 + 20 * error
+    for alone in ("Z(seen[0])", "Z(seen[1])"):
+        assert away(result.mitigated[alone], 0.0).max() < TOLERANCE + 1
 
 
 def test_track_frequency_compiles_as_its_head_says(project):

@@ -1,204 +1,43 @@
-"""Two-qubit gates in the plant: joint states against density matrices that are integrated here, closed forms, and outcomes counted.
-
-The reference is in textbook physics, H = h f |1><1| and rotating frames, so that signs are tested too; the plant's own frame
-(ffi/plant/plant.h) is its mirror image. Statistical tests have a fixed seed; each states its error rate if the seed were free.
-"""
+"""Two-qubit gates in the plant: joint states against Lindblad's equation and closed forms; states saved; what is refused."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache, reduce
-from math import inf, pi, tau
+from math import pi, tau
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy import stats
 
-from qrt.firmware_sim.plant import (
-    AdcConfig,
-    CouplerConfig,
-    LineConfig,
-    Plant,
-    PlantConfig,
-    QubitConfig,
+from qrt.errors import BugError, ConfigError
+from qrt.firmware_sim.plant import CouplerConfig, Plant, isa_names, isa_select, isa_selected
+from tests.coupled_plant import (
+    COHERENT,
+    CONFIG,
+    COUPLED,
+    COUPLERS,
+    FEED,
+    FULL,
+    IDEAL,
+    LINES,
+    PULSE,
+    Q0,
+    Q1,
+    Q2,
+    TONE,
+    VOLT,
+    WEIGHT_S,
+    Play,
+    controlled_flip,
+    couple,
+    entangle,
+    plant_of,
+    play_all,
+    random_plays,
+    read,
+    rotate,
+    turned,
+    undo_stark,
 )
-
-MHZ = 1e6 * tau
-FULL = 32767
-VOLT = 0.5 / FULL
-PERIOD = 20_000
-PULSE = 20  # samples of segment 1, square
-TONE = 40  # samples of segment 2, with soft edges
-OMEGA_PER_V = 50 * MHZ
-Q0 = QubitConfig(4.65e9, 2.5e-6, 3.1e-6, 0.03, OMEGA_PER_V, 7.10e9, 5 * MHZ, -1.5 * MHZ, 20 * MHZ, 0.3)
-Q1 = replace(Q0, frequency_hz=5.37e9, t1_s=1.9e-6, t2_s=2.2e-6, thermal_population=0.02, resonator_hz=7.20e9)
-Q2 = replace(Q0, frequency_hz=4.91e9, t1_s=4e-6, t2_s=1.4e-6, thermal_population=0.0, resonator_hz=7.30e9)
-IDEAL = tuple(replace(q, t1_s=inf, t2_s=inf, thermal_population=0.0) for q in (Q0, Q1, Q2))
-COUPLERS = (CouplerConfig((0, 1), -90e6, (30e6, -21e6)), CouplerConfig((2, 1), 70e6, (-12e6, 44e6)))
-FEED, COUPLED = 3, (4, 5)  # lines
-LINES = (
-    *(LineConfig(index, qubit.frequency_hz, VOLT, VOLT) for index, qubit in enumerate((Q0, Q1, Q2))),
-    LineConfig(None, 7.0e9, VOLT, VOLT),
-    *(LineConfig(None, 6.1e9, VOLT, VOLT, coupler=index) for index in range(2)),
-)
-ADC = AdcConfig(volts_per_count=0.5 / 8192, volts_per_sqrt_hz_root=200 * 0.5 / 8192 / 22360, bits=14)
-CONFIG = PlantConfig((Q0, Q1, Q2), LINES, ADC, couplers=COUPLERS)
-COHERENT = replace(CONFIG, qubits=IDEAL)
-EDGE = np.sin(np.linspace(0, pi / 2, 8)) ** 2
-SHAPE = np.round(np.concatenate((EDGE, np.ones(TONE - 16), EDGE[::-1])) * FULL).astype(np.int16)
-WEIGHT_S = float(np.sum((SHAPE * VOLT) ** 2)) * 1e-9  # integral of V^2 over a full tone, V^2 s
-
-
-def plant_of(config: PlantConfig = CONFIG, seed: int = 1) -> Plant:
-    """Return a plant at the start of shot 0, with a square segment of 1000 and of 20 samples and a soft one of 40 on each line."""
-    plant = Plant(config)
-    for line in range(len(config.lines)):
-        for index, samples in enumerate((np.full(1000, FULL), np.full(PULSE, FULL), SHAPE)):
-            plant.segment(line, index, samples.astype(np.int16), np.zeros(samples.size, np.int16))
-    plant.start(seed)
-    plant.port().begin_shot(0, 0)
-    return plant
-
-
-def rotate(plant: Plant, qubit: int, tick: int, angle: float, axis: float = 0.0) -> None:
-    """Rotate by `angle` about the axis at `axis` rad from x, within 20 samples from `tick`."""
-    plant.port().play(qubit, 1, tick, amplitude=angle / (OMEGA_PER_V * 0.5 * PULSE * 1e-9), phase=axis)
-
-
-def amplitude_for(turns: float, coupler: int = 0) -> float:
-    """Return the amplitude of a soft tone whose conditional phase is `turns` of 2 pi, with the coupler's sign."""
-    return math.sqrt(turns / (abs(COUPLERS[coupler].zz_hz_per_v2) * WEIGHT_S))
-
-
-def couple(plant: Plant, coupler: int, tick: int, turns: float = 0.5) -> None:
-    plant.port().play(COUPLED[coupler], 2, tick, amplitude=amplitude_for(turns, coupler))
-
-
-def undo_stark(coupler: int) -> dict[int, float]:
-    """Return the phases, rad, by which a tone of half a turn turns each qubit beside its conditional phase: frames follow them."""
-    one = COUPLERS[coupler]
-    share = 0.5 / abs(one.zz_hz_per_v2)
-    return {qubit: tau * share * stark for qubit, stark in zip(one.qubits, one.stark_hz_per_v2, strict=True)}
-
-
-Play = tuple[int, int, float, float]  # line, tick, amplitude, phase
-
-
-# ---- The reference: density matrices of n qubits, step by step ----------------------------------------------------------
-
-PAULI = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
-LOWER, EXCITED = np.array([[0, 1], [0, 0]], complex), np.diag([0.0, 1.0]).astype(complex)
-
-
-def on(operator: NDArray, qubit: int, count: int) -> NDArray:
-    """Return the operator of one qubit on the space of `count`, the first one leftmost."""
-    return reduce(np.kron, [operator if k == qubit else np.eye(2) for k in range(count)])
-
-
-def commutator(hamiltonian: NDArray) -> NDArray:
-    """Return -i [H, .] on a density matrix written row by row."""
-    eye = np.eye(len(hamiltonian))
-    return -1j * (np.kron(hamiltonian, eye) - np.kron(eye, hamiltonian.T))
-
-
-def dissipator(jump: NDArray) -> NDArray:
-    eye, loss = np.eye(len(jump)), jump.conj().T @ jump
-    return np.kron(jump, jump.conj()) - (np.kron(loss, eye) + np.kron(eye, loss.T)) / 2
-
-
-MIRRORED = (1, -1, 1, 1)  # the plant's frame: complex conjugate, turned by half a turn about z
-
-
-@cache
-def rates_of(config: PlantConfig) -> tuple[NDArray, NDArray, NDArray]:
-    """Return the generator of the joint state without any tone, per volt of drive, shape [qubits, 2 (re, im), ...], and per V^2.
-
-    They are Lindblad's, written in the Pauli words as the plant has them; real.
-    """
-    count = len(config.qubits)
-    signs = reduce(np.multiply.outer, [np.array(MIRRORED)] * count).reshape(-1)
-    words = [reduce(np.kron, [PAULI[mu] for mu in index]).reshape(-1) for index in np.ndindex((4,) * count)]
-    from_joint = (np.array(words) * signs[:, None]).T / 2**count
-    to_joint = np.conj(np.array(words)) * signs[:, None]
-
-    def generator(of_density: NDArray) -> NDArray[np.float64]:
-        return (to_joint @ of_density @ from_joint).real
-
-    free = np.zeros((4**count, 4**count), complex)
-    for k, qubit in enumerate(config.qubits):
-        up, down = qubit.thermal_population / qubit.t1_s, (1 - qubit.thermal_population) / qubit.t1_s
-        dephasing = 2 * (1 / qubit.t2_s - 0.5 / qubit.t1_s)
-        for rate, jump in ((down, LOWER), (up, LOWER.T), (dephasing, EXCITED)):
-            free += rate * dissipator(on(jump, k, count))
-    # Omega cos(w t + phi) X in the frame at w, where |1><0| has become |1><0| e^{i w t}; what rotates twice as fast is left out.
-    raise_by = [OMEGA_PER_V / 2 * on(LOWER.T, k, count) for k in range(count)]
-    drives = [[generator(commutator(np.conj(unit) * up + unit * up.T)) for unit in (1, 1j)] for up in raise_by]
-    powers = []
-    for coupler in config.couplers:
-        a, b = (on(EXCITED, k, count) for k in coupler.qubits)
-        shifts = coupler.zz_hz_per_v2 * a @ b + coupler.stark_hz_per_v2[0] * a + coupler.stark_hz_per_v2[1] * b
-        powers.append(generator(commutator(tau * shifts)))
-    return generator(free), np.array(drives), np.array(powers)
-
-
-def reference_joint(
-    config: PlantConfig, joint: NDArray, plays: list[Play], start: int, end: int
-) -> NDArray[np.float64]:
-    """Return what a joint state at tick `start` has become at `end`; plays are (line, tick, amplitude, phase)."""
-    count = len(config.qubits)
-    free, drives, powers = rates_of(config)
-    volts = np.zeros((len(config.lines), end), complex)
-    for line, tick, amplitude, phase in plays:
-        samples = SHAPE if line in COUPLED else np.full(PULSE, FULL)
-        volts[line, tick : tick + samples.size] += (
-            samples * VOLT * round(amplitude * 65536) / 65536 * np.exp(1j * phase)
-        )
-    state = joint.reshape(-1)
-    for n in range(start, end):
-        both = np.stack((volts[:count, n].real, volts[:count, n].imag), axis=1)
-        rate = free + np.tensordot(both, drives, 2) + np.tensordot(np.abs(volts[list(COUPLED), n]) ** 2, powers, 1)
-        term = state
-        for order in range(
-            1, 13
-        ):  # Taylor's series of the exponential, to rounding: the norm of a sample's rate is below 1/2
-            term = rate @ term * (1e-9 / order)
-            state = state + term
-    return state.reshape(joint.shape)
-
-
-def product(*vectors: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Return the joint state of qubits that are not correlated, from their Bloch vectors."""
-    return reduce(np.multiply.outer, [np.array([1.0, *vector]) for vector in vectors])
-
-
-def equilibrium(config: PlantConfig) -> NDArray[np.float64]:
-    return product(*((0.0, 0.0, 1 - 2 * qubit.thermal_population) for qubit in config.qubits))
-
-
-def play_all(plant: Plant, plays: list[tuple[int, int, float, float]]) -> None:
-    for line, tick, amplitude, phase in plays:
-        plant.port().play(
-            line,
-            2 if line in COUPLED else 1,
-            tick,
-            amplitude=amplitude,
-            phase=phase,
-            frequency=13e6 * (line in COUPLED),
-        )
-
-
-def random_plays(seed: int, couplers: int) -> tuple[list[Play], int]:
-    """Return plays at random and the tick at which all have ended: drives of all qubits, tones of the first `couplers`, gaps."""
-    random = np.random.default_rng(seed)
-    plays: list[Play] = []
-    tick = 3
-    for _ in range(5):
-        plays += [(q, tick + int(random.integers(3)), random.uniform(-1, 1), random.uniform(-pi, pi)) for q in range(3)]
-        tick += PULSE + 2 + int(random.integers(30))
-        plays.append((COUPLED[int(random.integers(couplers))], tick, random.uniform(0.5, 1), random.uniform(-pi, pi)))
-        tick += TONE + int(random.integers(9))
-    return sorted(plays, key=lambda play: play[1]), tick
+from tests.reference_joint import equilibrium, reference_joint
 
 
 @pytest.mark.parametrize(("seed", "couplers"), [(1, 1), (2, 2), (3, 2)])
@@ -235,13 +74,59 @@ def test_tones_that_relax_follow_the_density_matrix() -> None:
         np.testing.assert_allclose(plant.joint(1000), expected, atol=3e-6)  # half a sample's relaxation at a time
 
 
+def test_a_look_in_the_middle_of_a_tone_changes_nothing() -> None:
+    """A tone that is cut into stretches does what it does in one."""
+    plays, end = random_plays(11, 2)
+    whole, looked = plant_of(), plant_of()
+    play_all(whole, plays)
+    for line, tick, amplitude, phase in plays:
+        play_all(looked, [(line, tick, amplitude, phase)])
+        if line in COUPLED:
+            looked.joint(tick + 11)
+            looked.peek(1, tick + 12)
+    np.testing.assert_allclose(looked.joint(end), whole.joint(end), atol=1e-13)
+
+
+def test_what_happens_to_one_of_two_correlated_qubits_acts_on_it_alone() -> None:
+    """Photons, pulses that overlap among them, drift: the joint state takes the map that four Bloch vectors of a single qubit show."""
+    drifting = replace(Q0, frequency_drift_hz_per_s=1e9)
+    still = replace(IDEAL[1], chi_rad_per_s=0.0)
+    qubits = (drifting, still, replace(IDEAL[2], chi_rad_per_s=0.0))
+    config = replace(CONFIG, qubits=qubits, projective_exponent=1e12, negligible_exponent=1e11)
+    start, tick, end = 1_000_000, 1_000_100, 1_002_000  # 1 MHz up
+
+    def disturb(plant: Plant, tick: int) -> None:
+        plant.port().play(FEED, 1, tick, amplitude=1.0, frequency=100e6)  # 20 samples at qubit 0's resonator
+        rotate(plant, 0, tick + 40, 0.7, 0.2)
+        rotate(plant, 0, tick + 50, -0.5, 1.3)
+        rotate(plant, 0, tick + 900, 0.4, 0.9)
+
+    def at_start() -> Plant:
+        plant = plant_of(config)
+        plant.port().begin_shot(1, start)
+        return plant
+
+    before, after = [], []
+    for angle, axis in ((0.0, 0.0), (pi / 2, 0.0), (pi / 2, pi / 2), (2.5, 0.3)):
+        for vectors, look in ((before, tick), (after, end)):
+            plant = at_start()
+            rotate(plant, 0, start + 80, angle, axis)
+            if look == end:
+                disturb(plant, tick)
+            vectors.append([1.0, *(getattr(plant.peek(0, look), name) for name in "xyz")])
+    on_index = np.linalg.solve(np.array(before), np.array(after)).T
+    joints = []
+    for look in (tick, end):
+        plant = at_start()
+        entangle(plant, start)
+        if look == end:
+            disturb(plant, tick)
+        joints.append(plant.joint(look))
+    np.testing.assert_allclose(joints[1], np.tensordot(on_index, joints[0], 1), atol=1e-9)
+    assert np.abs(joints[1] - joints[0]).max() > 0.2
+
+
 # ---- Closed forms -------------------------------------------------------------------------------------------------------
-
-
-def turned(plant: Plant, qubit: int, tick: int) -> float:
-    """Return the angle, rad, of a qubit's Bloch vector in the equator."""
-    peek = plant.peek(qubit, tick)
-    return math.atan2(peek.y, peek.x)
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -279,22 +164,6 @@ def test_a_frequency_that_rises_turns_as_one_that_has_drifted_up() -> None:
     drifted = math.remainder(turned(plant, 0, 1_000_000 + PULSE + 50) - before, tau)
     assert risen > 0.1
     assert drifted == pytest.approx(tau * 1e6 * 50e-9)
-
-
-def entangle(plant: Plant, tick: int = 0, qubits: tuple[int, int] = (0, 1), coupler: int = 0) -> int:
-    """Make a Bell state of two qubits in level 0, (|00> - i|11>) / sqrt 2 up to phases that z cannot see; return the tick after it."""
-    a, b = qubits
-    rotate(plant, a, tick, pi / 2, pi / 2)
-    return controlled_flip(plant, tick, b, coupler, already=(a,))
-
-
-def controlled_flip(plant: Plant, tick: int, target: int, coupler: int, already: tuple[int, ...] = ()) -> int:
-    """Flip `target` where the coupler's other qubit is in level 1: a quarter turn, the tone, the frames shifted, a quarter turn back."""
-    rotate(plant, target, tick, pi / 2, pi / 2)
-    couple(plant, coupler, tick + PULSE)
-    shift = undo_stark(coupler)[target]
-    rotate(plant, target, tick + PULSE + TONE, pi / 2, -pi / 2 + shift)
-    return tick + 2 * PULSE + TONE
 
 
 def test_cz_on_two_superpositions() -> None:
@@ -336,7 +205,7 @@ def test_a_bell_state_relaxes_as_its_closed_form() -> None:
 
 
 def test_three_qubits_over_two_couplers() -> None:
-    """A GHZ state: pairs of z agree, no qubit has a direction, and the four words of three x and y are +-1 with the product -1."""
+    """A GHZ state: pairs of z agree, no smaller part has a direction, and the eight words of x and y are cosines of one phase."""
     plant = plant_of(COHERENT)
     tick = entangle(plant, qubits=(0, 1))
     tick = controlled_flip(plant, tick, 2, 1)
@@ -352,101 +221,88 @@ def test_three_qubits_over_two_couplers() -> None:
         assert joint[tuple(1 + k for k in index)] == pytest.approx(expected, abs=1e-3)
 
 
-# ---- Measurement ------------------------------------------------------------------------------------------------------
+# ---- State, refusals ----------------------------------------------------------------------------------------------------
 
 
-def read(plant: Plant, tick: int, *qubits: int) -> None:
-    """Play a projective tone of 1000 samples at each qubit's resonator."""
-    for qubit in qubits:
-        plant.port().play(FEED, 0, tick, amplitude=0.3, frequency=CONFIG.qubits[qubit].resonator_hz - 7.0e9)
+def test_a_saved_state_goes_on_with_the_same_bits_on_every_instruction_set() -> None:
+    """Saved in the middle of a tone on two qubits that are correlated with a third one."""
+    plays, end = random_plays(3, 2)
+    plant = plant_of()
+    play_all(plant, plays)
+    rotate(plant, 2, end, 0.5)
+    plant.port().play(COUPLED[0], 2, end, amplitude=0.8)
+    plant.peek(0, end + 17)
+    state = plant.save()
+
+    def go_on(one: Plant) -> bytes:
+        read(one, end + TONE + 5, 1)
+        one.port().capture_begin(end + TONE + 100, 600)
+        samples = one.port().capture_end(600)
+        return samples.tobytes() + one.joint(end + 2500).tobytes() + one.save()
+
+    wanted = go_on(plant)
+    selected = isa_selected()
+    for name in isa_names():
+        isa_select(name)
+        again = plant_of(seed=77)
+        again.restore(state)
+        assert go_on(again) == wanted
+    isa_select(selected)
 
 
-def found(plant: Plant, tick: int) -> dict[int, tuple[int, float]]:
-    """Return the level that a tone at `tick` found of each qubit, and its population just before."""
-    rows = plant.path[plant.path["tick"] == tick]
-    return {int(row["qubit"]): (int(row["level"]), float(row["population"])) for row in rows}
+def test_what_a_tone_does_not_commute_with_is_refused_on_its_qubits_only() -> None:
+    """A drive pulse on a coupled qubit, a tone on a driven one, two couplers on one qubit; a pulse on the third qubit is welcome."""
+    for first, second in ((COUPLED[0], 1), (1, COUPLED[0]), (0, COUPLED[0]), (COUPLED[0], COUPLED[1])):
+        plant = plant_of()
+        plant.port().play(first, 2, 100)
+        with pytest.raises(BugError, match="QRT_ERR_DRIVE_IN_COUPLING"):
+            plant.port().play(second, 2, 100 + TONE - 1)
+        plant.port().play(second, 2, 100 + TONE)
+    plant = plant_of()
+    plant.port().play(COUPLED[0], 2, 100)
+    rotate(plant, 2, 110, 1.0)
 
 
-def shots_of(plant: Plant, count: int) -> Iterator[int]:
-    """Yield the starting tick of each of so many shots, the first one's path being kept."""
-    for shot in range(count):
-        plant.log_path(64)
-        plant.port().begin_shot(shot, shot * PERIOD)
-        yield shot * PERIOD
+def test_a_tone_ends_when_the_outputs_go_off_and_acts_again_after_the_next_start() -> None:
+    plant = plant_of(COHERENT)
+    rotate(plant, 0, 0, pi / 2)
+    before = turned(plant, 0, PULSE)
+    plant.port().play(COUPLED[0], 0, 100, amplitude=0.25)
+    plant.peek(2, 400)
+    plant.port().safe()
+    power_s = (0.25 * FULL * VOLT) ** 2 * 300e-9
+    expected = tau * power_s * COUPLERS[0].stark_hz_per_v2[0]
+    assert math.remainder(turned(plant, 0, 1000) - before - expected, tau) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(BugError, match="QRT_ERR_LINE"):
+        plant.port().play(COUPLED[0], 2, 1000)
+    plant.start(2)
+    plant.port().play(COUPLED[0], 2, 0)
 
 
-def test_bell_outcomes_agree_and_one_measurement_makes_the_other_state() -> None:
-    """Both orders and both at once; the part of 11 within its 1e-6 bounds, so an error rate of 3e-6."""
-    count = 300
-    for first, second in (((0,), (1,)), ((1,), (0,)), ((0, 1), ())):
-        plant = plant_of(replace(COHERENT, qubits=tuple(replace(q, t1_s=2e-6, t2_s=4e-6) for q in IDEAL)), seed=5)
-        both = 0
-        for start in shots_of(plant, count):
-            tick = entangle(plant, start)
-            read(plant, tick, *first)
-            (other,) = set(range(2)) - {first[0]}
-            level, population = found(plant, tick)[first[0]]
-            assert population == pytest.approx(0.5, abs=0.03)
-            if second:
-                assert plant.peek(other, tick).z == pytest.approx(1 - 2 * level, abs=0.06)  # relaxation during the gate
-                read(plant, tick + 1100, *second)
-                assert found(plant, tick + 1100)[other][1] == pytest.approx(level * math.exp(-1100 / 2000), abs=0.05)
-            else:
-                assert found(plant, tick)[other][1] == pytest.approx(level, abs=0.03)
-            both += level
-        assert stats.binomtest(both, count).pvalue > 1e-6
+def test_a_line_that_is_off_couples_nothing_and_a_run_ends_its_tones() -> None:
+    off = replace(COHERENT, lines=(*LINES[:4], replace(LINES[4], output_on=False), LINES[5]))
+    plant = plant_of(off)
+    rotate(plant, 0, 0, pi / 2)
+    before = turned(plant, 0, PULSE)
+    plant.port().play(COUPLED[0], 2, 30)
+    assert turned(plant, 0, 100) == pytest.approx(before, abs=1e-12)
+    whole, ended = plant_of(COHERENT), plant_of(COHERENT)
+    for one in (whole, ended):
+        rotate(one, 0, 0, pi / 2)
+        one.port().play(COUPLED[0], 2, 30)
+    ended.start(9)  # after the tone
+    np.testing.assert_array_equal(ended.joint(0), whole.joint(30 + TONE))
 
 
-def test_populations_after_a_collapse_are_conditional_probabilities() -> None:
-    """Exactly those of the joint state just before, level by level, for three correlated qubits that are measured at once."""
-    seen = set()
-    for seed in range(12):
-        plays, end = random_plays(7, 2)
-        plant, twin = plant_of(seed=seed), plant_of(seed=seed)
-        for one in (plant, twin):
-            play_all(one, plays)
-        joint = twin.joint(end)
-        plant.log_path(64)
-        read(plant, end, 0, 1, 2)
-        known = found(plant, end)
-        for qubit in range(3):  # the tones come in this order, each at once
-            level, population = known[qubit]
-            joint = np.moveaxis(joint, qubit, 0)
-            assert population == pytest.approx((1 - joint[(3, 0, 0)]) / 2, abs=1e-12)
-            given = joint[0] + (1 - 2 * level) * joint[3]
-            rest = given / given[0, 0]
-            joint = np.moveaxis(np.multiply.outer([1, 0, 0, 1 - 2 * level], rest), 0, qubit)
-        seen.add(tuple(known[qubit][0] for qubit in range(3)))
-    assert len(seen) > 3
-
-
-def test_chsh_with_relaxation() -> None:
-    """Four settings of a Bell state that has waited: each correlation counted against the joint state's, S above 2. Error rate 1e-5."""
-    config = replace(
-        CONFIG, qubits=tuple(replace(q, t1_s=8 * q.t1_s, t2_s=8 * q.t2_s, thermal_population=0) for q in CONFIG.qubits)
-    )
-    count, wait = 500, 700
-    total, expected_total = 0.0, 0.0
-    for a, b, sign in ((0, pi / 4, 1), (0, -pi / 4, 1), (pi / 2, pi / 4, -1), (pi / 2, -pi / 4, 1)):
-        product_sum, expected = 0, math.nan
-        plant = plant_of(config)
-        for seed in range(count):  # each from equilibrium
-            plant.start(seed, idle_s=1.0)
-            plant.port().begin_shot(0, 0)
-            tick = entangle(plant) + wait
-            phases = undo_stark(0)
-            rotate(plant, 0, tick, a, phases[0] + pi / 2)
-            rotate(plant, 1, tick, b, phases[1] + pi / 2)
-            if seed == 0:
-                expected = float(plant.joint(tick + PULSE)[3, 3, 0])
-                continue
-            plant.log_path(8)
-            read(plant, tick + PULSE, 0, 1)
-            known = found(plant, tick + PULSE)
-            product_sum += (1 - 2 * known[0][0]) * (1 - 2 * known[1][0])
-        bound = stats.norm.isf(1e-6) * math.sqrt((1 - expected**2) / (count - 1))
-        assert product_sum / (count - 1) == pytest.approx(expected, abs=bound + 1e-9)
-        total += sign * product_sum / (count - 1)
-        expected_total += sign * expected
-    assert 2.0 < abs(expected_total) < 2 * math.sqrt(2)
-    assert abs(total) > 2.0
+def test_configs_that_cannot_be_are_named() -> None:
+    for change, what in (
+        ({"couplers": (CouplerConfig((0, 0), 1e6), COUPLERS[1])}, r"couplers\[0\]\.qubits = \(0, 0\): must be two of 0 to 2"),
+        ({"couplers": (CouplerConfig((0, 3), 1e6), COUPLERS[1])}, r"couplers\[0\]\.qubits = \(0, 3\)"),
+        ({"couplers": (CouplerConfig((0, 1), math.nan), COUPLERS[1])}, r"couplers\[0\]: \(zz, stark, stark\) = .*within"),
+        ({"couplers": COUPLERS[:1]}, r"lines\[5\]\.coupler = 1: must be None or, without a qubit, 0 to 0"),
+        ({"couplers": COUPLERS * 4}, "couplers = 8: must be at most 6 of them"),
+        ({"lines": (*LINES[:5], replace(LINES[5], coupler=0))}, r"lines\[4\]: \(qubit, coupler\) = \(None, 0\): must be on one"),
+        ({"lines": (*LINES[:5], replace(LINES[5], qubit=0))}, r"lines\[5\]\.coupler = 1: must be None or, without a qubit"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=what):
+            Plant(replace(CONFIG, **change))

@@ -4,7 +4,7 @@
  *   field.c     volts -> resonator fields, dephasing integrals    adc.c     fields and noise -> int16
  *   coupler.c   volts -> what two coupled qubits do to each other cluster.c correlated qubits: their tensor, collapse
  *   drift.c     what moves from shot to shot                      trigger.c when the hardware's own clock starts shots
- *   plant.c     the port's functions, time, memory
+ *   config.c    what a config must hold                          plant.c   the port's functions, time, memory
  *
  * Time inside is in samples counted from the run's start. All fields and drives are complex envelopes in the frame of the line's
  * source, in the sign of engineering: the voltage on a line is Re[V(t) e^{+2 pi i source_hz t}], so that an NCO of frequency f
@@ -249,6 +249,9 @@ struct qrt_plant {
     uint32_t path_count_max;
     int64_t path_count;
 };
+
+/* ---- config.c ------------------------------------------------------------------------------------------------------- */
+int config_is_valid(const qrt_plant_config *config);
 
 /* ---- waveform.c ----------------------------------------------------------------------------------------------------- */
 line line_of(const qrt_plant_line *config);

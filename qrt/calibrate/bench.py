@@ -27,7 +27,20 @@ from qrt.grids import grid_of
 from qrt.pulses import lower
 from qrt.qasm import Program, parse_program
 from qrt.sweeps import MeasureSwept, Reach
-from qrt.types import Calibration, Capture, Lab, Measure, Measured, Op, Parameter, Play, Pulses, Sync, Wait
+from qrt.types import (
+    Calibration,
+    Capture,
+    CouplerCalibration,
+    Lab,
+    Measure,
+    Measured,
+    Op,
+    Parameter,
+    Play,
+    Pulses,
+    Sync,
+    Wait,
+)
 
 PATH = "the calibration's program"
 QUBITS = "QUBITS"
@@ -40,6 +53,11 @@ class Bench(msgspec.Struct, frozen=True):
     measure: Measure
     tell: Callable[[str], None]
     swept: MeasureSwept | None = None  # None: a loop that plays the same shot again and again
+    couplers: Mapping[str, CouplerCalibration] = {}  # what is known of those that join the qubits at hand
+
+    def knowing(self, couplers: Mapping[str, CouplerCalibration]) -> Bench:
+        """Return the bench with what is known of couplers now."""
+        return msgspec.structs.replace(self, couplers=couplers)
 
     def scan(
         self, text: str, qubits: Qubits, shots: int, sweep: Mapping[str, Sequence[float] | Array]
@@ -62,8 +80,9 @@ class Bench(msgspec.Struct, frozen=True):
 
     def pulses(self, program: Program, qubits: Qubits, inputs: Mapping[str, float], reach: Reach | None) -> Pulses:
         """Return one shot of a program as it is played."""
-        found = Calibration(lab_hash="", taken_ns=0, seed=0, qubits=dict(qubits))
-        lab = msgspec.structs.replace(self.lab, qubits={name: self.lab.qubits[name] for name in qubits})
+        found = Calibration(lab_hash="", taken_ns=0, seed=0, qubits=dict(qubits), couplers=dict(self.couplers))
+        among = {name: one for name, one in self.lab.couplers.items() if qubits.keys() >= set(one.qubits)}
+        lab = msgspec.structs.replace(self.lab, qubits={name: self.lab.qubits[name] for name in qubits}, couplers=among)
         return rested(lower(program, lab, found, inputs, reach.varied if reach else ()), lab, qubits, reach)
 
     def _arm(self, program: Program, qubits: Qubits, shots: int, inputs: Mapping[str, float]) -> dict[str, Points]:

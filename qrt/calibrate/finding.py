@@ -7,7 +7,7 @@ what findings change in what is known of the qubits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,9 @@ from qrt.calibrate.fit import Array
 from qrt.calibrate.sequences import Qubits, replaced
 from qrt.calibrate.signals import Scan, Signal
 from qrt.errors import CalibrationError
-from qrt.types import Estimated, QubitCalibration
+from qrt.types import CouplerCalibration, Estimated, QubitCalibration
+
+Couplers = Mapping[str, CouplerCalibration]
 
 
 class Result(NamedTuple):
@@ -26,7 +28,7 @@ class Result(NamedTuple):
     text: str  # for a person, with uncertainties
     numbers: Mapping[str, Estimated]  # by name, whose end is the unit
     fitted: Array  # the model at the points; empty without one
-    changes: Mapping[str, Any] = {}  # fields of a QubitCalibration
+    changes: Mapping[str, Any] = {}  # fields of a QubitCalibration, or all of a CouplerCalibration
 
 
 class Picture(NamedTuple):
@@ -43,7 +45,7 @@ class Picture(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One qubit's."""
+    """One qubit's, or one coupler's."""
 
     qubit: str
     what: str
@@ -85,11 +87,23 @@ def judged(of: Scan, seen: Signal, drawn: Drawn, analyse: Callable[[], Result]) 
     return Finding(of.name, of.what, result.text, result.numbers, result.changes, pictures)
 
 
+def together(name: str, what: str, sides: Sequence[Finding]) -> Finding:
+    """Return the beginning of one finding of several: their pictures, and what was not found."""
+    pictures = tuple(one for side in sides for one in side.pictures)
+    return Finding(name, what, "", {}, {}, pictures, "; ".join(side.problem for side in sides if side.problem))
+
+
 def updated(qubits: Qubits, findings: Findings) -> dict[str, QubitCalibration]:
     """Return what is known of the qubits with these findings."""
     return {
         name: replaced(qubit, **findings[name].changes) if name in findings else qubit for name, qubit in qubits.items()
     }
+
+
+def coupled(couplers: Couplers, findings: Findings) -> dict[str, CouplerCalibration]:
+    """Return what is known of the couplers with these findings, of which some are of couplers."""
+    changes = {name: one.changes for name, one in findings.items() if "cz_amplitude" in one.changes}
+    return {**couplers, **{name: CouplerCalibration(**change) for name, change in changes.items()}}
 
 
 def require_found(findings: Findings) -> None:

@@ -47,6 +47,12 @@ def inverse(estimated: Estimated) -> Estimated:
     return Estimated(1.0 / estimated.value, estimated.stderr / estimated.value**2)
 
 
+def weighted(several: Sequence[Estimated]) -> Estimated:
+    """Return the mean of estimates of one number, each weighing as its standard error says."""
+    weights = np.array([one.stderr for one in several]) ** -2.0
+    return Estimated(float(np.average([one.value for one in several], weights=weights)), float(weights.sum() ** -0.5))
+
+
 def least_squares(model: Model, x: Array, y: Array, sigma: Array, start: Sequence[float]) -> Fit:
     """Return the minimum near `start`.
 
@@ -204,6 +210,17 @@ def rung(parameters: Array, points: Array) -> Array:
     hz, length = points
     z = kappa / 2.0 + 2j * np.pi * (hz - middle)
     return np.asarray(b * np.abs((length - (1.0 - np.exp(-z * length)) / z) / z))
+
+
+def conditional(parameters: Array, points: Array) -> Array:
+    """Return c_l + b_l cos((k + l m) P - q): a fringe whose phase goes with a power P, and with another qubit's level l.
+
+    Parameters c_0, c_1, b_0, b_1, k, m; points [3, points]: l, P, q, the quadrature.
+    """
+    alone, more = parameters[4:]
+    level, power, quadrature = points
+    c, b = (np.where(level > 0.0, pair[1], pair[0]) for pair in (parameters[:2], parameters[2:4]))
+    return np.asarray(c + b * np.cos((alone + more * level) * power - quadrature))
 
 
 def turn(vector: Array) -> Array:

@@ -5,7 +5,7 @@
 3. Ramsey at short delays: the frequency, with its sign, or the refusal of a nominal one that is too far off.
 4. Weights and threshold from raw captures. From here on neighbours on the feedline are invisible.
 5. T1, which says how long the fine Ramsey may be and how long a shot must rest.
-6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now.
+6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now, and cz where couplers join qubits.
 7. The assignment matrix by reference shots with all of this fixed. It comes last since it is what estimates rest on.
 
 That is what a run does when it has no calibration (`AUTOMATIC`). `ALL` looks for the resonator and the qubit first, raises the readout's
@@ -15,12 +15,14 @@ amplitude where that is needed, and proves the gates at the end. Nothing is take
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from qrt.calibrate import (
     allxy,
     assignment,
+    bell,
+    cz,
     drag,
     echo,
     flips,
@@ -36,7 +38,7 @@ from qrt.calibrate import (
     train,
 )
 from qrt.calibrate.bench import Bench
-from qrt.calibrate.finding import Findings, Step, require_found, updated
+from qrt.calibrate.finding import Findings, Step, coupled, require_found, updated
 from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, nominal
 from qrt.config import lab_hash
 from qrt.errors import CalibrationError, ProgramError
@@ -60,9 +62,11 @@ STEPS: Final = (
     Step("drag", drag.find),
     Step("allxy", allxy.find),
     Step("rb", rb.find),
+    Step("cz", cz.find),
+    Step("bell", bell.find),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}
-AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "assignment")
+AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "cz", "assignment")
 ALL: Final = (
     "resonator_spectroscopy",
     "qubit_spectroscopy",
@@ -80,7 +84,10 @@ ALL: Final = (
     "echo",
     "allxy",
     "rb",
+    "cz",
+    "bell",
 )
+BETWEEN_QUBITS: Final = frozenset({"cz", "bell"})
 
 ADVICE: Final = (
     f"The pulses of a calibration follow from qubits.<name>: pulse_ns, readout.duration_ns, readout.depletion_ns (whole multiples of the "
@@ -110,12 +117,18 @@ def calibrate(
     """
     bench = Bench(lab, measure, progress or _silent, swept)
     found = nominal(lab)
-    for name in AUTOMATIC:
+    for name in suiting(AUTOMATIC, lab):
         findings = take(bench, found, BY_NAME[name])
         require_found(findings)
         bench.tell(told(name, findings))
         found = updated(found, findings)
-    return Calibration(lab_hash=lab_hash(lab), taken_ns=time.time_ns(), seed=seed, qubits=found)
+        bench = bench.knowing(coupled(bench.couplers, findings))
+    return Calibration(lab_hash(lab), time.time_ns(), seed, found, dict(bench.couplers))
+
+
+def suiting(names: Iterable[str], lab: Lab) -> list[str]:
+    """Return the steps that this lab can take: without couplers, those on single qubits."""
+    return [name for name in names if lab.couplers or name not in BETWEEN_QUBITS]
 
 
 def take(bench: Bench, qubits: Qubits, step: Step) -> Findings:

@@ -17,17 +17,25 @@ import msgspec
 
 from qrt import config
 from qrt.calibrate.bench import Bench
-from qrt.calibrate.finding import Findings, require_found, updated
-from qrt.calibrate.order import ALL, BY_NAME, take
-from qrt.calibrate.sequences import Qubits, nominal
+from qrt.calibrate.finding import Findings, coupled, require_found, updated
+from qrt.calibrate.order import ALL, BETWEEN_QUBITS, BY_NAME, suiting, take
+from qrt.calibrate.sequences import nominal
 from qrt.commands.interrupt import Interrupt
-from qrt.commands.screen import CALIBRATION_HEAD, Screen, calibration_rows, found_rows, printable
+from qrt.commands.screen import (
+    CALIBRATION_HEAD,
+    COUPLER_HEAD,
+    Screen,
+    calibration_rows,
+    coupler_rows,
+    found_rows,
+    printable,
+)
 from qrt.errors import CalibrationError, ConfigError, RunError, nearest
 from qrt.loop import Loop
 from qrt.record import check_writable, new_uid
 from qrt.report import CalibrationSheet, write_calibration
 from qrt.store import FOLDER, bound_hash, calibration_hash, check_calibration, load_calibration, save_calibration
-from qrt.types import Calibration, Lab, QubitCalibration
+from qrt.types import Calibration, Lab
 
 EVERYTHING: Final = "all"
 Steps = list[tuple[str, Findings]]
@@ -45,7 +53,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def execute(request: Request, screen: Screen) -> dict[str, Any]:
     """Run the calibrations, store what they found, write the page, and return all of it."""
-    names, lab = step_names(request.names), config.load(request.lab)
+    lab = config.load(request.lab)
+    names = step_names(request.names, lab)
     runs, seed = Path(request.runs or lab.runs), secrets.randbits(32) if request.seed is None else request.seed
     check_writable(runs / FOLDER)
     start = beginning(request, lab, runs)
@@ -60,16 +69,18 @@ def execute(request: Request, screen: Screen) -> dict[str, Any]:
     try:
         with Interrupt() as interrupt:
             loop = Loop(lab, seed, stop=interrupt.stop, abort=interrupt.abort)
-            qubits = played(loop, start, names, steps, screen)
+            taken = played(loop, start, names, steps, screen)
     except (CalibrationError, RunError) as error:
         error.add_note(f"nothing is stored; the scans: {write_calibration(page, sheet('Nothing is stored.'))}")
         raise
-    taken = Calibration(lab_hash=bound_hash(lab), taken_ns=time.time_ns(), seed=seed, qubits=qubits)
+    taken = msgspec.structs.replace(taken, lab_hash=bound_hash(lab), taken_ns=time.time_ns(), seed=seed)
     check_calibration(taken, lab, taken.lab_hash, "the calibration that was taken")
     stored = stored_at(runs, taken)
     write_calibration(page, sheet(stored))
     screen.step("Calibration")
     screen.table(CALIBRATION_HEAD, calibration_rows(taken, lab))
+    if taken.couplers:
+        screen.table(COUPLER_HEAD, coupler_rows(taken))
     screen.line(f"   {stored}")
     screen.line(f"   scans: {page}")
     return {
@@ -82,44 +93,47 @@ def execute(request: Request, screen: Screen) -> dict[str, Any]:
     }
 
 
-def step_names(names: tuple[str, ...]) -> list[str]:
-    """Return the steps that names mean. ConfigError for one that is none."""
+def step_names(names: tuple[str, ...], lab: Lab) -> list[str]:
+    """Return the steps that names mean. ConfigError for one that is none, or that this lab cannot take."""
     for name in names:
         if name != EVERYTHING and name not in BY_NAME:
             raise ConfigError(f"{name!r} is no calibration; {nearest(name, (EVERYTHING, *BY_NAME))}")
-    return [step for name in names for step in (ALL if name == EVERYTHING else (name,))]
+        if name in BETWEEN_QUBITS and not lab.couplers:
+            raise ConfigError(
+                f"{name!r} is of couplers, and the lab {lab.name!r} has none: [couplers.NAME] in its file"
+            )
+    return [step for name in names for step in (suiting(ALL, lab) if name == EVERYTHING else (name,))]
 
 
-def beginning(request: Request, lab: Lab, runs: Path) -> Qubits:
+def beginning(request: Request, lab: Lab, runs: Path) -> Calibration:
     """Return what is known before: of the calibration that was named, of the lab's newest, or by design."""
     if request.calibration is not None:
-        return load_calibration(runs, request.calibration, lab, bound_hash(lab)).qubits
+        return load_calibration(runs, request.calibration, lab, bound_hash(lab))
     if EVERYTHING not in request.names:
         try:
-            return load_calibration(runs, "latest", lab, bound_hash(lab)).qubits
+            return load_calibration(runs, "latest", lab, bound_hash(lab))
         except CalibrationError:
             pass  # none was taken yet
-    return nominal(lab)
+    return Calibration(lab_hash="", taken_ns=0, seed=0, qubits=nominal(lab))
 
 
-def played(
-    loop: Loop, qubits: Qubits, names: Iterable[str], steps: Steps, screen: Screen
-) -> dict[str, QubitCalibration]:
+def played(loop: Loop, known: Calibration, names: Iterable[str], steps: Steps, screen: Screen) -> Calibration:
     """Play the steps, each with what the one before found, and return what is known then; `steps` gets every one's findings."""
     with loop:
         screen.step("Instruments")
         screen.table(("", "*IDN?", "address", "transport"), found_rows(loop.found))
         bench = Bench(loop.lab, loop.measure, lambda _: None, loop.measure_swept)
         for name in names:
-            findings = take(bench, qubits, BY_NAME[name])
+            findings = take(bench.knowing(known.couplers), known.qubits, BY_NAME[name])
             steps.append((name, findings))
             screen.step(name)
             for one in findings.values():
                 screen.line(f"   {one.qubit}  {printable(one.problem or one.text)}")
             require_found(findings)
-            qubits = updated(qubits, findings)
+            found = {"qubits": updated(known.qubits, findings), "couplers": coupled(known.couplers, findings)}
+            known = msgspec.structs.replace(known, **found)
         loop.safe()
-    return dict(qubits)
+    return known
 
 
 def is_whole(taken: Calibration) -> bool:

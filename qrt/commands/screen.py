@@ -113,6 +113,22 @@ def calibration_rows(calibration: Calibration, lab: Lab) -> list[tuple[str, ...]
     return rows
 
 
+COUPLER_HEAD = ("coupler", "cz amplitude", "conditional phase", "rz after it")
+
+
+def coupler_rows(calibration: Calibration) -> list[tuple[str, ...]]:
+    """Return a row for each calibrated coupler."""
+    return [
+        (
+            name,
+            f"{one.cz_amplitude.value:.4f} ± {one.cz_amplitude.stderr:.4f}",
+            f"π {one.conditional_rad.value:+.3f} ± {one.conditional_rad.stderr:.3f} rad",
+            ", ".join(f"{turn.value:+.3f} ± {turn.stderr:.3f} rad" for turn in one.rz_rad),
+        )
+        for name, one in calibration.couplers.items()
+    ]
+
+
 ESTIMATE_HEAD = ("", "raw", "mitigated", "shot", "calibration", "drift", "preparation", "truth")
 
 

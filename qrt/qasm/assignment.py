@@ -23,30 +23,31 @@ from qrt.units import signed64
 
 def assignment(run: Run, node: ast.ClassicalAssignment) -> Completion:
     """Set a variable, bits, an element; `+=` and its like read it before."""
-    name = node.lvalue.name if isinstance(node.lvalue, ast.IndexedIdentifier) else node.lvalue
-    found = run.find(node.lvalue, name.name, "variable", (Cell, BitRegister, Typed))
+    target = _place(node.lvalue)
+    name = target.name if isinstance(target, ast.IndexedIdentifier) else target
+    found = run.find(target, name.name, "variable", (Cell, BitRegister, Typed))
     if isinstance(found, Typed):
         raise run.refuse(node, f"{name.name!r} is a constant and cannot be set")
     operator = node.op.name
     if isinstance(found, BitRegister) and operator == "=":
         if isinstance(node.rvalue, ast.QuantumMeasurement):
-            measure(run, node, node.rvalue, bits(run, node.lvalue))
+            measure(run, node, node.rvalue, bits(run, target))
         else:
-            set_bits(run, node, bits(run, node.lvalue), node.rvalue)
+            set_bits(run, node, bits(run, target), node.rvalue)
         return None
     value = measured(run, node.rvalue) if isinstance(node.rvalue, ast.QuantumMeasurement) else run.value(node.rvalue)
     if operator != "=":
-        value = operate(run, node, operator.removesuffix("="), _read(run, node.lvalue), value)
-    assign_value(run, node, node.lvalue, value)
+        value = operate(run, node, operator.removesuffix("="), _read(run, target), value)
+    assign_value(run, node, target, value)
     return None
 
 
 def measurement(run: Run, node: ast.QuantumMeasurementStatement) -> Completion:
     """Measure a qubit, or each of a register."""
-    target = node.target
-    if target is None:
+    if node.target is None:
         measure(run, node, node.measure, None)
         return None
+    target = _place(node.target)
     name = target.name if isinstance(target, ast.IndexedIdentifier) else target
     assert isinstance(name, ast.Identifier)
     if isinstance(run.scope.find(name.name), Cell):
@@ -54,6 +55,17 @@ def measurement(run: Run, node: ast.QuantumMeasurementStatement) -> Completion:
     else:
         measure(run, node, node.measure, bits(run, target))
     return None
+
+
+def _place(target: Any) -> Any:
+    """Return an element as text writes it; oqpy makes of it what text has in expressions alone."""
+    if not isinstance(target, ast.IndexExpression):
+        return target
+    around = _place(target.collection)
+    inside = [*around.indices, target.index] if isinstance(around, ast.IndexedIdentifier) else [target.index]
+    place = ast.IndexedIdentifier(around.name if isinstance(around, ast.IndexedIdentifier) else around, inside)
+    place.span = target.span
+    return place
 
 
 def _read(run: Run, node: ast.QASMNode) -> Typed:
