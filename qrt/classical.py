@@ -165,10 +165,18 @@ def _computed(operator: str, left: Span, right: Span) -> Span:
         case "*":
             products = [one * other for one in left for other in right]
             return min(products), max(products)
+        case "<" if left[1] < right[0]:
+            return 1, 1
+        case "<" if left[0] >= right[1]:
+            return 0, 0
+        case "==" if left[1] < right[0] or right[1] < left[0]:
+            return 0, 0
         case "==" | "<":
             return 0, 1
         case ">>":
             return left[0] >> right[0], left[1] >> right[0]
+        case "&" if right[0] == right[1] >= left[1] and left[0] >= 0 and not right[0] & (right[0] + 1):
+            return left  # a mask that has all of its bits
         case "&" if max(left[0], right[0]) >= 0:
             return 0, min(side[1] for side in (left, right) if side[0] >= 0)
         case "|" | "^" if right[0] == right[1] >= 0 <= left[0] and not right[0] & ((1 << left[1].bit_length()) - 1):

@@ -35,7 +35,7 @@ A run of Q-RT. With numpy alone:
     bit = (rows["bits"] >> np.uint64(layout["bits"].index(NAME))) & np.uint64(1)
     value = rows["emitted"][:, layout["outputs"].index(NAME)]    # int64, of a program with outputs: output_kinds says what it is
 
-Of the output_kinds, an angle is 2^-64 turns, a duration ticks of tick_ps, all others are whole numbers.
+Of the output_kinds, an angle is 2^-64 turns, a duration ticks of tick_ps, a float 2^-32, all others are whole numbers.
 Row k is shot `shot_first` + k; flags: 1 skipped, 2 erased (the hardware was too late for it, the row tells how far it came); count those
 with flags 0. `sha256sum shots.bin` is the run's digest. lateness.bin: int64 ns per row.
 captures.bin, of raw captures: np.memmap with the dtype that captures.json holds, a record a capture; `capture` is its place in `captures`.

@@ -155,7 +155,7 @@ class Shots:
 
 
 def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any]:
-    """Return what an output of the program came to, [rows]: int64 or uint64, of a bool bool, of an angle rad, of a duration s, float64."""
+    """Return what an output came to, [rows]: int64 or uint64, of a bool bool; float64 of a float, an angle (rad), a duration (s)."""
     column: NDArray[np.int64] = np.ascontiguousarray(rows["emitted"][:, index])
     match layout.output_kinds[index]:
         case "uint":
@@ -166,6 +166,8 @@ def output_column(rows: NDArray[Any], layout: Layout, index: int) -> NDArray[Any
             return np.asarray(column.view(np.uint64) * (2 * np.pi / units.TURN))
         case "duration":
             return np.asarray(column * (layout.tick_ps * 1e-12))
+        case "float":
+            return np.asarray(column / units.FLOAT_ONE)
     return column
 
 

@@ -393,8 +393,8 @@ class Emit(msgspec.Struct, frozen=True):
 
 
 OutputKind = Literal[
-    "int", "uint", "bool", "angle", "duration"
-]  # of an emitted column: an angle is 2^-64 turns, a duration ticks
+    "int", "uint", "bool", "angle", "duration", "float"
+]  # of an emitted column: an angle is 2^-64 turns, a duration ticks, a float 2^-32
 
 Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit | Assign | Emit
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from math import tau
 
 TURN = 1 << 64
+FLOAT_ONE = 1 << 32  # a float in a column of a row counts 2^-32
 AMPLITUDE_ONE = 65536
 PS_PER_S = 10**12
 

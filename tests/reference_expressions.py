@@ -189,7 +189,7 @@ class Expressions:
             case ast.IntegerLiteral(value=data):
                 return Value(INT, data)
             case ast.FloatLiteral(value=data):
-                return Value(FLOAT, data)
+                return Value(FLOAT, Fraction(repr(data)))
             case ast.BooleanLiteral(value=data):
                 return boolean(data)
             case ast.BitstringLiteral(value=data, width=width):

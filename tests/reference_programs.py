@@ -1,10 +1,10 @@
 """Random programs in OpenQASM 3: what a seed and a level stand for is text, the same on every machine.
 
 Level 0 has gates, measurements, resets, barriers, delays, nested `if` on bits, and an input angle; level 1 also the classical language,
-what is known while compiling and what outcomes go into: integers, bool and angle variables, casts, for, bounded while, break, continue,
-switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates. Programs are small: so few
-measurements that every outcome is seen many times in a few thousand shots. What the standard leaves open is not written: no overflow
-inside a comparison, no mixed signs.
+what is known while compiling and what outcomes go into: integers, bool, angle, float and duration variables, casts, for, bounded while,
+break, continue, switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates. Programs are
+small: so few measurements that every outcome is seen many times in a few thousand shots. What the standard leaves open is not written: no
+overflow inside a comparison, no mixed signs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 PLAIN_GATES = ("x", "sx", "h", "id", "rx", "ry", "rz")
 MORE_GATES = ("y", "z", "s", "sdg", "t", "tdg", "p", "U", "u1", "u2", "u3")
 ANGLE_COUNT = {"rx": 1, "ry": 1, "rz": 1, "p": 1, "U": 3, "u1": 1, "u2": 2, "u3": 3}
+REALS = ("float", "duration")
 INTEGERS = ("int[8]", "uint[8]", "uint[4]", "int[16]")
 INPUTS = {"theta": 0.6180339887, "count": 3}
 DEPTH_MAX = 3
@@ -99,7 +100,9 @@ class Writer:
             (1, self.pause),
         ]
         if self.level:
-            simple += [(4, self.assign), (1, self.declare), (2, self.set_bit), (2, self.feed)]
+            simple += [(4, self.assign), (1, self.declare), (2, self.set_bit), (2, self.feed), (3, self.estimate)]
+            if not self.depth:
+                simple += [(1, self.wait)]
             if self.rng.random() < 0.1:
                 simple += [(1, self.end)]
         if self.level > 1:
@@ -186,6 +189,27 @@ class Writer:
         self.line(f"sx {qubit};")
         self.line(f"{turn} {qubit};")
         self.line(f"ry(0.7) {qubit};")
+
+    def estimate(self) -> None:
+        """Carry a real number on by an outcome, turn a qubit by it, or decide by it."""
+        name, bit, qubit = (
+            self.rng.choice(self.visible("float")).name,
+            self.rng.choice(self.bits),
+            self.rng.choice(self.qubits),
+        )
+        self.line(f"if ({bit}) {{ {name} = {self.expression('float')}; }}")
+        form = self.rng.choice((
+            f"ry({name}) {qubit};",
+            f"if ({name} {self.rng.choice(('<', '>=', '=='))} {self.expression('float')}) {{ ry(0.7) {qubit}; }}",
+            f"{bit} = bit(bool(int({name} * {self.rng.randint(1, 9)}) & 1));",
+        ))  # fmt: skip
+        self.line(form)
+
+    def wait(self) -> None:
+        """Wait for as long as outcomes say."""
+        name, bit = self.rng.choice(self.visible("duration")).name, self.rng.choice(self.bits)
+        self.line(f"if ({bit}) {{ {name} = {self.expression('duration')}; }}")
+        self.line(f"delay[{name}] {self.rng.choice([*self.qubits, 'q'])};")
 
     def branch(self) -> None:
         """Write if, half of the time with else."""
@@ -281,6 +305,7 @@ class Writer:
         self.line(f"w[{self.rng.randrange(3)}] = {self.literal('int[8]')};")
         for type_ in (
             "angle[16]",
+            *REALS,
             *[self.rng.choice((*INTEGERS, *INTEGERS, "bool")) for _ in range(self.rng.randint(2, 3))],
         ):
             self.declare(type_)
@@ -363,7 +388,27 @@ class Writer:
             if others and self.rng.random() < 0.5:
                 return f"{self.rng.choice(others)} {self.rng.choice(('+', '-'))} {self.rng.choice((*others, 'pi / 4', 'pi / 8'))}"
             return f"{self.rng.randint(1, 15)} * pi / 8"
+        if type_ == "float":
+            return self.real(2)
+        if type_ == "duration":
+            count = self.rng.choice((f"int({self.leaf('uint[4]')})", "3"))
+            more = self.rng.choice(self.visible(type_)).name if self.visible(type_) else "16ns"
+            return f"{self.rng.randint(1, 20)}ns * {count} + {more}"
         return self.number(type_, 2)
+
+    def real(self, depth: int) -> str:
+        """Return arithmetic on real numbers."""
+        number = self.rng.choice(("0.25", "-0.5", "1.5", "0.1", "3.0"))
+        leaves = [one.name for one in self.visible("float")] * 2 + [f"float({self.leaf('uint[4]')})", number]
+        if not depth:
+            return self.rng.choice(leaves)
+        inner = self.real(depth - 1)
+        forms = (
+            f"({inner} * {number})",
+            f"({inner} {self.rng.choice('+-')} {self.rng.choice(leaves)})",
+            f"({inner} / {self.rng.choice((2, 4, 8))})",
+        )
+        return self.rng.choice(forms)
 
     def leaf(self, type_: str) -> str:
         """Return a number of a type: a variable, bits as a number, or another variable cast."""
@@ -428,8 +473,8 @@ class Writer:
 
     def _ending(self) -> None:
         """Say what the variables came to; they say it at the beginning, too, since the program may end on its way."""
-        for one in self.scopes[0][1:4] if self.level else []:
-            if self.rng.random() < 0.7 and one.type != "angle[16]":
+        for one in self.scopes[0][1:6] if self.level else []:
+            if self.rng.random() < 0.7 and one.type not in {"angle[16]", *REALS}:
                 self.head.append(f"output {one.type} out_{one.name};")
                 self.line(f"out_{one.name} = {one.name};")
                 place = next(k for k, line in enumerate(self.lines) if line == "reset q;")

@@ -1,7 +1,10 @@
 """Typed values of OpenQASM 3's classical language, as the standard's text defines them (source/language/types.rst, classical.rst).
 
 Written from that text alone, for `reference_interpreter`; nothing of qrt is imported. A value is a type and a number: the integer itself
-(bool, bit, int, uint), the bits of an angle (k of n bits are k / 2^n turns), a float, or a duration in seconds.
+(bool, bit, int, uint), the bits of an angle (k of n bits are k / 2^n turns), a real number, or a duration in seconds.
+
+Real numbers are fractions as long as they are made of decimals and whole numbers: exact arithmetic, which a float only approximates.
+What pi or a function makes of them is a Python float.
 
 Where the standard leaves a choice to the implementation, this is what is taken here: `int` and `uint` have 64 bits, `angle` too; a literal
 takes the other operand's type, and whole numbers of two types meet in the wider one, unsigned where they are equal; an angle that loses
@@ -14,7 +17,7 @@ import math
 import operator
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,7 +87,7 @@ def cast(value: Value, to: Type) -> Value:
             raise ValueError(f"{value.type} is no {to}: slice it")
         return Value(to, int(value.data) % 2**to.bits)
     if to.kind == "float" and kind in {"bool", "int", "uint", "float"}:
-        return Value(to, float(np.float32(value.data)) if to.size == 32 else float(value.data))
+        return Value(to, float(np.float32(value.data)) if to.size == 32 else _real_number(value.data))
     if to.kind == "angle":
         return _to_angle(value, to)
     if to.kind == kind == "duration":
@@ -108,6 +111,11 @@ def _to_angle(value: Value, to: Type) -> Value:
 # ---- Operators ---------------------------------------------------------------------------------------------------------
 
 
+def _real_number(data: float | Fraction) -> Real:
+    """Return a number as a fraction, unless it is a float already."""
+    return data if isinstance(data, float) else Fraction(data)
+
+
 def _divide(left: int, right: int) -> int:
     """C99: towards zero."""
     quotient = abs(left) // abs(right)
@@ -125,12 +133,13 @@ INTEGERS: dict[str, Callable[[int, int], int]] = {
     "|": operator.or_,
     "^": operator.xor,
 }
-FLOATS: dict[str, Callable[[float, float], float]] = {
+Real = Fraction | float
+REALS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
-    "%": math.fmod,
+    "%": lambda a, b: a - b * math.trunc(a / b),
     "**": operator.pow,
 }
 COMPARISONS: dict[str, Callable[[object, object], bool]] = {
@@ -154,8 +163,9 @@ def binary(sign: str, left: Value, right: Value) -> Value:
         return _angles(sign, left, right)
     if "float" in kinds:
         if sign in COMPARISONS:
-            return boolean(COMPARISONS[sign](float(left.data), float(right.data)))
-        return cast(Value(FLOAT, FLOATS[sign](float(left.data), float(right.data))), _wider(left.type, right.type))
+            return boolean(COMPARISONS[sign](left.data, right.data))
+        result = REALS[sign](_real_number(left.data), _real_number(right.data))
+        return cast(Value(FLOAT, result), _wider(left.type, right.type))
     common = _common(left.type, right.type, bitwise=sign in {"&", "|", "^"})
     a, b = int(cast(left, common).data), int(cast(right, common).data)
     if sign in COMPARISONS:
@@ -221,7 +231,7 @@ def _durations(sign: str, left: Value, right: Value) -> Value:
         return boolean(COMPARISONS[sign](a, b))
     result = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}[sign](a, b)
     if sign == "/" and left.type == right.type == DURATION:
-        return Value(FLOAT, float(result))
+        return Value(FLOAT, result)
     return Value(DURATION, result)
 
 

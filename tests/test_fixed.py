@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qrt.errors import ProgramError
-from qrt.qasm import fixed
+from qrt.qasm import exactness, fixed
 from qrt.qasm.fixed import Fixed
 from qrt.types import Bits, Computed, Lookup, Variable
 from tests.statement_machine import Machine, elaborated, int64, shot
@@ -87,7 +87,7 @@ def test_a_number_is_within_its_bounds_and_its_error(pair: tuple[Fixed, Exact]) 
 @given(numbers, st.one_of(leaves, numbers), st.sampled_from(["<", "<=", ">", ">=", "==", "!="]))
 def test_a_comparison_is_exact_or_refused(left: tuple[Fixed, Exact], right: tuple[Fixed, Exact], name: str) -> None:
     try:
-        word = fixed.compared(name, left[0], right[0])
+        word = exactness.compared(name, left[0], right[0])
     except ValueError:
         assert fixed.subtract(left[0], right[0]).error
         return
@@ -119,7 +119,7 @@ def test_larger_steps_say_how_much_they_lose(pair: tuple[Fixed, Exact], bits: in
 @settings(max_examples=40, deadline=None)
 @given(numbers)
 def test_an_angle_is_within_its_error_modulo_a_turn(pair: tuple[Fixed, Exact]) -> None:
-    word, off = fixed.modulo_turn(pair[0])
+    word, off = exactness.modulo_turn(pair[0])
     for outcomes in range(1 << BITS):
         turns = Fraction(word_at(word, outcomes), 1 << 64) - pair[1](outcomes) / (2 * fixed.PI)
         assert abs(turns - round(turns)) <= off + Fraction(1, 1 << 100)
@@ -131,9 +131,9 @@ def test_an_index_tells_all_words_apart(pair: tuple[Fixed, Exact]) -> None:
     value = pair[0]
     assume(value.words is not None)
     try:
-        index, words = fixed.index_of(value)
+        index, words = exactness.index_of(value)
     except ValueError:
-        assert len(value.words or ()) > fixed.COMPARED_MAX
+        assert len(value.words or ()) > exactness.COMPARED_MAX
         return
     for outcomes in range(1 << BITS):
         assert words[word_at(index, outcomes)] == word_at(value.word, outcomes)

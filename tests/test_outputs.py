@@ -171,7 +171,11 @@ def test_an_image_and_a_layout_that_do_not_fit_their_columns_are_refused(recorde
     assert from_image(image).sequence.outputs == COLUMNS
     old = {name: value for name, value in image.fields.items() if name not in {"outputs", "output_kinds"}}
     assert from_image(msgspec.structs.replace(image, fields=old)).sequence.outputs == ()
-    for changes in ({"outputs": ["n"]}, {"output_kinds": ["float"] * 5}, {"outputs": [], "output_kinds": list(KINDS)}):
+    for changes in (
+        {"outputs": ["n"]},
+        {"output_kinds": ["complex"] * 5},
+        {"outputs": [], "output_kinds": list(KINDS)},
+    ):
         with pytest.raises(RecordError, match="armed image: not whole"):
             from_image(decode_image(encode_image(image.arrays, {**image.fields, **changes})))
     data = json.loads(encode_layout(recorded.layout, "u"))
@@ -179,7 +183,7 @@ def test_an_image_and_a_layout_that_do_not_fit_their_columns_are_refused(recorde
         with pytest.raises(RecordError, match=r"rows with emitted \(5,\) for"):
             decode_layout(json.dumps({**data, **changes}).encode(), Path("layout.json"))
     with pytest.raises(RecordError, match="not the layout of a run"):
-        decode_layout(json.dumps({**data, "output_kinds": ["float"] * 5}).encode(), Path("layout.json"))
+        decode_layout(json.dumps({**data, "output_kinds": ["complex"] * 5}).encode(), Path("layout.json"))
     with pytest.raises(RecordError, match="names occur twice among outputs"):
         encode_layout(msgspec.structs.replace(recorded.layout, outputs=("n",) * 5), "u")
     uid, read = decode_layout(encode_layout(recorded.layout, "u"), Path("layout.json"))

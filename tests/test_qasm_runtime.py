@@ -290,6 +290,33 @@ def test_inputs_that_vary_decide_without_outcomes() -> None:
     assert isinstance(branch.condition, Computed)
 
 
+def test_a_loop_ends_where_its_count_has_gone_far_enough_on_every_way() -> None:
+    text = (
+        "qubit[4] q; bit[4] c = measure q; output int[8] o; output int[8] t; int[8] n = 0; t = 0; "
+        "while (n < 7) { if (c[0]) { n += 1; } else if (c[1]) { n += 3; } else { n += 2; } t += 1; } o = n;"
+    )
+    program = elaborated(text)
+    for bits in itertools.product((0, 1), repeat=4):
+        step = 1 if bits[0] else 3 if bits[1] else 2
+        wanted = {"o": -(-7 // step) * step, "t": -(-7 // step)}
+        assert Machine(program, bits).outputs == wanted
+    with pytest.raises(ProgramError, match="a loop without bound"):
+        elaborated("qubit q; bit c = measure q; int n = 0; while (n < 5) { if (c) { n += 1; } x q; }")
+
+
+def test_outcomes_choose_elements_of_any_dimension() -> None:
+    text = (
+        "qubit[4] q; bit[4] c = measure q; output int[8] o; output int[16] p; uint[2] k = uint[2](c[2:3]) % 3; "
+        "array[int[8], 2, 3] v = {{1, 2, 3}, {-4, 5, 60}}; array[float, 4] f = {0.1, -2.5, 1, 0.125}; "
+        "o = v[int(c[0]), k]; p = int(f[uint[2](c[0:1])] * 1000);"
+    )
+    program = elaborated(text)
+    for bits in itertools.product((0, 1), repeat=4):
+        k = (bits[2] + 2 * bits[3]) % 3
+        wanted = ((1, 2, 3), (-4, 5, 60))[bits[0]][k], (100, -2500, 1000, 125)[bits[0] + 2 * bits[1]]
+        assert tuple(Machine(program, bits).outputs.values()) == wanted
+
+
 # ---- What a sequencer cannot -------------------------------------------------------------------------------------------------
 
 READING = "qubit[2] q; bit[2] c; bit[20] w; c[0] = measure q[0]; "
@@ -306,7 +333,8 @@ READING = "qubit[2] q; bit[2] c; bit[20] w; c[0] = measure q[0]; "
         ("const int n = c[0];", "a constant is known before the run"),
         ("array[int, 2] v = {1, 2}; v[0] = int(c[0]);", "arrays are of what is known before the run"),
         ("array[int, 2] v = {int(c[0]), 2};", "arrays are of constants"),
-        ("array[int, 2, 2] v = {{1, 2}, {3, 4}}; int n = v[int(c[0]), 1];", "cannot be chosen by an outcome"),
+        ("array[int, 2, 2] v = {{1, 2}, {3, 4}}; array[int, 2] n = v[int(c[0])];", "with an index for each dimension"),
+        ("array[int, 2, 2] v = {{1, 2}, {3, 4}}; int n = v[int(c), 1];", "the index of dimension 0 can be 0 to 3; there are 0 to 1"),
         ("x q[int(c[0])];", "a constant whole number is needed here, not an int; this one is not known before the run"),
         ("pow(int(c[0])) @ x q[0];", "a power that outcomes decide"),
         ("for int i in {1, int(c[0])} { }", "a constant is needed here, not an int that depends on outcomes"),

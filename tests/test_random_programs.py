@@ -20,6 +20,7 @@ import openqasm3
 import pytest
 from scipy.stats import chi2
 
+from qrt.errors import ProgramError
 from qrt.loop import Loop
 from qrt.pulses import lower
 from qrt.qasm import parse_program
@@ -31,6 +32,7 @@ SHOTS = 1000
 EXPECTED_MIN = 5.0
 IMPOSSIBLE = 1e-6  # probabilities below are none
 STRAY = 1 / 500
+REFUSED = 1 / 50  # of the programs, since a comparison could come out wrong
 PROGRAM_TAIL, TOGETHER_TAIL = 1e-5, 0.0027
 CALIBRATION = ideal_calibration()
 LEVELS = (0, 1, 2)
@@ -88,14 +90,22 @@ def score(expected: Distribution, seen: Mapping[Outcome, int]) -> Score:
 
 def compare(loop: Loop, seeds: range, level: int) -> None:
     """Play the programs of some seeds, and demand what the interpreter says."""
-    total, freedom = 0.0, 0
+    total, freedom, refused = 0.0, 0, 0
     for seed in seeds:
         text = random_program(seed, level)
         expected = joint(openqasm3.parse(text), INPUTS)
-        found = score(expected, played(loop, text, [name for name, _ in next(iter(expected))]))
+        try:
+            shots = played(loop, text, [name for name, _ in next(iter(expected))])
+        except ProgramError as error:  # real numbers may become too long to be exact
+            if " exact to " not in str(error):
+                raise
+            refused += 1
+            continue
+        found = score(expected, shots)
         assert found.agrees, f"seed {seed}, level {level}: {found}\n{text}"
         total, freedom = total + found.chi2, freedom + found.freedom
     print(f"level {level}: {len(seeds)} programs, chi^2 {total:.1f} of {freedom}")
+    assert refused <= REFUSED * len(seeds)
     assert freedom > len(seeds) / 2, "programs without chance prove little"
     assert chi2.sf(total, freedom) > TOGETHER_TAIL
 

@@ -19,13 +19,13 @@ from typing import Any
 
 from openqasm3 import ast
 
-from qrt.classical import INT64, Span, span
+from qrt.classical import INT64, Span, span, variables_of
 from qrt.errors import ProgramError
 from qrt.qasm import fixed
 from qrt.qasm.completion import Completion, Side, Signal, Split, goes_on, ways
 from qrt.qasm.facts import Facts
 from qrt.qasm.fixed import Fixed
-from qrt.qasm.kinds import KNOWN, RUNTIME, Typed
+from qrt.qasm.kinds import KNOWN, RUNTIME, Type, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.reals import number
 from qrt.qasm.runtime import word_of
@@ -35,6 +35,8 @@ from qrt.types import Bits, Classical, Computed, Source, Variable
 
 SEQUENCED = frozenset({"bool", "bit", "int", "uint", "angle"})  # kinds that a sequencer holds as they are
 REAL = frozenset({"float", "duration"})  # kinds that it holds in steps (qrt.qasm.fixed)
+BOUNDS = Type("bounds")  # of a cell that holds what a variable can be
+NOTHING: Mapping[Cell, Any] = {}
 STATEMENTS_MAX = 100_000
 ITERATIONS_MAX = 100_000  # of loops whose bodies leave no statement
 LISTED_MAX = 24  # names in an error; more would hide the message
@@ -71,8 +73,7 @@ class Run:
         self.qubit_names: list[str] = []
         self.bit_names: list[str] = []
         self.variable_names: list[str] = []
-        self._assigned: list[tuple[int, Classical]] = []  # to variables, since `span` looked last
-        self._spans: dict[int, Span] = {}
+        self._bounds: dict[int, Cell] = {}  # of each variable what it can be, as cells, so that each way has its own
         self.outputs: list[tuple[Output, Cell, ast.QASMNode]] = []
         self.pulsing: Any = None  # qrt.qasm.pulsing.Pulsing, where the program has pulses
         self.gathered: list[Any] | None = None  # qrt.qasm.controlled.Applied: of a gate's body, for modifiers
@@ -216,24 +217,26 @@ class Run:
         elif type(value) in RUNTIME:
             index, word = self.variable(cell), value.word if type(value) is Fixed else value
             if word != Variable(index):
-                self.assign(self.add, index, word, source)
+                self.assign(index, word, source)
             self.hold(cell, value._replace(word=Variable(index)) if type(value) is Fixed else Variable(index))
         else:
             self.hold(cell, value)
 
-    def assign(self, add: Callable[[Statement], None], index: int, word: Classical, source: Source) -> None:
+    def assign(self, index: int, word: Classical, source: Source) -> None:
         """Set a variable."""
-        self._assigned.append((index, word))
-        add(Assign(index, word, source))
+        self._bound(index, self.span(word))
+        self.add(Assign(index, word, source))
 
-    def span(self, word: Classical) -> Span:
-        """Return bounds of a word: variables are what was assigned to them so far, on whatever way through the program."""
-        for index, value in self._assigned:
-            low, high = span(value, lambda _: INT64, self._spans)
-            before = self._spans.get(index, (0, 0))
-            self._spans[index] = (min(low, before[0]), max(high, before[1]))
-        self._assigned.clear()
-        return span(word, lambda _: INT64, self._spans)
+    def span(self, word: Classical, held: Mapping[Cell, Any] = NOTHING) -> Span:
+        """Return bounds of a word here, on the way through the program on which it stands; `held`: at the end of a side."""
+        cells = [(one, self._bounds[one]) for one in variables_of(word) if one in self._bounds]
+        return span(word, lambda _: INT64, {one: held.get(cell, cell.value) for one, cell in cells})
+
+    def _bound(self, index: int, bounds: Span) -> None:
+        """Note what a variable can be from here on."""
+        if index not in self._bounds:
+            self._bounds[index] = Cell(self.variable_names[index], BOUNDS, INT64, self.globals)
+        self.hold(self._bounds[index], bounds)
 
     def _store_bit(self, cell: Cell, value: Any, source: Source) -> None:
         if type(value) is int:
@@ -342,16 +345,21 @@ class Run:
         then, otherwise = split.sides
         if isinstance(then.completion, Split) or then.completion is not otherwise.completion:
             return split._replace(leaves=True, ways=ways(then.completion) | ways(otherwise.completion))
-        for cell in dict.fromkeys((*then.held, *otherwise.held)):
-            if not cell.life.is_over:
-                self._meet(cell, [(side.out, side.held.get(cell, cell.value)) for side in split.sides], split.source)
+        cells = [cell for cell in dict.fromkeys((*then.held, *otherwise.held)) if not cell.life.is_over]
+        for cell in cells:
+            if cell.type is BOUNDS:
+                (one, other) = (side.held.get(cell, cell.value) for side in split.sides)
+                self.hold(cell, (min(one[0], other[0]), max(one[1], other[1])))
+        for cell in cells:
+            if cell.type is not BOUNDS:
+                self._meet(cell, [(side, side.held.get(cell, cell.value)) for side in split.sides], split.source)
         if then.out or otherwise.out:
             self.out.append(
                 Branch(split.condition, tuple(then.out), tuple(otherwise.out), source=split.source, leaves=split.leaves)
             )
         return then.completion
 
-    def _meet(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:
+    def _meet(self, cell: Cell, sides: Sequence[tuple[Side, Any]], source: Source) -> None:
         """Let a cell hold what is true after either side of a branch."""
         (_, one), (_, other) = sides
         if type(one) is type(other) and one == other:
@@ -359,15 +367,14 @@ class Run:
         elif cell.is_bit:
             index = self.bit_index(cell)
             if cell.is_local:  # one that is known was not written
-                for out, value in sides:
+                for side, value in sides:
                     if type(value) is int:
-                        out.append(SetBit(index, value, source))
+                        side.out.append(SetBit(index, value, source))
             self.hold(cell, Bits((index,)))
         elif cell.type.kind in SEQUENCED and not isinstance(one, Lost) and not isinstance(other, Lost):
             index = self.variable(cell)
-            for out, value in sides:
-                if value != Variable(index):
-                    self.assign(out.append, index, word_of(Typed(cell.type, value), source), source)
+            words = [word_of(Typed(cell.type, value), source) for _, value in sides]
+            self._set_on_sides(index, [(side, word) for (side, _), word in zip(sides, words, strict=True)], source)
             self.hold(cell, Variable(index))
         elif cell.type.kind in REAL and not isinstance(one, Lost) and not isinstance(other, Lost):
             self._meet_real(cell, sides, source)
@@ -380,7 +387,16 @@ class Run:
                 ),
             )
 
-    def _meet_real(self, cell: Cell, sides: Sequence[tuple[list[Statement], Any]], source: Source) -> None:
+    def _set_on_sides(self, index: int, sides: Sequence[tuple[Side, Classical]], source: Source) -> None:
+        """Set a variable at the end of either side, and note what it can be from there on."""
+        found = []
+        for side, word in sides:
+            found.append(self.span(word, side.held))
+            if word != Variable(index):
+                side.out.append(Assign(index, word, source))
+        self._bound(index, (min(low for low, _ in found), max(high for _, high in found)))
+
+    def _meet_real(self, cell: Cell, sides: Sequence[tuple[Side, Any]], source: Source) -> None:
         """Let a cell hold a real number or a duration that differs on the two sides: in steps that both have."""
         try:
             numbers = fixed.together([number(self, Typed(cell.type, value)) for _, value in sides])
@@ -390,9 +406,7 @@ class Run:
             )
             return
         index = self.variable(cell)
-        for (out, _), one in zip(sides, numbers, strict=True):
-            if one.word != Variable(index):
-                self.assign(out.append, index, one.word, source)
+        self._set_on_sides(index, [(side, one.word) for (side, _), one in zip(sides, numbers, strict=True)], source)
         self.hold(cell, fixed.joined(numbers)._replace(word=Variable(index)))
 
     # ---- Values --------------------------------------------------------------------------------------------------------

@@ -167,6 +167,9 @@ def while_loop(run: Run, node: ast.WhileLoop) -> Completion:
 
 def _while_iteration(run: Run, node: ast.WhileLoop) -> Completion:
     chosen = condition(run, node.while_condition)
+    if not isinstance(chosen, bool):
+        low, high = run.span(chosen)  # a count that is not the same on all ways, but far enough on each
+        chosen = chosen if low <= 0 < high else bool(low)
     if isinstance(chosen, bool):
         return run.block(node.block) if chosen else Signal.BREAK
     return run.branch(chosen, lambda: run.block(node.block), lambda: Signal.BREAK, run.source(node))

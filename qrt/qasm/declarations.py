@@ -25,7 +25,7 @@ from qrt.qasm.written import type_of
 
 QUBITS_MAX: Final = 64  # far beyond any lab; stops `qubit[1000000000] q;`
 INCLUDED: Final = ("stdgates.inc",)
-OUTPUT_KINDS: Final = frozenset({"bool", "int", "uint", "angle", "duration"})
+OUTPUT_KINDS: Final = frozenset({"bool", "int", "uint", "angle", "duration", "float"})
 
 
 def include(run: Run, node: ast.Include) -> Completion:

@@ -8,7 +8,7 @@ from typing import Any
 
 from openqasm3 import ast
 
-from qrt.qasm import fixed
+from qrt.qasm import exactness, fixed
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import Duration
 from qrt.qasm.fixed import WORDS_MAX, Fixed
@@ -57,7 +57,7 @@ def in_ticks(run: Run, node: ast.QASMNode, value: Fixed, what: str) -> Lasting:
             node,
             f"{what} that outcomes decide was rounded to whole ticks of {tick_ns:g} ns: {float(off) * tick_ns:.12g} ns, say",
         )
-        index, possible = located(run, node, what, lambda: fixed.combined([value]))
+        index, possible = located(run, node, what, lambda: exactness.combined([value]))
         word = Lookup(tuple(0 if one is None else round(one[0] / tick_s) for one in possible), index)
     run.decided_count += 1
     return Lasting(word, ticks, run.decided_count - 1)

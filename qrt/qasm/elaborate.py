@@ -28,6 +28,7 @@ from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import FLOAT, Typed
 from qrt.qasm.program import Elaborated, Emit, Program
 from qrt.qasm.pulses import Tables
+from qrt.qasm.reals import float_word
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
 from qrt.qasm.values import as_expression, located
@@ -110,7 +111,8 @@ def _emit(run: Run) -> None:
             )
             run.add(Emit(column, value, output.source))
             continue
-        word = located(run, node, "the output", functools.partial(word_of, typed, output.source))
+        as_word = functools.partial(float_word, run, typed, output.source) if cell.type.kind == "float" else None
+        word = located(run, node, "the output", as_word or functools.partial(word_of, typed, output.source))
         run.add(Emit(column, word, output.source))
 
 

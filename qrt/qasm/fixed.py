@@ -6,26 +6,20 @@ below 2^62 in size. What would not fit is counted in larger steps, rounded to th
 then be from exact arithmetic on the numbers that the program writes. `low` and `high` bound the word, and `words` are all that it can be,
 where these are at most WORDS_MAX: as a set for each value alone, whatever decides several at once.
 
-Exact enough, the rule for everything that uses such a number:
-  a comparison, a condition or a whole number made of it must come out as in exact arithmetic for every word that it can be;
-  a function is a table over its words, and needs them exact;
-  an angle, an amplitude or a frequency may be off by half of the hardware's own step (`needed` says which), an output by OUTPUT_ERROR
-  of its largest size, which is what a float[32] would be off by.
-What breaks it is a ValueError with the bound; who knows the place tells it. Nothing here knows the tree or the lab.
+Problems are ValueErrors; who knows the place tells it. What is made of such numbers, and when they are exact enough for it, is
+in `exactness`. Nothing here knows the tree or the lab.
 """
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Final, Literal, NamedTuple
 
-from qrt.qasm.sequenced import WORD_BITS, compute, exact_quotient
-from qrt.types import Classical, Lookup
-from qrt.units import signed64
+from qrt.qasm.sequenced import compute, exact_quotient
+from qrt.types import Classical
 
 SIZE_BITS: Final = 62  # of a word, without its sign: the sum of two still has its sign in int64
 HALF_BITS: Final = SIZE_BITS // 2  # that a factor keeps where a product would not fit
@@ -33,8 +27,6 @@ WORDS_MAX: Final = 4096  # that a number is followed through one by one; also th
 PAIRS_MAX: Final = 1 << 16  # of words that are looked at for one sum or product
 FRACTION_BITS: Final = 256  # of a step, and of an error; of a step that is exact EXACT_FRACTION_BITS
 EXACT_FRACTION_BITS: Final = 4096
-COMPARED_MAX: Final = 32  # words that are told apart one by one where they are too far apart for a table
-OUTPUT_ERROR: Final = Fraction(1, 1 << 24)  # of the largest size: half of the last place of a float[32]
 PI: Final = Fraction(31415926535897932384626433832795028841971693993751, 10**49)
 
 Unit = Literal["", "pi", "s"]  # what one is: a plain number, a multiple of pi, a second
@@ -318,151 +310,6 @@ def _paired(left: Fixed, right: Fixed, function: Callable[[int, int], int]) -> f
 
 def _few(words: set[int]) -> frozenset[int] | None:
     return frozenset(words) if len(words) <= WORDS_MAX else None
-
-
-# ---- What must not differ from exact arithmetic --------------------------------------------------------------------------
-
-
-def compared(name: str, left: Fixed, right: Fixed) -> Classical:
-    """Return a comparison as a word, 0 or 1. Raises ValueError where it could come out otherwise than in exact arithmetic."""
-    if type(right.word) is int and left.unit == right.unit:
-        return _beside(name, left, right.word * right.step, right.error)
-    if type(left.word) is int and left.unit == right.unit:
-        turned = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(name, name)
-        return _beside(turned, right, left.word * left.step, left.error)
-    return _beside(name, subtract(left, right), Fraction(0), Fraction(0))
-
-
-def _beside(name: str, value: Fixed, number: Fraction, number_error: Fraction) -> Classical:
-    """Return how a number compares with one that is known: the word beside the last one that is not above it."""
-    error = value.error + number_error
-    if error:
-        _decided(value, number, error)
-    quotient = number / value.step
-    below = quotient.__floor__()
-    whole = quotient.denominator == 1
-    if name in {"==", "!="}:
-        equal: Classical = compute("==", value.word, below) if whole and value.low <= below <= value.high else 0
-        return equal if name == "==" else compute("^", equal, 1)
-    first = below if whole and name in {"<", ">="} else below + 1  # the least word that is not less, or that is more
-    first = min(max(first, value.low), value.high + 1)
-    less: Classical = 1 if first > value.high else 0 if first <= value.low else compute("<", value.word, first)
-    return less if name in {"<", "<="} else compute("^", less, 1)
-
-
-def _decided(value: Fixed, number: Fraction, error: Fraction) -> None:
-    """Raise ValueError where a number may be nearer to another than it is exact."""
-    if value.words is None:
-        near = value.low * value.step - error <= number <= value.high * value.step + error
-        gap = Fraction(0)
-    else:
-        gap = min(abs(word * value.step - number) for word in value.words)
-        near = gap <= error
-    if near:
-        raise ValueError(
-            f"this is decided by a number that is exact to {float(error):.2g} and can be as near as {float(gap):.2g} to where the answer "
-            f"changes (it is {value}): use fewer digits or products, compare whole numbers, or let the sides be further apart"
-        )
-
-
-def undoubted(value: Fixed) -> None:
-    """Raise ValueError where the whole number that a number becomes, towards zero, could differ from that of the exact one."""
-    for word in value.words or (value.low, value.high):
-        number = word * value.step
-        if value.words is None or int(number - value.error) != int(number + value.error):
-            raise ValueError(
-                f"a whole number of {float(number):.12g}, exact to {float(value.error):.2g} alone, could be the wrong one: use fewer "
-                "digits or products, or add a half of the last place"
-            )
-
-
-def is_exact(value: Fixed) -> bool:
-    """Say whether a number is what exact arithmetic gives, and can be followed word by word."""
-    return not value.error and value.words is not None
-
-
-# ---- Tables ------------------------------------------------------------------------------------------------------------
-
-
-def index_of(value: Fixed) -> tuple[Classical, tuple[int, ...]]:
-    """Return which of its words a number is, and the words in that order. Raises ValueError where they are too many."""
-    if value.words is None:
-        raise ValueError(
-            f"more than {WORDS_MAX} numbers are possible here ({value}), too many for a table; narrower types, such as uint[8], have fewer"
-        )
-    if isinstance(value.word, Lookup):  # it is one of a table's entries already
-        return value.word.index, value.word.values
-    words = sorted(value.words)
-    apart = gcd(*(word - words[0] for word in words)) or 1
-    count = (words[-1] - words[0]) // apart + 1
-    if count <= WORDS_MAX:
-        return exact_quotient(compute("-", value.word, words[0]), apart), tuple(range(words[0], words[-1] + 1, apart))
-    if len(words) > COMPARED_MAX:
-        raise ValueError(f"the {len(words)} numbers that are possible here ({value}) are too unlike for a table")
-    place: Classical = 0
-    for position, word in enumerate(words[1:], 1):
-        place = compute("+", place, compute("*", compute("==", value.word, word), position))
-    return place, tuple(words)
-
-
-def combined(values: Sequence[Fixed]) -> tuple[Classical, list[tuple[Fraction, ...] | None]]:
-    """Return an index into all combinations of numbers, and these; None for one that does not occur.
-
-    Raises ValueError where they are not exact, or too many.
-    """
-    for one in values:
-        if one.error:
-            raise ValueError(
-                f"this needs exact numbers, and one of its operands is exact to {float(one.error):.2g} alone: use fewer digits or products"
-            )
-    index: Classical = 0
-    places = [index_of(one) for one in values]
-    for word, words in places:
-        index = compute("+", compute("*", index, len(words)), word)
-    count = 1
-    for _, words in places:
-        count *= len(words)
-    if count > WORDS_MAX:
-        raise ValueError(
-            f"{count} combinations of numbers are possible here; a table has {WORDS_MAX}: use narrower types"
-        )
-    found: list[tuple[Fraction, ...] | None] = []
-    for words in itertools.product(*(words for _, words in places)):
-        occurs = all(word in (one.words or ()) for word, one in zip(words, values, strict=True))
-        found.append(tuple(word * one.step for word, one in zip(words, values, strict=True)) if occurs else None)
-    return index, found
-
-
-def tabulated(index: Classical, numbers: Sequence[Fraction | None], unit: Unit) -> Fixed:
-    """Return numbers[index] as a number; what is None does not occur."""
-    occurring = [one for one in numbers if one is not None]
-    filled = [occurring[0] if one is None else one for one in numbers]
-    words, any_ = listed(filled, unit)
-    if type(index) is int:
-        return known(filled[index], unit)
-    return any_._replace(word=Lookup(words, index))
-
-
-# ---- What the hardware takes -------------------------------------------------------------------------------------------
-
-
-def modulo_turn(value: Fixed) -> tuple[Classical, Fraction]:
-    """Return an angle in 2^-64 turns modulo a turn, and how far it may be off, in turns."""
-    per_turn = Fraction(1, 2) if value.unit == "pi" else 1 / (2 * PI)
-    value = coarser(value, 44)
-    ratio = value.step * per_turn * (1 << WORD_BITS)
-    times = round(ratio)
-    off = abs(ratio - times) * value.size / (1 << WORD_BITS)
-    return compute("*", value.word, signed64(times)), off + value.error * per_turn
-
-
-def needed(error: Fraction, most: Fraction, what: str, unit: str) -> None:
-    """Raise ValueError where an error is larger than the hardware's own step allows."""
-    if error > most:
-        raise ValueError(
-            f"{what} would be off by up to {float(error):.2g} {unit}, and {float(most):.2g} {unit} is half of the hardware's own step: use "
-            "fewer digits or products"
-        )
 
 
 def joined(values: Sequence[Fixed]) -> Fixed:

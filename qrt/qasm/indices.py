@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from openqasm3 import ast
 
+from qrt.qasm import exactness, fixed, reals
 from qrt.qasm.context import Run
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import BIT, KNOWN, RUNTIME, WHOLE, Type, Typed
 from qrt.qasm.operators import angle_of, angle_word, shifted
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import BitRegister, Lost, Qubits
 from qrt.qasm.sequenced import compute, logical_shift
 from qrt.qasm.words import a
-from qrt.types import Lookup
+from qrt.types import Classical, Lookup
 
 RANGE_MAX = 1 << 20
 
@@ -116,7 +118,7 @@ def _array_element(run: Run, node: ast.QASMNode, value: Typed, inside: Sequence[
     if isinstance(head, ast.Expression) and not isinstance(head, ast.RangeDefinition):
         chosen = run.value(head)
         if type(chosen.value) in RUNTIME:
-            return _looked_up(run, node, value, chosen, rest)
+            return _looked_up(run, node, value, inside)
     places, single = positions(run, node, head, shape[0], f"an array of {shape[0]}")
     rows = [value.value[place] for place in places]
     row_type = Type("array", 0, of, shape[1:]) if len(shape) > 1 else of
@@ -131,17 +133,43 @@ def _array_element(run: Run, node: ast.QASMNode, value: Typed, inside: Sequence[
     return Typed(Type("array", 0, of, (len(rows), *shape[1:])), tuple(rows))
 
 
-def _looked_up(run: Run, node: ast.QASMNode, value: Typed, chosen: Typed, rest: Sequence[Any]) -> Typed:
-    """Return an element that an outcome chooses, from a table in the kernel."""
+def _looked_up(run: Run, node: ast.QASMNode, value: Typed, inside: Sequence[Any]) -> Typed:
+    """Return an element that outcomes choose, from a table in the kernel, in which the last index goes fastest."""
     of, shape = value.type.of, value.type.shape
     assert of is not None
-    if len(shape) != 1 or rest or of.kind not in {*WHOLE, "angle"}:
+    if len(shape) != len(inside) or of.kind not in {*WHOLE, "angle", "float", "duration"}:
         raise run.refuse(
             node,
-            f"an element of {value.type} cannot be chosen by an outcome; of one dimension of bool, bit, int, uint or angle it can",
+            f"what an outcome chooses of {value.type} is one element of bool, bit, int, uint, angle, float or duration, with an index for "
+            "each dimension",
         )
-    source = run.source(node)
-    return Typed(of, Lookup(tuple(_plain(Typed(of, one), source) for one in value.value), word_of(chosen, source)))
+    source, place = run.source(node), cast("Classical", 0)
+    elements: Sequence[Any] = value.value
+    for dimension, (index, size) in enumerate(zip(inside, shape, strict=True)):
+        word = word_of(run.value(index), source)
+        low, high = run.span(word)
+        if len(shape) > 1 and not 0 <= low <= high < size:
+            raise run.refuse(
+                node,
+                f"the index of dimension {dimension} can be {low} to {high}; there are 0 to {size - 1}: use a narrower type",
+            )
+        place = compute("+", compute("*", place, size), word)
+        elements = [one for row in elements for one in row] if dimension else elements
+    if of.kind in {"float", "duration"}:
+        return reals.typed(of, _real_element(run, node, of, elements, place))
+    return Typed(of, Lookup(tuple(_plain(Typed(of, one), source) for one in elements), place))
+
+
+def _real_element(run: Run, node: ast.QASMNode, of: Type, elements: Sequence[Any], place: Classical) -> Fixed:
+    """Return an element of real numbers or durations at a place."""
+    try:
+        numbers = [reals.number(run, Typed(of, one)) for one in elements]
+        units = {one.unit for one in numbers if one.size}
+        numbers = [fixed.plain(one) for one in numbers] if len(units) > 1 else numbers
+        unit = units.pop() if len(units) == 1 else numbers[0].unit
+        return exactness.tabulated(place, [cast("int", one.word) * one.step for one in numbers], unit)
+    except ValueError as error:
+        raise run.refuse(node, str(error)) from None
 
 
 def _plain(value: Typed, source: Any) -> int:

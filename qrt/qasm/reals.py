@@ -11,15 +11,16 @@ from fractions import Fraction
 from typing import Any, Final, Protocol
 
 from qrt.classical import Span
-from qrt.qasm import fixed
-from qrt.qasm.expressions import Duration, Exact, Stretched, as_float
+from qrt.qasm import exactness, fixed
+from qrt.qasm.expressions import Duration, Exact, Stretched, as_float, fold
 from qrt.qasm.facts import Facts
 from qrt.qasm.fixed import Fixed, Unit
+from qrt.qasm.formula import Formula
 from qrt.qasm.kinds import BOOL, DURATION, FLOAT, KNOWN, VARIED, WHOLE, Type, Typed
 from qrt.qasm.operators import COMPARISONS, binary, seconds_of
 from qrt.qasm.sequenced import WORD_BITS, logical_shift
-from qrt.types import Classical, Lookup
-from qrt.units import signed64
+from qrt.types import Classical, Lookup, Parameter, Source
+from qrt.units import FLOAT_ONE, signed64
 
 ANGLE_BITS: Final = 53  # of an angle that becomes a float: as many as a float[64] has
 LISTED_MAX: Final = 64  # products that become a table instead of one that is rounded
@@ -85,6 +86,14 @@ def _known(held: Any, type_: Type) -> Fixed:
     raise ValueError(f"{type_} is no real number")
 
 
+def float_word(run: Place, value: Typed, source: Source) -> Classical:
+    """Return a float as the word of a column; of inputs that vary alone, the slot's. Raises ValueError where it is not exact enough."""
+    if type(value.value) in VARIED:
+        formula = Formula(fold(value.value, {}), Fraction(FLOAT_ONE), plain=True)
+        return Parameter("integer", formula, f"({', '.join(formula.names)})", source)
+    return exactness.put_out(number(run, value))
+
+
 def typed(type_: Type, value: Fixed) -> Typed:
     """Return a number with its type; one that turned out to be known as such."""
     if type(value.word) is int and not value.error:
@@ -111,7 +120,7 @@ def operate(run: Place, name: str, left: Typed, right: Typed) -> Typed:
     type_ = _result(name, left.type, right.type)
     one, other = number(run, left), number(run, right)
     if type_ == BOOL:
-        return Typed(BOOL, fixed.compared(name, one, other))
+        return Typed(BOOL, exactness.compared(name, one, other))
     if name == "+":
         return typed(type_, fixed.add(one, other))
     if name == "-":
@@ -132,8 +141,8 @@ def _product(left: Fixed, right: Fixed) -> Fixed:
         return product
     if len(left.words) * len(right.words) > LISTED_MAX or fixed.plain(left).error or fixed.plain(right).error:
         return product
-    index, combinations = fixed.combined([left, right])
-    return fixed.tabulated(index, [None if one is None else one[0] * one[1] for one in combinations], product.unit)
+    index, combinations = exactness.combined([left, right])
+    return exactness.tabulated(index, [None if one is None else one[0] * one[1] for one in combinations], product.unit)
 
 
 def _result(name: str, left: Type, right: Type) -> Type:
@@ -172,7 +181,7 @@ def table(run: Place, values: Sequence[Typed], apply: Callable[[list[Typed]], Ty
     """Return a function of values, some of which outcomes decide: looked up among its results for all that they can be."""
     open_ = [place for place, one in enumerate(values) if type(one.value) not in KNOWN]
     numbers = [number(run, values[place]) for place in open_]
-    index, combinations = fixed.combined(numbers)
+    index, combinations = exactness.combined(numbers)
     results: list[Typed | None] = []
     for combination in combinations:
         if combination is None:
@@ -218,7 +227,7 @@ def _looked_up(index: Any, results: Sequence[Typed | None]) -> Typed:
         known = [None if one is None else fixed.plain(one) for one in known]
         units = {""}
     entries_ = [None if one is None else one.word * one.step for one in known]  # type: ignore[operator]
-    return typed(type_, fixed.tabulated(index, entries_, units.pop() if units else ""))
+    return typed(type_, exactness.tabulated(index, entries_, units.pop() if units else ""))
 
 
 def _known_or_duration(value: Typed) -> Fixed:

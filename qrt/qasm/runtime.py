@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, Final, cast
 
-from qrt.qasm import fixed
+from qrt.qasm import exactness, fixed
 from qrt.qasm.casts import cast_known
 from qrt.qasm.expressions import Exact, fold
 from qrt.qasm.fixed import Fixed
@@ -26,9 +26,6 @@ from qrt.units import TURN, signed64
 TABLE_BITS: Final = 12  # of an operand whose results are tabulated: 4096 words
 SIGN: Final = 1 << (WORD_BITS - 1)
 NO_LAB: Final = Fraction(0)
-HALF_PHASE_STEP: Final = 1 / (
-    4 * fixed.PI * 32767
-)  # turns by which a full-scale sample of 16 bits moves by half of a count
 
 
 # ---- Words -------------------------------------------------------------------------------------------------------------
@@ -120,25 +117,25 @@ def _of_fixed(value: Fixed, to: Type) -> Classical:
     if value.unit == "s" or to.kind not in {"bool", "int", "uint", "angle"}:
         raise ValueError(f"a {'duration' if value.unit == 's' else 'float'} cannot be converted to {to}")
     if to.kind == "bool":
-        return fixed.compared("!=", value, fixed.known(Fraction(0)))
+        return exactness.compared("!=", value, fixed.known(Fraction(0)))
     if to.kind == "angle":
-        word, off = fixed.modulo_turn(value)
-        fixed.needed(off, HALF_PHASE_STEP, "this angle", "turns")
+        word, off = exactness.modulo_turn(value)
+        exactness.needed(off, exactness.HALF_PHASE_STEP, "this angle", "turns")
         return _angle_on_grid(value, word, to)
     value = fixed.plain(value)
     if value.error:
-        fixed.undoubted(value)
+        exactness.undoubted(value)
     step = value.step
     if not value.error and step.denominator & (step.denominator - 1) == 0 and value.size * step.numerator < SIGN:
         return wrap(_whole_part(value), to)
     try:
-        index, words = fixed.index_of(value)
+        index, words = exactness.index_of(value)
     except ValueError:  # too many for a table: in halves of halves, if none of them is so near a whole number
         room = fixed.SIZE_BITS - 2 - int(value.size_value).bit_length()
         value = fixed.stepped(
             fixed.coarser(value, fixed.HALF_BITS), Fraction(1, 1 << max(min(room, fixed.HALF_BITS), 0))
         )
-        fixed.undoubted(value)
+        exactness.undoubted(value)
         return wrap(_whole_part(value), to)
     return _entry(tuple(signed64(wrapped(int(word * step), to)) for word in words), index)
 
@@ -153,11 +150,11 @@ def _angle_on_grid(value: Fixed, word: Classical, to: Type) -> Classical:
     """Return an angle of a width: of numbers that can be followed each as a known one would be."""
     if not to.width:
         return word
-    if not fixed.is_exact(value):
+    if not exactness.is_exact(value):
         raise ValueError(
             f"{to} rounds, and of {value} it is not known which way: use angle without a width, or exact numbers"
         )
-    index, combinations = fixed.combined([value])
+    index, combinations = exactness.combined([value])
     real = Type("float")
     entries = []
     for one in combinations:
