@@ -15,10 +15,10 @@ if it misses the tick by no more than sums of floats do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import prod
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -34,6 +34,7 @@ from qrt.timeline import POINTS_MAX
 from qrt.types import Measured, Parameter, Pulses
 from qrt.units import signed64
 
+T = TypeVar("T")
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
 ROOM: Final = f"{TABLE_MAX} are possible: take fewer points"
 SPLIT: Final = "write a gate or a delay for each, such as rz(a) q; rz(b) q; for rz(a + b) q;"
@@ -214,6 +215,12 @@ class Reach:
             words[:, columns] = np.array(part, np.int64)[:, place].T
         return np.unique(words, axis=0) if slots else words
 
+    def each(self, place: Parameter, made: Callable[[Mapping[str, Value]], T]) -> list[T]:
+        """Return what is made of the inputs at each of the points that a place counts; an error says at which one."""
+        along = self.found(place)
+        assert not isinstance(along, Ruled)
+        return [self._made(place, at, made) for at in self._places(along.axes)]
+
     # ---- One operand ---------------------------------------------------------------------------------------------------
 
     def _of(self, parameter: Parameter) -> Straight | Tabled | Ruled:
@@ -233,6 +240,8 @@ class Reach:
             return self._crossed(parameter, tuple(sorted(moving)))
         (index,) = moving
         count = self.grid.axes[index].count
+        if parameter.unit == "place":
+            return Straight(index, 0, count - 1, count)
         if parameter.word.affine and all(
             self._columns[name].count < count or isinstance(self._columns[name].points, Line) for name in swept
         ):
@@ -256,11 +265,16 @@ class Reach:
         shape = [self._shape[axis] for axis in axes]
         if prod(shape) > TABLE_MAX:
             raise ProgramError(f"{_met(parameter)}, at {_times(shape)} points of the sweep; {ROOM}, {APART}")
-        words = []
-        for place in np.ndindex(*shape):
-            at = dict(zip(axes, map(int, place), strict=True))
-            words.append(self._word(parameter, at, self._at(parameter, at)))
-        return _tabled(parameter, axes, words)
+        if parameter.unit == "place":
+            return Tabled(axes, tuple(range(prod(shape))))
+        return _tabled(
+            parameter, axes, [self._word(parameter, at, self._at(parameter, at)) for at in self._places(axes)]
+        )
+
+    def _places(self, axes: tuple[int, ...]) -> Iterator[Place]:
+        """Yield every place on the product of some axes, the last one fastest."""
+        for place in np.ndindex(*(self._shape[axis] for axis in axes)):
+            yield dict(zip(axes, map(int, place), strict=True))
 
     def _check_room(self, parameter: Parameter, found: Straight | Tabled | Ruled) -> None:
         """Raise ProgramError where the kernel would have to walk more points as one axis than a table has words."""
@@ -284,12 +298,16 @@ class Reach:
 
     def _at(self, parameter: Parameter, at: Place) -> Fraction:
         """Return an operand's value at a place on the axes that it follows."""
+        return self._made(parameter, at, parameter.word.at)
+
+    def _made(self, parameter: Parameter, at: Place, made: Callable[[Mapping[str, Value]], T]) -> T:
+        """Return what is made of an operand's inputs at a place on the axes that it follows."""
         values = {}
         for name in parameter.word.names:
             column, place = self._along(name, at)
             values[name] = column.at(place)
         try:
-            return parameter.word.at(values)
+            return made(values)
         except ProgramError as error:
             raise ProgramError(f"{parameter.source.where}{error} {self._place(parameter, at)}") from error
 
@@ -325,6 +343,11 @@ class Reach:
 
     def _ruled(self, parameter: Parameter) -> Ruled:
         names = parameter.word.names
+        if parameter.unit == "place":
+            raise ProgramError(
+                f"{parameter.source.where}{' and '.join(names)} are set by a controller, and the integration weights of this capture, made "
+                "before the run, depend on them: sweep them, or give them"
+            )
         if not parameter.word.affine:
             raise ProgramError(
                 f"{parameter.source.where}{' and '.join(names)} are set by a controller and must enter affinely, as in 2*a + 1; "
