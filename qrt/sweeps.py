@@ -14,9 +14,9 @@ sums of floats do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ from qrt.timeline import POINTS_MAX
 from qrt.types import Measured, Parameter, Pulses
 from qrt.units import signed64
 
+T = TypeVar("T")
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
 WHOLE: Final = frozenset({"ticks", "integer"})  # units of operands that are never rounded
 
@@ -173,6 +174,12 @@ class Reach:
             words[:, columns] = np.array(part, np.int64)[:, place].T
         return np.unique(words, axis=0) if slots else words
 
+    def each(self, place: Parameter, made: Callable[[Mapping[str, Value]], T]) -> list[T]:
+        """Return what is made of the inputs at each of the points that a place counts; an error says at which one."""
+        along = self.found(place)
+        assert isinstance(along, Straight)
+        return [self._made(place, k, made) for k in range(along.length)]
+
     # ---- One operand ---------------------------------------------------------------------------------------------------
 
     def _of(self, parameter: Parameter) -> Straight | Tabled | Ruled:
@@ -190,6 +197,8 @@ class Reach:
             )
         (index,) = moving
         count = self.grid.axes[index].count
+        if parameter.unit == "place":
+            return Straight(index, 0, count - 1, count)
         if parameter.word.affine and all(
             self._columns[name].count < count or isinstance(self._columns[name].points, Line) for name in swept
         ):
@@ -215,12 +224,16 @@ class Reach:
 
     def _at(self, parameter: Parameter, k: int) -> Fraction:
         """Return an operand's value at a point of the axis that it follows."""
+        return self._made(parameter, k, parameter.word.at)
+
+    def _made(self, parameter: Parameter, k: int, made: Callable[[Mapping[str, Value]], T]) -> T:
+        """Return what is made of an operand's inputs at a point of the axis that it follows."""
         values = {}
         for name in parameter.word.names:
             column, place = self._along(name, k)
             values[name] = column.at(place)
         try:
-            return parameter.word.at(values)
+            return made(values)
         except ProgramError as error:
             raise ProgramError(f"{parameter.source.where}{error} {self._place(parameter, k)}") from error
 
@@ -255,6 +268,11 @@ class Reach:
 
     def _ruled(self, parameter: Parameter) -> Ruled:
         names = parameter.word.names
+        if parameter.unit == "place":
+            raise ProgramError(
+                f"{parameter.source.where}{' and '.join(names)} are set by a controller, and the integration weights of this capture, made "
+                "before the run, depend on them: sweep them, or give them"
+            )
         if not parameter.word.affine:
             raise ProgramError(
                 f"{parameter.source.where}{' and '.join(names)} are set by a controller and must enter affinely, as in 2*a + 1; "

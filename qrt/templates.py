@@ -4,8 +4,8 @@ The key is the content: the program, the lab, the calibration, the port's limits
 depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, the
 program is compiled, and kept for these values. A grid is not part of the content: what is swept is an operand from a slot, whatever its
 values are. With another grid the schedule alone is proved anew, and where it decides what it decided before, which is all that a grid
-can change, the sequence is the one that was written then. What is kept is bounded: the least recently used goes first. Programs with an
-`extern` are kept by the run alone (compiling.py).
+can change, the sequence is the one that was written then, with the integration weights of the points at hand. What is
+kept is bounded: the least recently used goes first. Programs with an `extern` are kept by the run alone (compiling.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,17 @@ import msgspec
 import numpy as np
 
 from qrt.axes import Grid, to_document
-from qrt.compile import Decided, Template, compile_pulses, compile_template, decided, scheduled, written
+from qrt.compile import (
+    Decided,
+    Template,
+    Written,
+    compile_pulses,
+    compile_template,
+    decided,
+    scheduled,
+    weighted,
+    written,
+)
 from qrt.errors import ProgramError
 from qrt.pulses import lower
 from qrt.pulses.inputs import input_values
@@ -70,8 +80,8 @@ class Shaped(NamedTuple):
 
     pulses: Pulses
     rounded: tuple[str, ...]
-    sequences: list[tuple[Decided, Sequence]]
-    proved: OrderedDict[bytes, Sequence]  # by grid
+    sequences: list[tuple[Decided, Written]]
+    proved: OrderedDict[bytes, Written]  # by grid
 
 
 class Templates:
@@ -122,16 +132,18 @@ class Templates:
         grid = _grid_bytes(reach.grid)
         if grid in shaped.proved:
             _keep(self._shaped, key, shaped)
-            return Compiled(shaped.proved[grid], True, shaped.rounded, shaped.pulses)
+            sequence = weighted(shaped.proved[grid], shaped.pulses, reach)
+            return Compiled(sequence, True, shaped.rounded, shaped.pulses)
         timeline = scheduled(shaped.pulses, asked.lab, asked.limits, reach)
         shape = decided(timeline)
-        sequence = next((one for other, one in shaped.sequences if other == shape), None)
-        hit = sequence is not None
-        if sequence is None:
-            sequence = written(shaped.pulses, asked.lab, asked.limits, timeline, reach=reach)
-            shaped.sequences.append((shape, sequence))
+        found = next((one for other, one in shaped.sequences if other == shape), None)
+        hit = found is not None
+        if found is None:
+            found = written(shaped.pulses, asked.lab, asked.limits, timeline, reach=reach)
+            shaped.sequences.append((shape, found))
             del shaped.sequences[:-SHAPES_MAX]
-        _keep(shaped.proved, grid, sequence)
+        sequence = weighted(found, shaped.pulses, reach)
+        _keep(shaped.proved, grid, found)
         _keep(self._shaped, key, shaped)
         return Compiled(sequence, hit, shaped.rounded, shaped.pulses)
 

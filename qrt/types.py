@@ -235,10 +235,10 @@ class Parameter(msgspec.Struct, frozen=True):
     """An operand that may be another one in every shot. `word` is the function that the kernel's word is rounded from.
 
     Its units: amplitude 1/65536 of full scale, ticks, phase 2^-64 turns (more than one, too), frequency 2^-64 turns per tick; an
-    integer is what it is.
+    integer is what it is. A place is no value of the word but where it has it: which point of the axis that its inputs go along.
     """
 
-    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold", "integer"]
+    unit: Literal["amplitude", "ticks", "phase", "frequency", "threshold", "integer", "place"]
     word: Formula
     text: str  # for a person
     source: Source = NOWHERE
@@ -399,13 +399,32 @@ OutputKind = Literal[
 Op = Play | Capture | Wait | ShiftPhase | SetFrequency | Sync | If | Box | WriteBit | Assign | Emit
 
 
+class Bank(Protocol):
+    """Integration weights that depend on a program's inputs (qrt.pulses.weights.Bank), as data: equal ones mean the same."""
+
+    @property
+    def sample_count(self) -> int:
+        """Of the capture."""
+
+    def place(self, source: Source) -> Parameter:
+        """Return the operand, of unit place, that says which of the weights count."""
+
+    def at(self, values: Mapping[str, Any]) -> NDArray[np.int16]:
+        """Return the weights at these inputs' values, [2, samples]."""
+
+
 class Weights(msgspec.Struct, frozen=True):
     """Integration weights and threshold of one capture: outcome = sum(x*samples[0]) > threshold."""
 
-    samples: NDArray[np.int16]  # [2, samples], within +-32767; calibration scales to +-4095
+    samples: NDArray[np.int16] | Bank  # [2, samples], within +-32767; calibration scales to +-4095
     threshold: int
     qubit: str  # whose level the outcome is; "" for a capture of the program's own, of which nobody knows that
     name: str = ""  # what the program calls the capture
+
+    @property
+    def sample_count(self) -> int:
+        """Of the capture."""
+        return self.samples.shape[1] if isinstance(self.samples, np.ndarray) else self.samples.sample_count
 
 
 class Pulses(msgspec.Struct, frozen=True):

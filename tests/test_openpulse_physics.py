@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 from qrt.client import open_run
 from qrt.errors import ProgramError, RecordError
+from qrt.replay import replay
 from qrt.run import run
 
 SAMPLE_S = 1e-9
@@ -178,6 +179,73 @@ def test_raw_captures_are_what_iq_points_are_made_of(played):
         file.write(b"x")
     with pytest.raises(RecordError, match=r"captures.bin: not the 50 records"):
         _ = open_run(result.folder).captures
+
+
+SWEPT_EAR = """
+    input float f;
+    input angle phi;
+    cal {
+        frame tone = newframe(readout, f, 0);
+        frame ear = newframe(digitizer, f, 0);
+        frame other = newframe(digitizer, f, 0.25);
+        barrier tone, ear, other;
+        play(tone, constant(0.00625, 800ns));
+        delay[100ns] ear;
+        waveform record = capture_v3(ear, 600ns);
+        delay[100ns] other;
+        shift_phase(other, phi);
+        complex iq = capture_v1(other, gaussian(1, 600ns, 100ns));
+    }
+"""
+
+
+@pytest.mark.parametrize("order", ["point", "shot"])
+def test_a_swept_frame_is_captured_with_the_weights_of_each_point(played, order):
+    """As above, at each frequency and phase: what the carrier turns by in the 100 ns before the capture included. And as replayed."""
+    hertz, phases = np.array([7.0831e9, 7.091e9, 7.2e9]), np.array([0.0, 1.5, -0.7])
+    result = played(
+        SWEPT_EAR,
+        sweep={("f", "phi"): f"zip(values({', '.join(map(str, hertz))}), values(0, 1.5, -0.7))"},
+        shots=20,
+        order=order,
+    )
+    t = np.arange(600)
+    envelope = np.exp(-((t + 0.5 - 300) ** 2) / (2 * 100**2))
+    samples, seen = result.captures["record"], result.iq["iq"].values
+    samples = samples.reshape(3, 20, 600) if order == "point" else samples.reshape(20, 3, 600).swapaxes(0, 1)
+    for k, (f, phi) in enumerate(zip(hertz - 7e9, phases, strict=True)):
+        conjugate = envelope * np.exp(-1j * (2 * np.pi * f * 1e-9 * (t + 100) + 0.25 + phi))
+        scale = 4095 / max(np.abs(conjugate.real).max(), np.abs(conjugate.imag).max())
+        weights = np.rint(np.stack([conjugate.real, conjugate.imag]) * scale).astype(np.int64)
+        assert np.array_equal(seen[k], samples[k].astype(np.int64) @ weights.T)
+    assert replay(result.folder).same
+
+
+def test_a_resonator_answers_along_a_swept_tone_as_its_equation_says(played):
+    """The field a' = -z a + drive, z = kappa/2 + 2 pi i (f - f0), summed with the tone's conjugate: one complex factor for all points."""
+    resonator_hz, kappa_hz, length_s = 7.0916e9, 5e6, 1e-6  # configs/demo.toml; of level 0, whose population is 0.99
+    found = played(
+        """
+        input float f;
+        cal {
+            frame tone = newframe(readout, f, 0);
+            frame ear = newframe(digitizer, f, 0);
+            barrier tone, ear;
+            play(tone, constant(0.00625, 1us));
+            complex iq = capture_v1(ear, 1us);
+        }
+        """,
+        sweep={"f": "linspace(7.082e9, 7.1e9, 19)"},
+        shots=40000,
+    )
+    counts = found.iq["iq"].values @ np.array([1, 1j])
+    z = np.pi * kappa_hz + 2j * np.pi * (np.linspace(7.082e9, 7.1e9, 19) - resonator_hz)
+    expected = (length_s - (1 - np.exp(-z * length_s)) / z) / z
+    mean, sigma = counts.mean(axis=1), counts.std() / np.sqrt(counts.shape[1])  # of both quadratures together
+    factor = np.vdot(expected, mean) / np.vdot(expected, expected)
+    chi2 = np.sum(np.abs(mean - factor * expected) ** 2) / (sigma**2 / 2)
+    assert np.abs(mean).max() > 20 * sigma
+    assert chi2 < 36 + 4 * np.sqrt(72), chi2
 
 
 def test_more_raw_samples_than_a_run_may_write_are_refused(played):

@@ -30,7 +30,16 @@ from qrt.compile.instructions import (
     SYNC,
     WRITE,
 )
-from qrt.compile.sequence import Decided, compile_pulses, compile_template, decided, scheduled, written
+from qrt.compile.sequence import (
+    Decided,
+    Written,
+    compile_pulses,
+    compile_template,
+    decided,
+    scheduled,
+    weighted,
+    written,
+)
 from qrt.compile.template import Template
 
 __all__ = [
@@ -48,9 +57,11 @@ __all__ = [
     "WRITE",
     "Decided",
     "Template",
+    "Written",
     "compile_pulses",
     "compile_template",
     "decided",
     "scheduled",
+    "weighted",
     "written",
 ]

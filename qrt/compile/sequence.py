@@ -10,7 +10,7 @@ import numpy as np
 
 from qrt import units
 from qrt.classical import bits_of
-from qrt.compile.captures import capture_specs
+from qrt.compile.captures import capture_specs, with_weights
 from qrt.compile.instructions import BITS_MAX, CAPTURES_MAX, EMITS_MAX, FRAMES_MAX, SEQUENCERS_MAX, packed
 from qrt.compile.segments import Segments
 from qrt.compile.template import Given, Template
@@ -38,6 +38,13 @@ from qrt.types import (
 )
 
 INDEXED = {"bits", "outputs"}  # what operations name by number
+
+
+class Written(NamedTuple):
+    """A sequence that lacks its integration weights, and its captures in their order."""
+
+    sequence: Sequence
+    captures: tuple[Capture, ...]
 
 
 class Decided(NamedTuple):
@@ -77,7 +84,7 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | 
 
     Raises ProgramError where the schedule does not hold, or the kernel or the port cannot take so much of something.
     """
-    return written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach)
+    return weighted(written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach), pulses, reach)
 
 
 def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits) -> Template:
@@ -87,9 +94,8 @@ def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits) -> Template:
     """
     given: list[tuple[int, Parameter]] = []
     reach = Given()
-    return Template.of(
-        written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach, given=given), given
-    )
+    found = written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach, given=given)
+    return Template.of(weighted(found, pulses, reach), given)
 
 
 def decided(timeline: Timeline) -> Decided:
@@ -105,7 +111,7 @@ def written(
     *,
     reach: Reach | None,
     given: list[tuple[int, Parameter]] | None = None,
-) -> Sequence:
+) -> Written:
     """Return the sequence of a schedule: a function of the pulses, the lab, the limits and what was `decided`, whatever the reach is."""
     _check_counts(pulses)
     segments = Segments(pulses, lab, limits)
@@ -119,13 +125,12 @@ def written(
         row["line"] = lines.index(frame.line)
     if len(writer.slots) > CAPTURES_MAX:
         raise ProgramError(f"{writer.capture_sources[CAPTURES_MAX].where}more than {CAPTURES_MAX} captures in one shot")
-    captures, weights = capture_specs(pulses, writer.captures)
-    return Sequence(
+    sequence = Sequence(
         instructions=packed(writer.code),
         entries=np.array(entries, np.uint32),
         frames=frames,
-        captures=captures,
-        weights=weights,
+        captures=capture_specs(pulses, writer.captures, writer.places),
+        weights=np.zeros(0, np.int16),
         budget=len(writer.code),
         period_ticks=pulses.period_ticks,
         segments=segments.memory(),
@@ -141,6 +146,16 @@ def written(
         parameters=tuple(writer.parameters),
         stretch_max=pulses.stretch_max,
     )
+    return Written(sequence, tuple(writer.captures))
+
+
+def weighted(found: Written, pulses: Pulses, reach: Reach | None) -> Sequence:
+    """Return a sequence with its integration weights, of which a bank has those of every point that the reach goes to.
+
+    Raises ProgramError for more weights than the kernel has room for, and for a point at which there are none.
+    """
+    captures, weights = with_weights(found.sequence.captures, found.captures, pulses, reach)
+    return msgspec.structs.replace(found.sequence, captures=captures, weights=weights)
 
 
 def _whole_numbers(count: int) -> tuple[OutputKind, ...]:

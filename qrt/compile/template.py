@@ -53,10 +53,12 @@ class Template(NamedTuple):
     @classmethod
     def of(cls, sequence: ShotSequence, given: Sequence[tuple[int, Parameter]]) -> Template:
         """Return the template; `given`: each open instruction with its operand. Equal operands are filled in together."""
-        found: dict[tuple[str, Any], tuple[Parameter, list[int]]] = {}
+        same: dict[int, tuple[Parameter, list[int]]] = {}  # by identity, so that few are compared
         for index, parameter in given:
-            _, rows = found.setdefault((parameter.unit, parameter.word), (parameter, []))
-            rows.append(index)
+            same.setdefault(id(parameter), (parameter, []))[1].append(index)
+        found: dict[tuple[str, Any], tuple[Parameter, list[int]]] = {}
+        for parameter, rows in same.values():
+            found.setdefault((parameter.unit, parameter.word), (parameter, []))[1].extend(rows)
         return cls(sequence, tuple(Fill(parameter, np.array(rows)) for parameter, rows in found.values()))
 
     def filled(self, values: Mapping[str, Any]) -> ShotSequence | None:

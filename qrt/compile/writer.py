@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from qrt import units
 from qrt.compile.instructions import (
     ALU,
@@ -100,6 +102,7 @@ class Writer:
         self.captures: list[Capture] = []
         self.capture_sources: list[Source] = []
         self.slots: list[CaptureSlot] = []
+        self.places: dict[str, int] = {}  # the slots that choose among the weights of a bank, by its name
         self.parameters: list[Parameter] = []
         self._alone: Mapping[type, Callable[[Any, Path, int], None]] = {
             Play: self._play,
@@ -211,6 +214,8 @@ class Writer:
         self.captures.append(op)
         self.capture_sources.append(op.source)
         weights = self._pulses.weights[op.weights]
+        if not isinstance(weights.samples, np.ndarray):
+            self.places[op.weights] = self.slot(weights.samples.place(op.source), op.source)
         tone = self._timeline.tone_indices[self._step(path, index)]
         self.slots.append(CaptureSlot(weights.qubit, op.bit, tone, op.source.line, weights.name))
 
@@ -220,7 +225,7 @@ class Writer:
     def values(self) -> Values:
         """What the sequencer at hand computes with, made when it first computes anything."""
         if self._values is None:
-            self._values = Values(self._name, self._pulses, self.tables, self._slot)
+            self._values = Values(self._name, self._pulses, self.tables, self.slot)
         return self._values
 
     def _is_given(self, value: Classical) -> bool:
@@ -270,9 +275,9 @@ class Writer:
 
     def _load(self, varied: Parameter, source: Source) -> None:
         """Write the load of a varied operand from its slot."""
-        self.add(LOAD, VARIED, self._slot(varied, source), line=source.line)
+        self.add(LOAD, VARIED, self.slot(varied, source), line=source.line)
 
-    def _slot(self, varied: Parameter, source: Source) -> int:
+    def slot(self, varied: Parameter, source: Source) -> int:
         """Return the slot of a varied operand. Raises ProgramError where there are more of them than slots."""
         assert self._reach is not None
         if self._given is not None:

@@ -8,6 +8,7 @@ from typing import Final
 from qrt.kernel.binding import lib
 
 SLOT_NONE: Final[int] = lib.QRT_SLOT_NONE  # of a capture: none, its one threshold, its one set of weights holds
+WEIGHTS_MAX: Final[int] = lib.QRT_WEIGHTS_MAX  # integration weights of a sequence, int16
 BIT_NONE: Final[int] = lib.QRT_BIT_NONE
 OUTCOME_NONE: Final[int] = lib.QRT_OUTCOME_NONE
 ROW_SKIPPED: Final[int] = lib.QRT_ROW_SKIPPED

@@ -44,7 +44,7 @@ class LabFacts:
         """What OpenPulse sees of it."""
         return ports_of(self._lab, self._gates)
 
-    @property
+    @cached_property
     def sample_s(self) -> Fraction:
         """The length of `dt`."""
         timing = self._lab.timing

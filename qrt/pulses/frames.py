@@ -1,24 +1,14 @@
-"""Statements of OpenPulse as operations of sequencers, and the tables that they point into.
-
-Integration weights: a filter's conjugate on the conjugate carrier, with the carrier's phase at the capture's first sample, scaled to
-int16 like those of a calibration.
-"""
+"""Statements of OpenPulse as operations of sequencers, and the tables that they point into."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from math import tau
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from qrt.qasm.expressions import Exact, Expression, as_float
 from qrt.qasm.formula import Formula, turns
-from qrt.qasm.ports import LabWeights
 from qrt.qasm.pulses import (
-    Filter,
     FrameBarrier,
     FrameCapture,
     FrameDelay,
@@ -28,8 +18,7 @@ from qrt.qasm.pulses import (
     PulseStatement,
     Tables,
 )
-from qrt.readout.discriminate import WEIGHT_MAX
-from qrt.types import Capture, Frame, Lab, Op, Parameter, Play, SetFrequency, ShiftPhase, Wait, Weights
+from qrt.types import Capture, Frame, Op, Parameter, Play, SetFrequency, ShiftPhase, Wait
 from qrt.units import AMPLITUDE_ONE, PS_PER_S, TURN
 
 Ticks = Callable[[Expression, Any, str], "int | Parameter"]  # a duration of a statement in ticks
@@ -79,24 +68,3 @@ def _phase(frame: str, phase: Any, source: Any) -> ShiftPhase:
 def frames(tables: Tables) -> dict[str, Frame]:
     """Return the frames of a program, as they are at the shot's start."""
     return {name: Frame(one.line, float(one.frequency_hz), one.phase_rad) for name, one in tables.oscillators.items()}
-
-
-def weights(tables: Tables, lab: Lab) -> dict[str, Weights]:
-    """Return the integration weights of a program's captures."""
-    sample_s = lab.timing.tick_ps * lab.timing.sample_ticks / PS_PER_S
-    found = {}
-    for name, one in tables.weights.items():
-        called = tables.captures[name]
-        if isinstance(one, LabWeights):
-            found[name] = Weights(one.samples, one.threshold, "", called)
-        else:
-            found[name] = Weights(filter_weights(one, sample_s), one.threshold, "", called)
-    return found
-
-
-def filter_weights(one: Filter, sample_s: float) -> NDArray[np.int16]:
-    """Return conj(shape * carrier) as int16 [2, samples], its largest entry WEIGHT_MAX."""
-    carrier = np.exp(1j * (tau * float(one.frequency_hz) * sample_s * np.arange(len(one.shape)) + one.phase_rad))
-    conjugate = np.conj(one.shape * carrier)
-    rows = np.stack([conjugate.real, conjugate.imag])
-    return np.asarray(np.rint(rows * (WEIGHT_MAX / np.abs(rows).max())), np.int16)

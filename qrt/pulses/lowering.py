@@ -23,6 +23,7 @@ from qrt.pulses.gates import GateSet
 from qrt.pulses.inputs import input_values
 from qrt.pulses.needs import Needs
 from qrt.pulses.ticks import ticks_of
+from qrt.pulses.weights import weights as filter_weights
 from qrt.qasm.elaborate import deep, elaborate
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
 from qrt.qasm.formula import Formula, turns
@@ -120,7 +121,7 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | 
         blocks={name: tuple(ops) for name, ops in blocks.items()},
         frames=gates.frames(qubits) | pulse_frames.frames(tables),
         envelopes=gates.envelopes(qubits) | tables.envelopes,
-        weights=gates.weights(qubits) | pulse_frames.weights(tables, lab),
+        weights=gates.weights(qubits) | filter_weights(tables, lab),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
         variables=program.variables,

@@ -42,12 +42,14 @@ class Needs:
 
     def __init__(self, statements: Iterable[Statement], names: Sequence[str] = ()) -> None:
         self._places = {name: index for index, name in enumerate(names)}
-        listed = [one for one in statements if _is_classical(one)]
+        # Outside of branches, a gate that no outcome turns needs nobody; of what is left, most are the classical statements.
+        others = [one for one in statements if type(one) is not Gate or type(one.angle) in RUNTIME]
+        listed = [one for one in others if _is_classical(one)]
         self._home: dict[int, int] = {}
         self._kept: dict[int, set[int]] = {}
         self._origins: dict[int, int] = {}
         self._groups: dict[int, tuple[int, ...]] = {}
-        self._homes(statements)
+        self._homes(others)
         while listed:
             before = sum(map(len, self._kept.values()))
             self._acting(listed, 0)
@@ -69,8 +71,6 @@ class Needs:
     def _homes(self, statements: Iterable[Statement]) -> None:
         for one in statements:
             kind = type(one)
-            if kind is Gate:
-                continue
             if kind is Measurement:
                 if one.bit is not None:  # type: ignore[union-attr]
                     self._home.setdefault(one.bit, one.qubit)  # type: ignore[union-attr]
@@ -145,11 +145,8 @@ class Needs:
 
 
 def _is_classical(one: Statement) -> bool:
-    """Say whether a statement outside of branches needs a variable, or is done by a group; who acts in others, nobody asks."""
-    kind = type(one)
-    if kind is Gate:
-        return type(one.angle) in RUNTIME  # type: ignore[union-attr]
-    return kind in CLASSICAL or (kind is Delay and type(one.duration) is Lasting)  # type: ignore[union-attr]
+    """Say whether a statement needs a variable, or is done by a group."""
+    return type(one) in CLASSICAL or (type(one) is Delay and type(one.duration) is Lasting)
 
 
-CLASSICAL = frozenset({Assign, Emit, Branch, Box, SetBit, FramePhase})
+CLASSICAL = frozenset({Gate, Assign, Emit, Branch, Box, SetBit, FramePhase})

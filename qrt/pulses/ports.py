@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
+
 from qrt.pulses.gates import GateSet
 from qrt.qasm.ports import LabFrame, LabWaveform, LabWeights, Port, Ports
 from qrt.types import Lab
@@ -27,6 +29,7 @@ def ports_of(lab: Lab, gates: GateSet) -> Ports:
         qubit = lab.qubits[name]
         drive, readout = own[f"{name}.drive"], own[f"{name}.readout"]
         found = weights[f"{name}.weights"]
+        assert isinstance(found.samples, np.ndarray)
         calibrated = LabWeights(found.samples, found.threshold)  # nominal ones separate nothing, but have the length
         drive_hz = _exact(drive.frequency_hz) + _exact(lab.lines[qubit.drive_line].source_hz)
         readout_hz = _exact(readout.frequency_hz) + _exact(lab.lines[qubit.readout_line].source_hz)

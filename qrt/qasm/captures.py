@@ -1,4 +1,4 @@
-"""Captures: `capture_v1` gives an iq point, `capture_v2` an outcome, `capture_v3` the raw record; arguments as in the standard's examples.
+"""Captures: `capture_v0` gives nothing, `_v1` an iq point, `_v2` an outcome, `_v3` the raw record; arguments as in the standard's examples.
 
 capture_vN(frame, filter) or (frame, duration). The filter is a waveform; a duration is one of ones. The signal is multiplied by the
 filter's conjugate on the conjugate carrier of the frame and summed: a signal like the filter, in phase with the frame, comes out real
@@ -9,11 +9,18 @@ An outcome needs a threshold: capture_v2(frame, filter, threshold) is 1 where th
 `<qubit>_readout` or `<qubit>_acquire`, has weights and threshold of its own: capture_v2(frame) or capture_v2(frame, duration) takes
 those, as long as nothing of the frame has been changed and the duration is theirs. Nothing else says what is 1: refused.
 
+The standard's capture_v0(frame) returns nothing and does not say how long it records. On a frame of the calibration both are known, and
+what comes is for the record alone. On any other frame it needs a filter or a duration.
+
+Weights stand in the kernel before the run. Where frequency or phase of a frame vary from shot to shot with inputs that are swept, there is
+a set of them for each point (qrt.pulses.weights).
+
 iq points and raw records are for the record: no value of the program can depend on them while the shot runs.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +28,8 @@ import numpy as np
 from openqasm3 import ast
 
 from qrt.qasm import frames, waves
-from qrt.qasm.expressions import Duration, Exact, as_float
-from qrt.qasm.kinds import BIT, Type, Typed
+from qrt.qasm.expressions import Duration, Exact
+from qrt.qasm.kinds import BIT, VOID, Type, Typed
 from qrt.qasm.ports import LabWeights
 from qrt.qasm.pulses import Filter, FrameCapture
 from qrt.qasm.scope import BitRegister, Lost
@@ -33,10 +40,9 @@ if TYPE_CHECKING:
     from qrt.qasm.context import Run
     from qrt.qasm.frames import Frame
 
-CAPTURES: Final = {"capture_v1": "iq", "capture_v2": "bit", "capture_v3": "raw"}
+CAPTURES: Final = {"capture_v0": "nothing", "capture_v1": "iq", "capture_v2": "bit", "capture_v3": "raw"}
 CAPTURED: Final = {"iq": Type("iq point"), "raw": Type("raw record")}
 REFUSED: Final = {
-    "capture_v0": "it says neither how long to record nor what for; use capture_v1(frame, filter or duration) for an iq point",
     "capture_v4": "no instrument of a lab counts events; use capture_v1 for an iq point, capture_v2 for an outcome",
 }
 
@@ -54,9 +60,7 @@ def capture(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.Expre
     frame = run.pulsing.at(run, frame)
     values = [run.value(one) for one in rest]
     weights, count = _weights(run, node, kind, frame, values)
-    bit, result = (
-        _bit(run, frame) if kind == "bit" else (None, Typed(CAPTURED[kind], Lost(_LATER.format(kind=CAPTURED[kind]))))
-    )
+    bit, result = _bit(run, frame) if kind == "bit" else (None, _for_the_record(kind))
     name = run.bit_names[bit] if bit is not None else run.pulsing.target or frame.name
     key = run.pulsing.capture(name, weights)
     run.add(FrameCapture(frame.sequencer, key, bit, kind == "raw", run.source(node)))
@@ -64,17 +68,26 @@ def capture(run: Run, node: ast.FunctionCall, frame: Frame, rest: list[ast.Expre
     return result
 
 
-_LATER: Final = "{kind}s are for the record: no value of the program depends on them while the shot runs; capture_v2 gives an outcome"
+def _for_the_record(kind: str) -> Typed:
+    """Return what the program has of a capture that it cannot look at."""
+    if kind == "nothing":
+        return Typed(VOID, Lost("capture_v0 returns nothing; capture_v2 gives an outcome"))
+    later = (
+        "are for the record: no value of the program depends on them while the shot runs; capture_v2 gives an outcome"
+    )
+    return Typed(CAPTURED[kind], Lost(f"{CAPTURED[kind]}s {later}"))
 
 
 def _check_count(run: Run, node: ast.FunctionCall, kind: str, frame: Frame, rest: list[ast.Expression]) -> None:
     most = 2 if kind == "bit" else 1
-    least = 0 if kind == "bit" and frame.weights is not None else 1
+    least = 0 if kind in {"bit", "nothing"} and frame.weights is not None else 1
     if not least <= len(rest) <= most:
         threshold = "[, int threshold]" if kind == "bit" else ""
+        calibrated = "; (frame) alone for a frame of the calibration" if kind in {"bit", "nothing"} else ""
         raise run.refuse(
             node,
-            f"{node.name.name} takes (frame, waveform filter{threshold}) or (frame, duration{threshold}), not {len(rest) + 1} arguments",
+            f"{node.name.name} takes (frame, waveform filter{threshold}) or (frame, duration{threshold}), not {len(rest) + 1} "
+            f"arguments{calibrated}",
         )
 
 
@@ -98,7 +111,11 @@ def _weights(
     threshold = 0
     if len(values) == 2:
         threshold = _threshold(run, node, values[1])
+    turned: waves.Amount = waves.ZERO
     by_length = not values or values[0].type.kind == "duration"
+    if kind == "nothing" and not values:
+        assert frame.weights is not None
+        return _calibrated(run, node, frame, frame.weights, values)
     if kind == "bit" and len(values) < 2:
         if not by_length or frame.weights is None:
             raise run.refuse(
@@ -111,8 +128,8 @@ def _weights(
         count = sample_count(run, node, "a capture", values[0])
         shape = np.ones(count, np.complex128)
     else:
-        shape = _filter(run, node, values[0])
-    return Filter(shape, *_carrier(run, node, frame), threshold), len(shape)
+        shape, turned = _filter(run, node, values[0])
+    return Filter(shape, *_carrier(run, node, frame, turned), threshold), len(shape)
 
 
 def _threshold(run: Run, node: ast.QASMNode, value: Typed) -> int:
@@ -122,34 +139,32 @@ def _threshold(run: Run, node: ast.QASMNode, value: Typed) -> int:
     return found
 
 
-def _filter(run: Run, node: ast.QASMNode, value: Typed) -> Any:
+def _filter(run: Run, node: ast.QASMNode, value: Typed) -> tuple[Any, waves.Amount]:
+    """Return the samples of a filter, and a phase by which all of them are turned."""
     if value.type != WAVEFORM:
         raise run.refuse(node, f"a capture takes a waveform or a duration, not {value.type}")
     wave = value.value
-    if not (waves.is_known(wave.amplitude) and waves.is_known(wave.phase_rad)):
+    if not waves.is_known(wave.amplitude):
         raise run.refuse(
             node,
-            "the filter of a capture varies from shot to shot; integration weights stand in the kernel before the run: they must be known",
+            "the amplitude of a capture's filter varies from shot to shot, and none of it would be seen, since weights are scaled to their "
+            "largest: leave it out",
         )
-    samples = waves.samples_of(wave)
+    known = waves.is_known(wave.phase_rad)
+    samples = waves.samples_of(wave if known else replace(wave, phase_rad=waves.ZERO))
     if not samples.any():
         raise run.refuse(node, "the filter of a capture is zero throughout, so that nothing would be seen")
-    return samples
+    return samples, waves.ZERO if known else wave.phase_rad
 
 
-def _carrier(run: Run, node: ast.QASMNode, frame: Frame) -> tuple[Fraction, float]:
-    """Return frequency, relative to the port's source, and phase of the carrier at the capture's start."""
+def _carrier(run: Run, node: ast.QASMNode, frame: Frame, turned: waves.Amount) -> tuple[waves.Amount, waves.Amount]:
+    """Return frequency, relative to the port's source, and phase of the carrier at the capture's start; what varies stays open."""
     relative = frame.above_source(frames.held(run, node, frame.frequency))
     phase = waves.calculated("+", frames.held(run, node, frame.carrier), frames.held(run, node, frame.phase))
-    for what, amount in (("frequency", relative), ("phase", phase)):
-        if not isinstance(amount, Exact | float):
-            raise run.refuse(
-                node,
-                f"the {what} of {frame.name} varies from shot to shot, and its integration weights stand in the kernel before the run: "
-                f"capture at a {what} that is known, or make one run for each value",
-            )
-    assert isinstance(phase, Exact | float)
-    return run.pulsing.nco_hz(run, node, frame, relative), as_float(phase)
+    known = waves.is_known(relative)
+    return Exact(run.pulsing.nco_hz(run, node, frame, relative)) if known else relative, waves.calculated(
+        "+", phase, turned
+    )
 
 
 def _calibrated(

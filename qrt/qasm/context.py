@@ -91,6 +91,7 @@ class Run:
         self.literals: dict[Any, Any] = {}
         self.turns: dict[Any, tuple[Any, Any]] = {}
         self.natives: dict[str, Any] = {}
+        self.defined: set[str] = set()  # names of gates that the program defines
         self._free: list[int] = []
         self._free_bits: list[int] = []
         self.decided_count = 0  # delays that outcomes decide

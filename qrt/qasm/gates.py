@@ -22,7 +22,7 @@ from qrt.qasm.expressions import Exact, Expression, Literal
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
 from qrt.qasm.program import Cz, Gate, Statement
-from qrt.qasm.quantum import one_qubit, physical, qubits
+from qrt.qasm.quantum import indices, physical, qubits
 from qrt.qasm.scope import Qubits, Scope
 from qrt.qasm.standard import NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
@@ -65,6 +65,7 @@ def definition(run: Run, node: ast.QuantumGateDefinition) -> Completion:
         raise run.refuse(node, f"{twice!r} names two arguments of {node.name.name!r}")
     parameters, operands = (tuple(one.name for one in listed) for listed in (node.arguments, node.qubits))
     run.declare(node, node.name.name, GateDefinition(node.name.name, parameters, operands, node.body))
+    run.defined.add(node.name.name)
     return None
 
 
@@ -92,14 +93,14 @@ def in_turns(run: Run, node: ast.QASMNode, value: Typed) -> Classical:
 def gate(run: Run, node: ast.QuantumGate) -> Completion:
     """Apply a gate to qubits, or to each of registers."""
     name, operands = node.name.name, node.qubits
-    defined = run.scope.find(name)
-    if type(defined) is not GateDefinition:
+    defined = run.scope.find(name) if name in run.defined else None
+    if type(defined) is not GateDefinition:  # but a variable of that name
         defined = None
     arguments: list[Typed] | None = None
     if defined is None and run.gathered is None and len(operands) == 1 and not node.modifiers and node.duration is None:
         natives: Sequence[Native] | None = None
         if not node.arguments:
-            natives = _fixed(run, node, name)
+            natives = run.natives.get(name) or _fixed(run, node, name)
         elif len(node.arguments) == 1 and NATIVE.get(name) == 1:
             turn: Expression | Classical | None = _alike(run, node.arguments[0])
             if turn is None:
@@ -108,8 +109,8 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
             if type(turn) not in RUNTIME or name == "rz":
                 natives = ((name, turn),)
         if natives is not None:
-            source, one = run.source(node), one_qubit(run, operands[0])
-            for index in qubits(run, operands[0]).indices if one is None else (one,):
+            source = run.source(node)
+            for index in indices(run, operands[0]):
                 for native, turn in natives:
                     run.add(Gate(native, index, turn, source))
             return None
@@ -122,20 +123,17 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
 
 def _fixed(run: Run, node: ast.QuantumGate, name: str) -> Sequence[Native] | None:
     """Return a gate without an angle in native ones; None for one that is not the standard's, or is made of the program's defcals."""
-    found: Sequence[Native] | None = run.natives.get(name)
-    if found is None:
-        if NATIVE.get(name) == 0:
-            found = ((name, None),)
-        elif name in STANDARD and not STANDARD[name].angles and (run.pulsing is None or not run.pulsing.defcals):
-            natives = expanded(run, node, Step(name))
-            found = tuple((one, None if turn is None else angle(run, node, turn)) for one, turn in natives)
-        else:
-            return None
-        run.natives[name] = found
+    if name not in NATIVE and (name not in STANDARD or (run.pulsing is not None and run.pulsing.defcals)):
+        return None
+    if NATIVE[name] if name in NATIVE else STANDARD[name].angles:
+        return None
+    natives = expanded(run, node, Step(name))
+    found = tuple((one, None if turn is None else angle(run, node, turn)) for one, turn in natives)
+    run.natives[name] = found
     return found
 
 
-def _alike(run: Run, node: Any) -> Literal | None:
+def _alike(run: Run, node: Any) -> Expression | None:
     """Return an angle that is a number, a constant or like pi/4: written alike it is one object, and lowered once. None for all else."""
     kind = type(node)
     found = None
@@ -144,7 +142,7 @@ def _alike(run: Run, node: Any) -> Literal | None:
         key = (node.value,)
     elif kind is ast.Identifier:
         found = run.scope.find(node.name)
-        if type(found) is not Typed or type(found.value) not in KNOWN:
+        if type(found) is not Typed or type(found.value) in RUNTIME:
             return None
         key = id(found)  # which is kept, so that nothing else has it
     else:
@@ -152,11 +150,18 @@ def _alike(run: Run, node: Any) -> Literal | None:
         if type(inner) is not ast.BinaryExpression:
             return None
         left, right = inner.lhs, inner.rhs
-        if type(left) is not ast.Identifier or type(right) is not ast.IntegerLiteral or left.name not in CONSTANTS:
+        turned = type(left) is ast.IntegerLiteral  # 2 * theta instead of theta / 2
+        name, number = (right, left) if turned else (left, right)
+        if type(name) is not ast.Identifier or type(number) is not ast.IntegerLiteral:
             return None
-        if run.scope.find(left.name) is not None:
+        found = run.scope.find(name.name)
+        if type(found) is not Typed:
+            if found is not None or name.name not in CONSTANTS:
+                return None
+            found = CONSTANTS[name.name]
+        elif type(found.value) in RUNTIME:
             return None
-        key = (minus, left.name, id(inner.op), right.value)
+        key = (id(found), minus, id(inner.op), number.value, turned)
     held = run.turns.get(key)
     if held is None:
         if kind is ast.FloatLiteral and math.isfinite(node.value):  # a turn needs no more than a float
@@ -164,7 +169,7 @@ def _alike(run: Run, node: Any) -> Literal | None:
         else:
             turn = angle(run, node, run.value(node))
         held = run.turns[key] = (turn, found)
-    alike: Literal = held[0]
+    alike: Expression = held[0]
     return alike
 
 

@@ -31,7 +31,7 @@ GRAMMAR: Final = "openpulse"
 
 def enter(run: Run, tree: ast.Program) -> None:
     """Let a program with pulses be elaborated."""
-    run.pulsing = Pulsing(run.facts.pulses)
+    run.pulsing = Pulsing(run.facts)
     run.pulsing.inside, run.pulsing.gate = _inside, defcals.gate
     run.pulsing.measure, run.pulsing.reset = defcals.measure, defcals.reset
     run.pulsing.defcals = defcals.enter(run, tree.statements)

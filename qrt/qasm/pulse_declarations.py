@@ -20,7 +20,7 @@ from qrt.qasm.measure import measure
 from qrt.qasm.ports import Port
 from qrt.qasm.pulse_calls import CALLS, wave
 from qrt.qasm.pulsing import as_language
-from qrt.qasm.scope import Cell
+from qrt.qasm.scope import Cell, Lost
 from qrt.qasm.waveform_calls import TEMPLATES, WAVEFORM, amount
 
 
@@ -51,7 +51,8 @@ def declaration(run: Run, node: ast.ClassicalDeclaration) -> Completion:
             case _ if _is_call(initial, CAPTURES):
                 value = run.value(initial)
                 if value.type not in CAPTURED.values():
-                    raise run.refuse(node, f"an outcome is a bit: bit {name} = ...")
+                    gone = isinstance(value.value, Lost)
+                    raise run.refuse(node, value.value.reason if gone else f"an outcome is a bit: bit {name} = ...")
                 run.declare(node, name, Cell(name, value.type, value.value, run.scope))
             case _:
                 return as_language(run, node)

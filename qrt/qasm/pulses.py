@@ -91,8 +91,8 @@ class Filter(NamedTuple):
     """Integration weights to be: the conjugate of `shape` on the conjugate carrier, which has `phase_rad` at the first sample."""
 
     shape: NDArray[np.complex128]  # [samples]
-    frequency_hz: Fraction
-    phase_rad: float
+    frequency_hz: Amount
+    phase_rad: Amount
     threshold: int = 0
 
 

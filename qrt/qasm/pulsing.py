@@ -19,6 +19,7 @@ from openqasm3 import ast
 
 from qrt.qasm import frames, waves
 from qrt.qasm.expressions import Exact, as_float
+from qrt.qasm.facts import Facts
 from qrt.qasm.frames import Frame
 from qrt.qasm.ports import Port, Ports
 from qrt.qasm.pulses import Filter, FrameBarrier, FrameFrequency, FramePhase, Oscillator, Tables
@@ -37,8 +38,8 @@ OWN_NAMES = "\0cal"  # in a scope: the names that its `cal` blocks have declared
 class Pulsing:
     """One for each elaboration."""
 
-    def __init__(self, lab: Ports) -> None:
-        self.lab = lab
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
         self.frames: dict[str, Frame] = {}  # the lab's, in use
         self.made: dict[int, Frame] = {}  # by the call of newframe
         self.oscillators: dict[str, Oscillator] = {}
@@ -65,6 +66,11 @@ class Pulsing:
         self.depth: int | None = None  # how many subroutines are around it
         self._envelope_names: dict[bytes, str] = {}
         self._met: list[dict[Frame, None]] = []  # of each defcal around: the frames that count from its beginning
+
+    @property
+    def lab(self) -> Ports:
+        """What OpenPulse sees of the lab, found when a program first asks: most that could use it never do."""
+        return self._facts.pulses
 
     def tables(self) -> Tables:
         """Return what the statements point into."""

@@ -20,19 +20,15 @@ from qrt.qasm.scope import Qubits
 from qrt.qasm.words import a
 
 
-def one_qubit(run: Run, node: ast.QASMNode) -> int | None:
-    """Return the qubit that an operand like `q` or `q[2]` names, at once; None for all else."""
-    if type(node) is ast.Identifier:
-        found = run.scope.find(node.name)
-        return found.indices[0] if type(found) is Qubits and not found.sized else None
-    if type(node) is ast.IndexedIdentifier:
-        found = run.scope.find(node.name.name)
-        if type(found) is Qubits and found.sized and len(node.indices) == 1:
-            inside = node.indices[0]
-            if type(inside) is list and len(inside) == 1 and type(inside[0]) is ast.IntegerLiteral:
-                place = inside[0].value
-                return found.indices[place] if place < len(found.indices) else None
-    return None
+def indices(run: Run, node: ast.QASMNode) -> tuple[int, ...]:
+    """Return the qubits that an operand names; of one like `q[2]`, which most are, at once."""
+    if type(node) is ast.IndexedIdentifier and len(node.indices) == 1:
+        found, inside = run.scope.find(node.name.name), node.indices[0]
+        if type(found) is Qubits and found.sized and type(inside) is list and len(inside) == 1:
+            place = inside[0]
+            if type(place) is ast.IntegerLiteral and place.value < len(found.indices):
+                return (found.indices[place.value],)
+    return qubits(run, node).indices
 
 
 def qubits(run: Run, node: ast.QASMNode) -> Qubits:
@@ -74,16 +70,14 @@ def physical(run: Run, index: int) -> int:
 def together(run: Run, node: ast.Statement, operands: Sequence[ast.QASMNode]) -> tuple[int, ...]:
     """Return the qubits of a statement that takes several, each once; all declared ones where it names none."""
     if len(operands) == 1:
-        one = one_qubit(run, operands[0])
-        if one is not None:
-            return (one,)
+        return tuple(dict.fromkeys(indices(run, operands[0])))
     if not operands:
         for name in _hardware_names(run.tree) if all(name.startswith("$") for name in run.qubit_names) else ():
             _hardware(run, node, name)
         if not run.qubit_names:
             raise run.refuse(node, "a statement without qubits means all that the program has, and there is none")
         return tuple(range(len(run.qubit_names)))
-    return tuple(dict.fromkeys(index for operand in operands for index in qubits(run, operand).indices))
+    return tuple(dict.fromkeys(index for operand in operands for index in indices(run, operand)))
 
 
 def _hardware_names(tree: Any) -> list[str]:

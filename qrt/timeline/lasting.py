@@ -6,17 +6,18 @@ together where outcomes decide, so every combination is taken for possible: what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qrt.timeline.ticks import POINTS_MAX, Duration, Reach
-from qrt.types import Lasting
+from qrt.types import Lasting, Parameter
 
 Ends = Callable[[int], Iterable[int]]
+T = TypeVar("T")
 FIRST: Final = -1  # slot of the first such duration; the sweep's count from 0 on
 
 
@@ -56,6 +57,10 @@ class Together:
         """Return those of them at one of which any sum is largest; None beyond POINTS_MAX."""
         swept = self._reach.corners([slot for slot in slots if slot >= 0])
         return self._combined(slots, swept, lambda slot: {self._ticks[slot][0], self._ticks[slot][-1]})
+
+    def each(self, place: Parameter, made: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """Return what is made of the inputs at each of the points that a place counts."""
+        return self._reach.each(place, made)
 
     def _combined(self, slots: Sequence[int], swept: NDArray[np.int64] | None, ticks: Ends) -> NDArray[np.int64] | None:
         own = [slot for slot in slots if slot < 0]

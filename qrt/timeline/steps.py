@@ -85,7 +85,7 @@ def _capture(found: Found, state: State, name: str, op: Capture) -> None:
     """Record; the outcome is ready a feedback latency after the last sample."""
     tick = state.cursor(name)
     weights = found.pulses.weights[op.weights]
-    samples = weights.samples.shape[1]
+    samples = weights.sample_count
     if not 1 <= samples <= found.limits.capture_samples_max:
         asked = f"change qubits.{weights.qubit}.readout.duration_ns" if weights.qubit else "capture for less time"
         raise ProgramError(

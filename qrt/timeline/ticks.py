@@ -10,14 +10,15 @@ what an int costs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qrt.types import Lasting, Parameter
 
+T = TypeVar("T")
 FORMS_MAX: Final = (
     64  # of one tick; beyond, a program mixes more sequencers with varied waits than anybody could follow
 )
@@ -64,6 +65,9 @@ class Reach(Protocol):
     def points(self, slots: Sequence[int]) -> NDArray[np.int64] | None:
         """Return the words of these slots at every point, each combination once, [points, slots]; None beyond POINTS_MAX."""
 
+    def each(self, place: Parameter, made: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """Return what is made of the inputs at each of the points that a place counts."""
+
     def corners(self, slots: Sequence[int]) -> NDArray[np.int64] | None:
         """Return those of these points at one of which any sum of count * word is largest, for each sum; None beyond POINTS_MAX."""
 
@@ -90,6 +94,10 @@ class Still:
         return np.zeros((1, 0), np.int64)
 
     corners = points
+
+    def each(self, place: Parameter, made: Callable[[Mapping[str, Any]], T]) -> list[T]:
+        """Refuse as `slot` does."""
+        raise AssertionError(f"{place.source.where}{made}: a varied operand, and no reach")
 
 
 class Ticks:
