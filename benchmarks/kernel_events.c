@@ -1,9 +1,14 @@
 /* What kernel_events.py measures the kernel beside: a port that does next to nothing, and the loop that one would write by hand
- * for the one program of the benchmark, with the same calls in the same order: port, demodulation, threshold, branch, row, ring.
+ * for the one program of the benchmark.
  *
- * It knows what the kernel has to find out: the program. It keeps no order and checks no range. There are two of it: one traces
- * nothing, the other makes the kernel's trace hash, too, so that one sees what this part of the record costs. It makes it as cheaply as
- * the kernel: what an instruction adds is known before the loop.
+ * What it does in each shot: claims a row of the ring; calls the port's begin_shot, play, capture_begin, capture_end as the kernel does, in
+ * the same order (a capture before the tone that it records) with the same arguments, through the same pointers, and looks at what each
+ * returns; demodulates with the core's own function; compares with the threshold; takes the branch; makes the trace hash, whose words are
+ * known before the loop, as they are to the kernel; fills the row and publishes it. It leaves the same rows in every byte, which
+ * kernel_events.py checks. What it does not do is what a kernel is for: it knows the program and the tick of everything, so that it
+ * keeps no order, interprets nothing, counts no instructions, checks no range, and cannot be stopped, logged, paced or replayed.
+ *
+ * A second one leaves the trace hash out, so that one sees what this part of the record costs: its rows are not the same.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -19,7 +24,7 @@ typedef struct { /* the numbers of the program; kernel_events.py makes the instr
 } program;
 
 static int16_t samples[SAMPLES];
-static uint64_t plays; /* what was played is looked at, so that no compiler drops it */
+EXPORTED uint64_t plays; /* what was asked for is looked at: no compiler drops it, and both must ask for the same */
 
 static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
 {
@@ -38,7 +43,7 @@ static qrt_status play(void *self, const qrt_play *p)
 static qrt_status capture_begin(void *self, const qrt_capture *c)
 {
     (void)self;
-    plays += (uint64_t)c->tick;
+    plays += (uint64_t)c->tick + c->sample_count;
     return QRT_OK;
 }
 
@@ -79,78 +84,74 @@ static qrt_status capture_tone(const qrt_port *p, qrt_play *tone, qrt_capture *w
 #define K1 0xBF58476D1CE4E5B9u
 #define K2 0x94D049BB133111EBu
 #define K3 0xFF51AFD7ED558CCDu
-#define INSTRUCTIONS 19
 
 typedef struct {
-    uint64_t instructions[INSTRUCTIONS];
+    uint64_t pulse, first_capture, decide, branch, second_pulse, wait, second_capture, last; /* the program's sections */
     uint64_t outcomes[2][2]; /* of each capture, by outcome */
-    uint64_t iq[2];
 } hash_words;
-
-static uint64_t head_word(uint64_t head)
-{
-    uint64_t turned = head * K1;
-    return turned << 32 | turned >> 32;
-}
-
-static hash_words words_of(const qrt_instruction *code)
-{
-    hash_words words;
-    for (int index = 0; index < INSTRUCTIONS; index++) {
-        uint64_t head;
-        memcpy(&head, &code[index], sizeof head);
-        words.instructions[index] = head_word(head) + (uint64_t)code[index].d * K2;
-    }
-    for (uint64_t capture = 0; capture < 2; capture++) {
-        words.iq[capture] = head_word(QRT_EVENT_IQ | capture << 16);
-        for (uint64_t outcome = 0; outcome < 2; outcome++) {
-            words.outcomes[capture][outcome] = head_word(QRT_EVENT_OUTCOME | capture << 16 | outcome << 32);
-        }
-    }
-    return words;
-}
 
 static inline uint64_t mixed(uint64_t h)
 {
     return (h ^ h >> 32) * K3;
 }
 
-/* Instructions first to last, all at the same tick. */
-static inline uint64_t hash_run(uint64_t h, const hash_words *words, int first, int last, int64_t tick)
+static inline uint64_t turned(uint64_t product)
 {
-    for (int index = first; index <= last; index++) {
-        h = mixed(h + ((uint64_t)tick * K0 + words->instructions[index]));
-    }
-    return h;
+    return product << 32 | product >> 32;
 }
 
-static inline uint64_t hash_outcome(uint64_t h, const hash_words *words, int capture, const int64_t iq[2], int64_t tick)
+/* Instructions first to last. */
+static uint64_t section_word(const qrt_instruction *code, int first, int last)
+{
+    uint64_t word = K0;
+    for (int index = last; index >= first; index--) {
+        uint64_t head;
+        memcpy(&head, &code[index], sizeof head);
+        word = mixed(word + turned(head * K1) + (uint64_t)code[index].d * K2);
+    }
+    return word;
+}
+
+static hash_words words_of(const qrt_instruction *code)
+{
+    hash_words words = {.pulse = section_word(code, 0, 3), .first_capture = section_word(code, 4, 6),
+                        .decide = section_word(code, 7, 9), .branch = section_word(code, 10, 10),
+                        .second_pulse = section_word(code, 11, 13), .wait = section_word(code, 13, 13),
+                        .second_capture = section_word(code, 14, 16), .last = section_word(code, 17, 18)};
+    for (uint64_t capture = 0; capture < 2; capture++) {
+        for (uint64_t outcome = 0; outcome < 2; outcome++) {
+            words.outcomes[capture][outcome] = turned((QRT_EVENT_OUTCOME | capture << 16 | outcome << 32) * K1);
+        }
+    }
+    return words;
+}
+
+/* One more section, at the tick of the shot at which it is entered. */
+static inline uint64_t linked(uint64_t h, uint64_t word, int64_t tick)
+{
+    return mixed(h + ((uint64_t)tick * K0 + word));
+}
+
+static inline uint64_t linked_end(uint64_t h, const hash_words *words, int capture, const int64_t iq[2], int64_t tick)
 {
     uint64_t stamp = (uint64_t)tick * K0;
-    h = mixed(h + (stamp + words->outcomes[capture][iq[0] > 0] + (uint64_t)iq[0] * K2));
-    return mixed(h + (stamp + words->iq[capture] + (uint64_t)iq[1] * K2));
+    return mixed(h + (stamp + words->outcomes[capture][iq[0] > 0] + (uint64_t)iq[0] * K2 + turned((uint64_t)iq[1] * K2)));
 }
 
-/* Up to the first outcome, and after it. Ticks are those of the shot. */
-static inline uint64_t hash_first(const hash_words *words, const program *g, const int64_t iq[2])
+static inline uint64_t hash_of(const hash_words *words, const program *g, int64_t iq[2][2], int64_t latency, bool plays)
 {
-    uint64_t h = hash_run(K0, words, 0, 1, 0);
-    h = hash_run(h, words, 2, 3, 60);
-    h = hash_run(h, words, 4, 6, 100);
-    return hash_outcome(h, words, 0, iq, 100 + g->sample_count);
-}
-
-static inline uint64_t hash_rest(uint64_t h, const hash_words *words, const program *g, const int64_t iq[2], int64_t latency,
-                                 bool plays)
-{
-    h = hash_run(h, words, 7, 9, 100 + g->sample_count + latency);
-    h = hash_run(h, words, 10, 10, g->second_pulse);
-    h = plays ? hash_run(h, words, 11, 12, g->second_pulse) : h;
-    h = hash_run(h, words, 13, 13, g->second_pulse + (plays ? 60 : 0));
-    h = hash_run(h, words, 14, 16, g->second_capture);
-    h = hash_outcome(h, words, 1, iq, g->second_capture + g->sample_count);
-    h = hash_run(h, words, 17, 18, g->second_capture + g->sample_count + latency);
-    return mixed(mixed(h));
+    int64_t first_end = 100 + g->sample_count;
+    int64_t second_end = g->second_capture + g->sample_count;
+    uint64_t ends = linked_end(K0, words, 0, iq[0], first_end);
+    ends = linked_end(ends, words, 1, iq[1], second_end);
+    uint64_t h = linked(K0, words->pulse, 0);
+    h = linked(h, words->first_capture, 100);
+    h = linked(h, words->decide, first_end + latency);
+    h = linked(h, words->branch, g->second_pulse);
+    h = linked(h, plays ? words->second_pulse : words->wait, g->second_pulse);
+    h = linked(h, words->second_capture, g->second_capture);
+    h = linked(h, words->last, second_end + latency);
+    return mixed(mixed(ends + h));
 }
 
 /* ---- The loop ------------------------------------------------------------------------------------------------------- */
@@ -178,7 +179,6 @@ static inline __attribute__((always_inline)) int64_t by_hand(const qrt_port *p, 
             return -1;
         }
         uint8_t outcome = iq[0][0] > 0;
-        uint64_t h = words != NULL ? hash_first(words, g, iq[0]) : 0;
         if (outcome) {
             pulse.tick = tick + g->second_pulse;
             pulse.phase = 7 + (uint64_t)g->drive_frequency * (uint64_t)g->second_pulse;
@@ -189,12 +189,14 @@ static inline __attribute__((always_inline)) int64_t by_hand(const qrt_port *p, 
         if (capture_tone(p, &tone, &window, tick + g->second_capture, weights, headroom, iq[1]) != QRT_OK) {
             return -1;
         }
-        *row = (qrt_row){.shot = shot, .tick = tick, .shot_weight = 1.0, .capture_count = 2, .bits = outcome};
-        row->trace_hash = words != NULL ? hash_rest(h, words, g, iq[1], p->feedback_latency_ticks, outcome) : 0;
+        uint8_t outcome_last = iq[1][0] > 0;
+        *row = (qrt_row){.shot = shot, .tick = tick, .shot_weight = 1.0, .capture_count = 2};
+        row->bits = outcome | (uint64_t)outcome_last << 1;
+        row->trace_hash = words != NULL ? hash_of(words, g, iq, p->feedback_latency_ticks, outcome) : 0;
         uint8_t *outcomes = (uint8_t *)row + sizeof *row;
         memset(outcomes, QRT_OUTCOME_NONE, 8);
         outcomes[0] = outcome;
-        outcomes[1] = iq[1][0] > 0;
+        outcomes[1] = outcome_last;
         memcpy(outcomes + 8, iq, sizeof iq);
         qrt_ring_publish(ring);
     }

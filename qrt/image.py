@@ -21,7 +21,7 @@ from qrt.errors import RecordError
 from qrt.layout import Image, decode_image, encode_image
 from qrt.types import CaptureSlot, OutputKind, Segment, Sequence
 
-VERSION: Final = 3
+VERSION: Final = 4
 ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
     "instructions": kernel.INSTRUCTION_DTYPE,
     "entries": np.dtype(np.uint32),

@@ -65,11 +65,14 @@ FFI_PORT = port_declarations()
 
 
 class ScriptedPort:
-    """A qrt_port in Python. `calls` is what the kernel asked for; `levels` are the samples of the captures, in order."""
+    """A qrt_port in Python. `calls` is what the kernel asked for; `levels` are the samples of the captures, in order.
 
-    def __init__(self, levels=(0,), granularity=1, fail_on=None):
-        self.calls, self.levels, self.fail_on = [], list(levels), fail_on
-        self.ended = 0
+    Of a shot's plays and captures the one of number `late_at` comes too late.
+    """
+
+    def __init__(self, levels=(0,), granularity=1, fail_on=None, late_at=None):
+        self.calls, self.levels, self.fail_on, self.late_at = [], list(levels), fail_on, late_at
+        self.begun = self.ended = 0
         self.samples = FFI_PORT.new("int16_t[64]")
         bind = FFI_PORT.callback
         self._callbacks = [
@@ -82,6 +85,9 @@ class ScriptedPort:
         size = FFI_PORT.sizeof("qrt_port")
         limits = (LATENCY, granularity, 1, 4, 1, 64, 16)
         self._port = FFI_PORT.new("qrt_port *", (3, size, FFI_PORT.NULL, *self._callbacks, FFI_PORT.NULL, *limits))
+        if late_at is not None:
+            self._callbacks.append(bind("qrt_status(void *, int64_t *)", self.erase_shot))
+            self._port.erase_shot = self._callbacks[-1]
         self.address = int(FFI_PORT.cast("uintptr_t", self._port))
 
     def note(self, *call):
@@ -89,14 +95,22 @@ class ScriptedPort:
         return Status.PORT if call[0] == self.fail_on else Status.OK
 
     def begin_shot(self, _, shot, tick):
-        self.ended = 0
+        self.begun = self.ended = 0
         return self.note("begin", shot, tick)
 
+    def erase_shot(self, _, late_ns_out):
+        late_ns_out[0] = 1
+        return Status.OK
+
+    def start(self, *call):
+        self.begun += 1
+        return Status.TOO_LATE if self.begun - 1 == self.late_at else self.note(*call)
+
     def play(self, _, p):
-        return self.note("play", p.tick, p.line, p.segment, p.amplitude, p.frequency, p.phase)
+        return self.start("play", p.tick, p.line, p.segment, p.amplitude, p.frequency, p.phase)
 
     def capture_begin(self, _, c):
-        return self.note("capture", c.tick, c.channel, c.sample_count, c.slot)
+        return self.start("capture", c.tick, c.channel, c.sample_count, c.slot)
 
     def capture_end(self, _, slot, samples_out):
         level = self.levels[self.ended % len(self.levels)]
@@ -131,9 +145,9 @@ class Reference:
     `error` is None or (status, tick, sequencer, instruction).
     """
 
-    def __init__(self, sequence, shot, levels, granularity, tick=None, slots=(), seed=0):
+    def __init__(self, sequence, shot, levels, granularity, tick=None, slots=(), seed=0, late_at=None):
         self.s, self.shot, self.levels, self.grid = sequence, shot, levels, granularity
-        self.slots, self.seed = slots, seed
+        self.slots, self.seed, self.late_at = slots, seed, late_at
         self.base = shot * sequence.period_ticks if tick is None else tick
         self.limit, self.end = sequence.period_ticks * (1 + sequence.stretch_max), 0
         self.emitted, self.weight = [0] * sequence.emit_count, 1.0
@@ -279,6 +293,8 @@ class Reference:
             raise FaultError(Status.OVERRUN)
         if s.cursor % self.grid:
             raise FaultError(Status.INSTRUCTION)
+        if sum(call[0] in ("play", "capture") for call in self.calls) == self.late_at:
+            raise FaultError(Status.TOO_LATE)
         if op == PLAY:
             frequency, phase, carried = self.frames[a]
             phase += 0 if d else carried + frequency * s.cursor
@@ -303,20 +319,53 @@ class Reference:
         return first + self.slots[slot] * 2 * int(spec["sample_count"])
 
 
-def trace_hash(events):
-    """The formula at the head of sequencer.c."""
-    k = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xFF51AFD7ED558CCD)
+K = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xFF51AFD7ED558CCD)
 
-    def mix(h):
-        return ((h ^ h >> 32) * k[3]) & MASK
 
-    h = k[0]
-    for tick, op, a, b, c, d, sequencer in events:
-        head = op | a << 8 | b << 16 | (c & 0xFFFFFFFF) << 32
-        turned = head * k[1] & MASK
-        turned = (turned << 32 | turned >> 32) & MASK
-        h = mix((h + (tick + (sequencer << 56)) * k[0] + turned + d * k[2]) & MASK)
-    return mix(mix(h))
+def mix(h):
+    return ((h ^ h >> 32) * K[3]) & MASK
+
+
+def turned(product):
+    return (product << 32 | (product & MASK) >> 32) & MASK
+
+
+def head_word(op, a, b, c):
+    return turned((op | a << 8 | b << 16 | (c & 0xFFFFFFFF) << 32) * K[1])
+
+
+def sections(events):
+    """The events of one sequencer, cut at what depends on what is known only while running."""
+    section = []
+    for one in events:
+        op = one[1]
+        if section and (op in (READ, WRITE) or op >= LOAD):
+            yield section
+            section = []
+        section.append(one)
+        if op in (END, WAIT_UNTIL, SYNC, BRANCH) or op >= LOAD:
+            yield section
+            section = []
+    if section:
+        yield section
+
+
+def trace_hash(events, sequencer_count):
+    """The formula at the head of trace.h."""
+    ends = [one for one in events if one[1] in (kernel.EVENT_OUTCOME, kernel.EVENT_IQ)]
+    total = K[0]
+    for (tick, op, a, b, c, i, sequencer), (*_, q, _) in zip(ends[::2], ends[1::2], strict=True):
+        x = (tick + (sequencer << 56)) * K[0] + head_word(op, a, b, c) + i * K[2] + turned(q * K[2])
+        total = mix((total + x) & MASK)
+    for sequencer in range(sequencer_count):
+        h = K[0]
+        for section in sections([one for one in events if one[6] == sequencer and one not in ends]):
+            w = K[0]
+            for _, op, a, b, c, d, _ in reversed(section):
+                w = mix((w + head_word(op, a, b, c) + d * K[2]) & MASK)
+            h = mix((h + section[0][0] * K[0] + w) & MASK)
+        total = mix((total + h) & MASK)
+    return mix(total)
 
 
 # ---- Sequences -------------------------------------------------------------------------------------------------------
@@ -481,7 +530,7 @@ def compare(sequence, levels, granularity, shots=1, seed=0, pause=1):
         assert row["emitted"].tolist() == one.emitted
         assert row["shot_weight"] == one.weight
         assert row["bits"] == sum(bit << k for k, bit in enumerate(one.bits))
-        assert row["trace_hash"] == trace_hash(one.events)
+        assert row["trace_hash"] == trace_hash(one.events, len(sequence.entries))
     return last
 
 
@@ -588,17 +637,36 @@ def test_a_long_shot_moves_those_after_it():
 def test_every_word_of_an_event_moves_the_hash(rng):
     base = [(5, PLAY, 1, 2, 3, 4, 0), (9, WAIT, 0, 0, 0, 7, 1)]
     hashes = {
-        trace_hash(base),
-        trace_hash(base[::-1]),
-        trace_hash(base[:1]),
-        trace_hash([*base, (9, END, 0, 0, 0, 0, 1)]),
+        trace_hash(base, 16),
+        trace_hash(base[:1], 16),
+        trace_hash([*base, (9, END, 0, 0, 0, 0, 1)], 16),
     }
     for place in range(7):
-        for bit in range((48, 8, 8, 16, 32, 64, 4)[place]):
+        for bit in range((48, 7, 8, 16, 32, 64, 4)[place]):
             changed = list(base[0])
             changed[place] = signed(changed[place] ^ 1 << bit)
-            hashes.add(trace_hash([tuple(changed), base[1]]))
-    assert len(hashes) == 4 + 48 + 8 + 8 + 16 + 32 + 64 + 4
+            hashes.add(trace_hash([tuple(changed), base[1]], 16))
+    assert len(hashes) == 3 + 48 + 7 + 8 + 16 + 32 + 64 + 4
+
+
+def test_the_hash_of_an_erased_shot_is_of_what_was_executed():
+    """Wherever it is cut: in the section of one sequencer, with the others in the middle of theirs, logged or not."""
+    first = [(PLAY, 0, 1, 9, 0), (WAIT, 0, 0, 0, 10), (PLAY, 0, 2, 9, 0), (ALU, 1, 0, 0, 5), (WAIT, 0, 0, 0, 5)]
+    first += [(CAPTURE, 0, 0, 0, 0), (PLAY, 1, 3, 9, 1), (WAIT, 0, 0, 0, 8), (READ, 2, 0, 0, 0)]
+    first += [(PLAY_REGISTER, 0, 4, 1, 0), (BRANCH, 2, 1, 2, 0), (PLAY, 0, 5, 9, 0)]
+    second = [(SHIFT_PHASE, 1, 0, 0, 77), (WAIT, 0, 0, 0, 4), (PLAY, 1, 6, 9, 0), (WAIT, 0, 0, 0, 10)]
+    second += [(WAIT, 0, 0, 0, 3), (PLAY, 1, 7, 9, 0), (WAIT_UNTIL, 0, 0, 0, 60), (PLAY, 1, 8, 9, 0)]
+    code, entries = placed(first, second)
+    sequence, hashes = make(code, entries), set()
+    for late_at in range(9):
+        _, rows, _ = play(sequence, ScriptedPort(late_at=late_at), shots=2)
+        for shot, row in enumerate(rows):
+            one = Reference(sequence, shot, [0], 1, slots=slots_of(shot), late_at=late_at)
+            assert (one.error is None) == (row["flags"] == 0)
+            assert row["trace_hash"] == trace_hash(one.events, 2), late_at
+            hashes.add(int(row["trace_hash"]))
+        assert len(rows) == 2
+    assert len(hashes) == 9
 
 
 @pytest.mark.parametrize("call", ["begin", "play", "capture", "end"])

@@ -443,7 +443,7 @@ def test_an_image_comes_back_with_its_sweep_and_epochs(virtual):
 @pytest.mark.parametrize(
     ("fields", "arrays", "said"),
     [
-        ({"v": 2}, {}, "version 2; this program reads version 3"),
+        ({"v": 3}, {}, "version 3; this program reads version 4"),
         ({"epochs": {"delay": -1, "batch_shots": 5}}, {}, "not whole"),
         ({"epochs": {"delay": 1, "batch_shots": 0}}, {}, "not whole"),
         ({"epochs": {"delay": 1}}, {}, "not whole.*batch_shots"),

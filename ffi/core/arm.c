@@ -169,8 +169,7 @@ qrt_status qrt_kernel_arm(qrt_kernel *kernel, size_t kernel_size, const qrt_kern
     qrt_epochs_begin(kernel);
     qrt_pace_begin(&kernel->pace, config, period_ns(config));
     kernel->log_shot = -1;
-    qrt_arrival_arm(&kernel->arrival, &config->sequence);
-    const qrt_outside outside = {*config->port, qrt_execute_demodulated, kernel, &kernel->request, REQUEST_ABORT};
+    const qrt_outside outside = {*config->port, qrt_execute_take_raw, kernel, kernel->slots, &kernel->request, REQUEST_ABORT};
     qrt_step *steps = (qrt_step *)((uint8_t *)kernel + qrt_kernel_size(0));
     qrt_shot_arm(&kernel->shot, &config->sequence, &outside, config->seed, steps);
     kernel->report.memory_locked = report_out->memory_locked = qrt_lent_lock(kernel);

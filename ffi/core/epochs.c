@@ -54,11 +54,6 @@ void qrt_epochs_begin(qrt_kernel *k)
     }
 }
 
-bool qrt_epochs_is_due(const qrt_kernel *k)
-{
-    return k->shot_index == k->epoch_due_shot;
-}
-
 /* Discards the entries before the one that is due, and looks for that one. Bounded by what the ring holds. */
 static found_epoch find(qrt_kernel *k, const qrt_epoch **entry_out)
 {

@@ -48,7 +48,6 @@ qrt_status qrt_erase_shot(qrt_kernel *k, qrt_row *row)
         return qrt_execute_fails(k, status);
     }
     qrt_shot_forget(&k->shot);
-    qrt_arrival_forget(&k->arrival);
     miss.cause = cause_of(k, &miss);
     if (miss.policy == QRT_POLICY_ABORT) {
         qrt_rows_miss(k, &miss);

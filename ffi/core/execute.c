@@ -1,11 +1,13 @@
-/* One shot: the sequencers play it on the port (sequencer.c), captures are demodulated (arrival.c), the row is filled. */
+/* One shot: the sequencers play it on the port (sequencer.c), the row is filled. */
 #include <string.h>
 #include "clock.h"
 #include "kernel_state.h"
+#include "trace.h"
 
 /* Virtual pacing waits for a place, real pacing counts what it cannot keep. */
-static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *samples, uint32_t sample_count)
+void qrt_execute_take_raw(void *kernel, uint32_t capture_index, const int16_t *samples, uint32_t sample_count)
 {
+    qrt_kernel *k = kernel;
     uint8_t *slot = qrt_ring_claim(k->config.raw);
     bool waits = k->config.pacing == QRT_PACING_VIRTUAL;
     k->report.sink_wait_count += slot == NULL && waits;
@@ -22,18 +24,6 @@ static void copy_raw(qrt_kernel *k, uint32_t capture_index, const int16_t *sampl
     memcpy(slot + 12, &sample_count, 4);
     memcpy(slot + QRT_RAW_HEAD_SIZE, samples, sample_count * sizeof(int16_t));
     qrt_ring_publish(k->config.raw);
-}
-
-qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2])
-{
-    qrt_kernel *k = kernel;
-    const int16_t *samples = NULL;
-    qrt_status status = qrt_arrival_end(&k->arrival, &k->shot, slot, iq_out, &samples);
-    const qrt_capture_spec *spec = &k->config.sequence.captures[capture_index];
-    if (__builtin_expect(spec->raw, 0) && status == QRT_OK) {
-        copy_raw(k, capture_index, samples, spec->sample_count);
-    }
-    return status;
 }
 
 static qrt_status play_shot(qrt_kernel *k)
@@ -66,7 +56,7 @@ static void take_slots(qrt_kernel *k)
 
 void qrt_execute_fill(const qrt_kernel *k, qrt_row *row)
 {
-    row->trace_hash = qrt_shot_trace_hash(&k->shot);
+    row->trace_hash = trace_hash_of(&k->shot);
     row->bits = k->shot.bits;
     row->shot_weight = k->shot.weight;
 }
@@ -87,14 +77,13 @@ qrt_status qrt_execute_shot(qrt_kernel *k, qrt_row *row)
     if (k->config.sweep.slot_count > 0) {
         take_slots(k);
     }
-    int64_t *iq = qrt_rows_iq(row);
+    int64_t *iq = qrt_rows_iq(k, row);
     qrt_shot_start *start = &k->shot.start; /* field by field: a struct made for this and copied waits for its own stores */
     start->index = k->shot_index;
     start->tick = row->tick - k->config.port_origin_tick;
-    start->slots = k->slots;
     start->outcomes = qrt_rows_outcomes(row);
     start->iq = iq;
-    start->emitted = iq + 2 * row->capture_count;
+    start->emitted = iq + 2 * k->config.sequence.capture_count;
     start->events = k->shot_index == k->log_shot ? k->log_events : NULL;
     start->event_count_max = k->log_count_max;
     qrt_status status = k->port.begin_shot(k->port.self, k->shot_index, start->tick);

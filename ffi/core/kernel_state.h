@@ -2,7 +2,7 @@
 #ifndef QRT_KERNEL_STATE_H
 #define QRT_KERNEL_STATE_H
 #include <pthread.h>
-#include "arrival.h"
+#include <string.h>
 #include "checks.h"
 #include "erase.h"
 #include "evidence.h"
@@ -20,7 +20,6 @@ struct qrt_kernel {
     qrt_kernel_config config;
     qrt_port port;
     qrt_kernel_report report;
-    qrt_arrival arrival;
     pthread_t thread;
     void *stack;
     size_t stack_size;
@@ -77,17 +76,49 @@ static inline int64_t qrt_periods_since_start(const qrt_kernel *k)
 /* rows.c: what the kernel writes for its readers. Claim returns NULL where a ring is full; a claimed row is begun (all
  * but outcomes, iq and columns, which are the shot's), then published. */
 qrt_row *qrt_rows_claim(const qrt_kernel *k);
-void qrt_rows_begin(const qrt_kernel *k, qrt_row *row);
+
+static inline uint8_t *qrt_rows_outcomes(qrt_row *row)
+{
+    return (uint8_t *)row + sizeof(qrt_row);
+}
+
+static inline uint32_t qrt_rows_outcomes_size(uint32_t capture_count)
+{
+    return (capture_count + 7) / 8 * 8;
+}
+
+static inline int64_t *qrt_rows_iq(const qrt_kernel *k, qrt_row *row)
+{
+    return (int64_t *)(void *)(qrt_rows_outcomes(row) + qrt_rows_outcomes_size(k->config.sequence.capture_count));
+}
+
+static inline void qrt_rows_begin(const qrt_kernel *k, qrt_row *row)
+{
+    row->shot = k->shot_index;
+    row->tick = shot_tick(k, k->shot_index);
+    row->epoch = k->epoch;
+    row->trace_hash = 0;
+    row->bits = 0;
+    row->shot_weight = 1.0;
+    row->flags = 0;
+    row->capture_count = k->config.sequence.capture_count;
+    if (k->config.sequence.capture_count > 0) { /* of the outcomes only the padding, which is in the last word */
+        memset((uint8_t *)qrt_rows_iq(k, row) - 8, QRT_OUTCOME_NONE, 8);
+    }
+}
+
 void qrt_rows_publish(qrt_kernel *k);
 void qrt_rows_skip(qrt_kernel *k, qrt_row *row); /* the shot in hand, whole */
 void qrt_rows_miss(qrt_kernel *k, const qrt_miss *miss);
-uint8_t *qrt_rows_outcomes(qrt_row *row);
-int64_t *qrt_rows_iq(qrt_row *row);
+
+static inline bool qrt_epochs_is_due(const qrt_kernel *k)
+{
+    return k->shot_index == k->epoch_due_shot;
+}
 
 /* epochs.c. Before the first shot; at each shot, which takes the epoch that is due at it, once; after the last. `is_due`: not taken
  * yet. Take returns QRT_OK, also where a stop ended the wait, or what the run ends with. */
 void qrt_epochs_begin(qrt_kernel *k);
-bool qrt_epochs_is_due(const qrt_kernel *k);
 qrt_status qrt_epochs_take(qrt_kernel *k);
 void qrt_epochs_end(qrt_kernel *k);
 qrt_status qrt_epochs_check(const qrt_kernel_config *c);
@@ -114,7 +145,7 @@ void qrt_execute_fill(const qrt_kernel *k, qrt_row *row);
 void qrt_execute_pass(qrt_kernel *k, int64_t end_tick);
 qrt_status qrt_execute_fails(qrt_kernel *k, qrt_status status);
 /* What its sequencers ask for when a capture ends (sequencer.h). */
-qrt_status qrt_execute_demodulated(void *kernel, uint16_t slot, uint16_t capture_index, int64_t iq_out[2]);
+void qrt_execute_take_raw(void *kernel, uint32_t capture_index, const int16_t *samples, uint32_t sample_count);
 
 /* erase.c: the shot in hand, which the hardware was too late for, with its row. QRT_OK: the run goes on. In a paced run all shots whose
  * releases have passed meanwhile are skipped, too (paced.c). */

@@ -2,15 +2,19 @@
  *
  * Sequencers that go on (phase 1) are in a small binary heap. The ends of captures (phase 0) come in nearly the order in which the
  * captures began: they are kept sorted, the latest looked at first. A rank orders what is due at the same tick, so that two comparisons
- * decide. Where nothing is due, the first is due at the end of time.
+ * decide. Where nothing is due, the first is due beyond the shot: at a tick that no cursor can be at.
  */
 #ifndef QRT_ORDER_H
 #define QRT_ORDER_H
 #include "checks.h"
 #include "sequencer.h"
 
-#define RANK_SEQUENCER 48 /* of a sequencer this alone */
-#define RANK_ORDER 8      /* of a capture then the order in which they began; below it, the capture's slot */
+#define RANK_SEQUENCER 48 /* of a sequencer this alone; of a capture, below it, the order in which they began */
+
+static inline int64_t beyond(const qrt_shot *shot)
+{
+    return shot->limit_ticks + 1;
+}
 
 static inline uint64_t sequencer_rank(uint32_t sequencer)
 {
@@ -60,52 +64,51 @@ static inline void drop_first(qrt_shot *shot)
 {
     QRT_ASSERT(shot->due_count > 0);
     shot->due_count--;
-    replace_first(shot, shot->due_count > 0 ? shot->dues[shot->due_count] : (qrt_due){INT64_MAX, 0});
+    replace_first(shot, shot->due_count > 0 ? shot->dues[shot->due_count] : (qrt_due){beyond(shot), 0});
 }
 
 /* ---- Ends of captures ----------------------------------------------------------------------------------------- */
 
 static_assert((QRT_OUTSTANDING_MAX & (QRT_OUTSTANDING_MAX - 1)) == 0, "positions wrap by a mask");
 
-static inline qrt_due *end_at(qrt_shot *shot, uint32_t position)
+static inline qrt_outstanding **end_at(qrt_shot *shot, uint32_t position)
 {
     return &shot->ends[position % QRT_OUTSTANDING_MAX];
 }
 
-static inline void note_first_end(qrt_shot *shot)
+static inline bool ends_before(const qrt_outstanding *a, const qrt_outstanding *b)
 {
-    shot->first_end_tick = shot->end_first == shot->end_after_last ? INT64_MAX : end_at(shot, shot->end_first)->tick;
+    return a->end_tick < b->end_tick || (a->end_tick == b->end_tick && a->rank < b->rank);
 }
 
-static inline void push_end(qrt_shot *shot, qrt_due due)
+static inline void push_end(qrt_shot *shot, qrt_outstanding *one)
 {
-    QRT_ASSERT(shot->end_after_last - shot->end_first < QRT_OUTSTANDING_MAX && due.tick >= shot->now);
-    uint32_t at = shot->end_after_last++;
-    while (at != shot->end_first && is_before(due, *end_at(shot, at - 1))) {
+    QRT_ASSERT(one->end_tick >= shot->now);
+    uint32_t at = shot->end_after_last++; /* there is room: each has a slot, of which there are as many */
+    while (at != shot->end_first && ends_before(one, *end_at(shot, at - 1))) {
         *end_at(shot, at) = *end_at(shot, at - 1);
         at--;
     }
-    *end_at(shot, at) = due;
-    note_first_end(shot);
+    *end_at(shot, at) = one;
+    shot->first_end_tick = one->end_tick < shot->first_end_tick ? one->end_tick : shot->first_end_tick;
 }
 
-/* The slot of the first one, which is taken away. */
-static inline uint16_t take_end(qrt_shot *shot)
+/* The first one, which is taken away. There is one where `first_end_tick` is not beyond the shot. */
+static inline qrt_outstanding *take_end(qrt_shot *shot)
 {
-    QRT_ASSERT(shot->end_first != shot->end_after_last);
-    const qrt_due *first = end_at(shot, shot->end_first++);
-    QRT_ASSERT(first->tick >= shot->now);
-    shot->now = first->tick;
-    note_first_end(shot);
-    return (uint16_t)(first->rank & ((1u << RANK_ORDER) - 1));
+    qrt_outstanding *first = *end_at(shot, shot->end_first++);
+    QRT_ASSERT(first->end_tick == shot->first_end_tick && first->end_tick >= shot->now);
+    shot->now = first->end_tick;
+    shot->first_end_tick = shot->end_first == shot->end_after_last ? beyond(shot) : (*end_at(shot, shot->end_first))->end_tick;
+    return first;
 }
 
 static inline void forget_all(qrt_shot *shot)
 {
     shot->due_count = 0;
-    shot->dues[0] = (qrt_due){INT64_MAX, 0};
+    shot->dues[0] = (qrt_due){beyond(shot), 0};
     shot->end_first = shot->end_after_last = 0;
-    note_first_end(shot);
+    shot->first_end_tick = beyond(shot);
 }
 
 #endif

@@ -2,14 +2,9 @@
 #include <string.h>
 #include "kernel_state.h"
 
-static uint32_t outcomes_size(uint32_t capture_count)
-{
-    return (capture_count + 7) / 8 * 8;
-}
-
 uint32_t qrt_row_size(uint32_t capture_count, uint32_t emit_count)
 {
-    return (uint32_t)sizeof(qrt_row) + outcomes_size(capture_count) +
+    return (uint32_t)sizeof(qrt_row) + qrt_rows_outcomes_size(capture_count) +
            (capture_count * 2 + emit_count) * (uint32_t)sizeof(int64_t);
 }
 
@@ -19,28 +14,6 @@ qrt_row *qrt_rows_claim(const qrt_kernel *k)
         return NULL;
     }
     return qrt_ring_claim(k->config.rows);
-}
-
-uint8_t *qrt_rows_outcomes(qrt_row *row)
-{
-    return (uint8_t *)row + sizeof(qrt_row);
-}
-
-int64_t *qrt_rows_iq(qrt_row *row)
-{
-    return (int64_t *)(void *)(qrt_rows_outcomes(row) + outcomes_size(row->capture_count));
-}
-
-void qrt_rows_begin(const qrt_kernel *k, qrt_row *row)
-{
-    *row = (qrt_row){.shot = k->shot_index,
-                     .tick = shot_tick(k, k->shot_index),
-                     .epoch = k->epoch,
-                     .shot_weight = 1.0,
-                     .capture_count = k->config.sequence.capture_count};
-    if (row->capture_count > 0) { /* of the outcomes only the padding, which is in the last word */
-        memset((uint8_t *)qrt_rows_iq(row) - 8, QRT_OUTCOME_NONE, 8);
-    }
 }
 
 void qrt_rows_publish(qrt_kernel *k)
@@ -58,8 +31,8 @@ void qrt_rows_publish(qrt_kernel *k)
 void qrt_rows_skip(qrt_kernel *k, qrt_row *row)
 {
     qrt_rows_begin(k, row);
-    memset(qrt_rows_outcomes(row), QRT_OUTCOME_NONE, outcomes_size(row->capture_count));
-    memset(qrt_rows_iq(row), 0, (row->capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
+    memset(qrt_rows_outcomes(row), QRT_OUTCOME_NONE, qrt_rows_outcomes_size(row->capture_count));
+    memset(qrt_rows_iq(k, row), 0, (row->capture_count * 2 + k->config.sequence.emit_count) * sizeof(int64_t));
     row->flags = QRT_ROW_SKIPPED;
     row->shot_weight = 0.0;
     qrt_rows_publish(k);

@@ -26,7 +26,7 @@ static const qrt_erasure *recorded_erasure(qrt_kernel *k)
 
 qrt_status qrt_next_virtual(qrt_kernel *k)
 {
-    qrt_status status = qrt_epochs_take(k);
+    qrt_status status = qrt_epochs_is_due(k) ? qrt_epochs_take(k) : QRT_OK;
     if (status != QRT_OK || qrt_epochs_is_due(k)) {
         return status;
     }
