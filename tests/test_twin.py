@@ -13,6 +13,7 @@ import pytest
 from qrt.config import checked
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ConfigError, InstrumentError, RecordError
+from qrt.firmware_sim.plant import CouplerConfig
 from qrt.firmware_sim.twin import ArmedPort, TwoTransmons, open_twin, plant_from_bytes
 from qrt.types import Lab, Segment
 
@@ -289,6 +290,29 @@ def test_names_that_do_not_meet_are_listed(project: Path) -> None:
         "port.feedback_latency_ns: 0.5 is not a whole multiple of 1 ns", "negligible_exponent: 9 is not below",
     ):  # fmt: skip
         assert "twin.parameters." + what in text
+
+
+def test_couplers_are_wired_as_the_parameters_say(project: Path) -> None:
+    raw = tomllib.loads((project / "configs" / "coupled.toml").read_text())
+    parameters = raw["twin"]["parameters"]
+    config = open_twin(msgspec.convert(raw, Lab)).arm(1, 0.0).image.config
+    assert config.couplers == (CouplerConfig((0, 1), -45e6, (-24e6, 31e6)),)
+    assert [(line.qubit, line.coupler) for line in config.lines] == [(0, None), (1, None), (None, 0), (None, None)]
+    parameters["lines"]["coupler"] = {"couples": "q0q1"}
+    parameters["lines"]["drive_q0"] = {"drives": "q0", "couples": "q0_q1"}
+    parameters["lines"]["readout"] = {}
+    parameters["couplers"] = {
+        "other": {"qubits": ["q0", "q0"], "zz_hz_per_v2": 1.0},
+        "more": {"qubits": ["q0", "q7"], "zz_hz_per_v2": 1.0},
+    }
+    with pytest.raises(ConfigError) as caught:
+        open_twin(msgspec.convert(raw, Lab))
+    for what in (
+        "lines.coupler.couples: 'q0q1' is nothing to couple", "lines.drive_q0: leads to one place", "lines.readout: leads to one place",
+        "couplers.q0_q1: missing; the lab has it in [couplers]", "couplers.other.qubits: 'q0' twice",
+        "couplers.more.qubits: 'q7' is no qubit of the twin", 'couplers.other: no line leads to it; add `couples = "other"`',
+    ):  # fmt: skip
+        assert "twin.parameters." + what in str(caught.value)
 
 
 def test_a_fault_of_a_setting_that_is_not_there_is_named(project: Path) -> None:

@@ -41,28 +41,12 @@ void probe_vectors(bloch v[VECTORS_MAX])
     memcpy(v, PROBES, sizeof PROBES);
 }
 
-uint32_t take_vectors(const qrt_plant *plant, uint32_t q, bloch v[VECTORS_MAX])
-{
-    const qubit *u = &plant->state.qubits[q];
-    if (u->cluster > 0) {
-        probe_vectors(v);
-        return VECTORS_MAX;
-    }
-    v[0] = u->v;
-    return 1;
-}
-
 /* Index with the digit of `stride` left out -> index with that digit 0. */
 static uint32_t insert_digit(uint32_t index, uint32_t stride) { return (index & (stride - 1)) + (index & ~(stride - 1)) * 4; }
 
-void put_vectors(qrt_plant *plant, uint32_t q, const bloch v[VECTORS_MAX])
+void map_correlated(qrt_plant *plant, uint32_t q, const bloch v[VECTORS_MAX])
 {
-    qubit *u = &plant->state.qubits[q];
-    if (u->cluster == 0) {
-        u->v = v[0];
-        return;
-    }
-    cluster *c = &plant->state.clusters[u->cluster - 1];
+    cluster *c = &plant->state.clusters[plant->state.qubits[q].cluster - 1];
     const uint32_t place = place_of(c, q), stride = 1u << 2 * place;
     for (uint32_t rest = 0; rest < size_of(c) / 4; rest++) {
         double *r = &c->tensor[insert_digit(rest, stride)];

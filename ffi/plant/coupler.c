@@ -21,8 +21,7 @@ int64_t end_of_plays(const placed_play *plays, uint32_t play_count)
 {
     int64_t end = 0;
     for (uint32_t p = 0; p < play_count; p++) {
-        const int64_t own = plays[p].start + (int64_t)plays[p].key.sample_count;
-        end = own > end ? own : end;
+        end = end_of(&plays[p]) > end ? end_of(&plays[p]) : end;
     }
     return end;
 }
@@ -113,7 +112,7 @@ static pair_map map_between(qrt_plant *plant, uint32_t c, int64_t from, int64_t 
     const coupling *on = &plant->state.couplings[c];
     const placed_play *first = &on->plays[0];
     pair_map map = no_tone();
-    if (on->play_count == 1 && from == first->start && to == end_of_plays(first, 1)) {
+    if (on->play_count == 1 && from == first->start && to == end_of(first)) {
         play_key key = first->key;
         if (is_linear(plant, &key) && c_is_zero(plant->lines[key.line].offset)) {
             key.phase = 0; /* |V| is that of the envelope */

@@ -164,6 +164,8 @@ typedef struct {
     play_key key;
 } placed_play;
 
+static inline int64_t end_of(const placed_play *play) { return play->start + (int64_t)play->key.sample_count; }
+
 typedef struct {
     double x, y, z;
 } bloch;
@@ -292,11 +294,26 @@ void turn(bloch *v, uint32_t vector_count, cplx by);
 
 /* ---- cluster.c ------------------------------------------------------------------------------------------------------ */
 #define VECTORS_MAX 4
-/* What a map of one qubit has to be applied to, and its images put back: the qubit's Bloch vector, or, where it is correlated, the origin
- * and the three unit vectors, whose images say all of the map. */
-uint32_t take_vectors(const qrt_plant *plant, uint32_t q, bloch v[VECTORS_MAX]);
-void put_vectors(qrt_plant *plant, uint32_t q, const bloch v[VECTORS_MAX]);
-void probe_vectors(bloch v[VECTORS_MAX]);
+void probe_vectors(bloch v[VECTORS_MAX]); /* the origin and the three unit vectors: their images say all of an affine map */
+void map_correlated(qrt_plant *plant, uint32_t q, const bloch v[VECTORS_MAX]);
+/* What a map of one qubit has to be applied to, and its images put back: the qubit's Bloch vector, or, where it is correlated, the probes.
+ * Here and not in cluster.c because a qubit in no cluster comes by at every step. */
+static inline uint32_t take_vectors(const qrt_plant *plant, uint32_t q, bloch v[VECTORS_MAX])
+{
+    if (plant->state.qubits[q].cluster == 0) {
+        v[0] = plant->state.qubits[q].v;
+        return 1;
+    }
+    probe_vectors(v);
+    return VECTORS_MAX;
+}
+static inline void put_vectors(qrt_plant *plant, uint32_t q, const bloch v[VECTORS_MAX])
+{
+    if (plant->state.qubits[q].cluster == 0)
+        plant->state.qubits[q].v = v[0];
+    else
+        map_correlated(plant, q, v);
+}
 void correlate(qrt_plant *plant, uint32_t a, uint32_t b);
 /* Applies a coupler's tone to two qubits of one cluster; `free` are the images of what each does by itself, `zz` 2^-64 turns. */
 void couple_vectors(qrt_plant *plant, const uint32_t pair[2], const pair_map *map, bloch free[2][VECTORS_MAX]);
@@ -311,7 +328,7 @@ void read_joint(const qrt_plant *plant, double *joint_out);
 qrt_status couple(qrt_plant *plant, uint32_t c, int64_t sample, const play_key *key);
 /* Brings both qubits of a coupler to `sample`, or to its tone's end. */
 qrt_status couple_until(qrt_plant *plant, uint32_t c, int64_t sample);
-int64_t end_of_plays(const placed_play *plays, uint32_t play_count);
+int64_t end_of_plays(const placed_play *plays, uint32_t play_count); /* 0: there is none */
 
 /* ---- drift.c -------------------------------------------------------------------------------------------------------- */
 drift_law drift_of(const qrt_plant *plant, uint32_t q);

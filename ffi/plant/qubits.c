@@ -49,7 +49,7 @@ void turn(bloch *v, uint32_t vector_count, cplx by)
     }
 }
 
-void evolve(const qrt_plant *plant, uint32_t q, int64_t sample, bloch *v, uint32_t vector_count)
+static inline void evolve_some(const qrt_plant *plant, uint32_t q, int64_t sample, bloch *v, uint32_t vector_count)
 {
     const qubit_law *law = &plant->laws[q];
     const qubit *u = &plant->state.qubits[q];
@@ -71,16 +71,25 @@ void evolve(const qrt_plant *plant, uint32_t q, int64_t sample, bloch *v, uint32
         turn(v, vector_count, turn_exp((uint64_t)u->offset * (uint64_t)(sample - u->at)));
 }
 
+void evolve(const qrt_plant *plant, uint32_t q, int64_t sample, bloch *v, uint32_t vector_count)
+{
+    evolve_some(plant, q, sample, v, vector_count);
+}
+
 static void relax_until(qrt_plant *plant, uint32_t q, int64_t sample)
 {
     qubit *u = &plant->state.qubits[q];
     PLANT_ASSERT(!u->is_definite && sample >= u->at);
     if (sample == u->at)
         return;
-    bloch v[VECTORS_MAX];
-    const uint32_t vector_count = take_vectors(plant, q, v);
-    evolve(plant, q, sample, v, vector_count);
-    put_vectors(plant, q, v);
+    if (u->cluster == 0) /* at every step of every shot: in place, without a loop, 2 % of the plant's time */
+        evolve_some(plant, q, sample, &u->v, 1);
+    else {
+        bloch v[VECTORS_MAX];
+        probe_vectors(v);
+        evolve(plant, q, sample, v, VECTORS_MAX);
+        map_correlated(plant, q, v);
+    }
     u->at = sample;
 }
 
@@ -236,10 +245,10 @@ static int apply_pulses(qrt_plant *plant, uint32_t q, int64_t sample)
 {
     qubit *u = &plant->state.qubits[q];
     const int64_t start = u->pulses[0].start;
-    int64_t end = end_of_plays(u->pulses, 1);
+    int64_t end = end_of(&u->pulses[0]);
     uint32_t count = 1;
     for (; count < u->pulse_count && u->pulses[count].start < end; count++)
-        end = end_of_plays(u->pulses, count + 1);
+        end = end_of(&u->pulses[count]) > end ? end_of(&u->pulses[count]) : end;
     relax_until(plant, q, start);
     if (end > sample)
         return 0;

@@ -2,6 +2,7 @@
 
 Ideally five pairs end in level 0, twelve halfway, four in level 1 (Reed, thesis, Yale 2013, section 5.2.3). What an angle of sx that is
 off by a part e, and a phase of z per sx, change of that is worked out here with rotations; both are fitted with contrast and offset.
+Relaxation is left out: with T1 and T2 of 20 us and pulses of 30 ns, sx looks 0.05 % short by it, a quarter of the standard error.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 `PULSES` small turns in a row make a pulse of T = PULSES pulse_ns, as narrow as 1 / T: in the mean it turns by pi if the amplitude of sx is
 as nominal, by something else if not. Far from its edges a train of smooth pulses is a square one: the level is c + b W^2 / (W^2 + D^2)
-sin^2(T sqrt(W^2 + D^2) / 2). It is symmetric around the qubit, whatever W. The frame of the gates moves, so every point is an arm of its
-own, as wide off as Ramsey would fail: from here on the frequency is right to some 10 kHz.
+sin^2(T sqrt(W^2 + D^2) / 2). It is symmetric around the qubit, whatever W. The frame of the gates is what is swept, as wide off as Ramsey
+would fail: from here on the frequency is right to some 10 kHz.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ import numpy as np
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
 from qrt.calibrate.fit import Array, driven, scan
-from qrt.calibrate.sequences import Qubits, replaced
+from qrt.calibrate.sequences import Qubits
 from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit
-from qrt.types import Estimated
 
 PULSES: Final = 16
 PROGRAM: Final = f"""OPENQASM 3.0;
+defcalgrammar "openpulse";
 include "stdgates.inc";
+input float offset_hz;
 qubit[QUBITS] q;
 bit[QUBITS] c;
+cal {{{{ {{moved}} }}}}
 {f"rx(pi/{PULSES}) q;" * PULSES}
 barrier q;
 c = measure q;
@@ -37,14 +39,10 @@ STRENGTHS: Final = np.array([0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0, 4.0]) 
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
     """Move the drive of all qubits together through `OFFSETS_HZ`."""
-    known = {name: qubit.frequency_hz.value for name, qubit in qubits.items()}
-    moved = [
-        {n: replaced(q, frequency_hz=Estimated(known[n] + offset, 0.0)) for n, q in qubits.items()}
-        for offset in OFFSETS_HZ.tolist()
-    ]
+    moved = " ".join(f"frame {name}_drive; shift_frequency({name}_drive, offset_hz);" for name in qubits)
     found: Findings = {}
-    for name, seen in each(bench.each([(PROGRAM, at) for at in moved], SHOTS)):
-        hz, line = known[name] + OFFSETS_HZ, bench.lab.qubits[name].drive_line
+    for name, seen in each(bench.scan(PROGRAM.format(moved=moved), qubits, SHOTS, {"offset_hz": OFFSETS_HZ})):
+        hz, line = qubits[name].frequency_hz.value + OFFSETS_HZ, bench.lab.qubits[name].drive_line
         of = Scan(
             name,
             "qubit spectroscopy",
