@@ -9,6 +9,7 @@ to shot, so that programs begin with reset.
 from __future__ import annotations
 
 import tomllib
+from itertools import combinations
 from math import pi, tau
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 
 from qrt.firmware_sim.plant import AdcConfig, QubitConfig
-from qrt.types import Calibration, Estimated, Lab, QubitCalibration
+from qrt.types import Calibration, CouplerCalibration, Estimated, Lab, QubitCalibration
 from tests.reference_readout import Readout, amplitude_for, cosine
 
 HERE = Path(__file__).parent
@@ -40,13 +41,22 @@ QUBIT = {
 }
 
 
+COUPLING = {"zz_hz_per_v2": -45e6, "stark_hz_per_v2": (16e6, -25e6)}
+COUPLER_HZ, CZ_SAMPLES = 6.0e9, 120
+
+
 def numbers(name: str) -> dict[str, float]:
     """Return the physics of a qubit."""
     return QUBIT | {"frequency_hz": DRIVES_HZ[name] + OFFSETS_HZ[name], "resonator_hz": FEED_HZ + TONES_HZ[name]}
 
 
-def ideal_lab(count: int = 2) -> Lab:
-    """Return the lab with so many qubits, up to four: those of the tests' lab, and others made like its second."""
+def pairs(count: int) -> dict[str, tuple[str, str]]:
+    """Return the couplers that join so many qubits, each with each."""
+    return {f"{one}_{other}": (one, other) for one, other in combinations(list(TONES_HZ)[:count], 2)}
+
+
+def ideal_lab(count: int = 2, *, coupled: bool = False) -> Lab:
+    """Return the lab with so many qubits, up to four: those of the tests' lab, and others made like its second; joined, if `coupled`."""
     plain = tomllib.loads((HERE / "lab.toml").read_text())
     plain["timing"]["shot_period_ns"] = PERIOD_NS
     plain["stream"]["address"] = "tcp://127.0.0.1:5597"
@@ -67,12 +77,35 @@ def ideal_lab(count: int = 2) -> Lab:
         "lines": {f"drive_{name}": {"drives": name} for name in names} | {"readout": {"drives": "feedline"}},
         "adc": {"volts_per_root_photon_rate": ADC.volts_per_sqrt_hz_root, "bits": ADC.bits},
     }
+    for name, pair in pairs(count).items() if coupled else ():
+        plain["instruments"] |= {
+            f"awg_{name}": {"driver": "qrt_awg2", "address": f"TCPIP0::awg-{name}::INSTR"},
+            f"lo_{name}": {"driver": "qrt_source1", "address": f"serial:lo-{name}"},
+        }
+        line = {"awg": f"awg_{name}", "source": f"lo_{name}", "source_hz": COUPLER_HZ}
+        plain["lines"][f"couple_{name}"] = plain["lines"]["drive_q1"] | line
+        plain.setdefault("couplers", {})[name] = {
+            "qubits": list(pair), "line": f"couple_{name}", "frequency_hz": COUPLER_HZ, "pulse_ns": float(CZ_SAMPLES)
+        }  # fmt: skip
+        plain["twin"]["parameters"].setdefault("couplers", {})[name] = {"qubits": list(pair)} | COUPLING
+        plain["twin"]["parameters"]["lines"][f"couple_{name}"] = {"couples": name}
     return msgspec.convert(plain, Lab)
 
 
-def ideal_calibration(count: int = 2) -> Calibration:
+def ideal_calibration(count: int = 2, *, coupled: bool = False) -> Calibration:
     """Return its calibration, on paper."""
-    return Calibration("", 0, 0, {name: _calibrated(name) for name in list(TONES_HZ)[:count]})
+    qubits = {name: _calibrated(name) for name in list(TONES_HZ)[:count]}
+    return Calibration("", 0, 0, qubits, dict.fromkeys(pairs(count), _cz()) if coupled else {})
+
+
+def _cz() -> CouplerCalibration:
+    """Return a coupler's calibration: 2 pi |zz| times the integral of its squared volts is pi, and what Stark shifts add is taken back."""
+    edge = np.sin(np.pi / 2 * (np.arange(CZ_SAMPLES // 4) + 0.5) / (CZ_SAMPLES // 4)) ** 2  # a rise like half a cosine
+    squared = 2 * np.sum(edge**2) + CZ_SAMPLES - 2 * len(edge)
+    zz, stark = abs(COUPLING["zz_hz_per_v2"]), COUPLING["stark_hz_per_v2"]
+    amplitude = float(np.sqrt(0.5 / zz / (squared * 1e-9)) / VOLT)
+    turns = tuple(Estimated(-pi * one / zz, 0.0) for one in stark)
+    return CouplerCalibration(Estimated(amplitude, 0.0), Estimated(0.0, 0.0), turns)
 
 
 def readout_of(name: str) -> Readout:

@@ -2,9 +2,9 @@
 
 Level 0 has gates, measurements, resets, barriers, delays, nested `if` on bits, and an input angle; level 1 also the classical language,
 what is known while compiling and what outcomes go into: integers, bool, angle, float and duration variables, casts, for, bounded while,
-break, continue, switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates. Programs are
-small: so few measurements that every outcome is seen many times in a few thousand shots. What the standard leaves open is not written: no
-overflow inside a comparison, no mixed signs.
+break, continue, switch, outputs; level 2 also subroutines, gate definitions, modifiers and the rest of the standard's gates; level 3 also
+gates on several qubits. Programs are small: so few measurements that every outcome is seen many times in a few thousand shots. What the
+standard leaves open is not written: no overflow inside a comparison, no mixed signs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,20 @@ HEAD = 'OPENQASM 3.0;\ninclude "stdgates.inc";\n'
 PLAIN_GATES = ("x", "sx", "h", "id", "rx", "ry", "rz")
 MORE_GATES = ("y", "z", "s", "sdg", "t", "tdg", "p", "U", "u1", "u2", "u3")
 ANGLE_COUNT = {"rx": 1, "ry": 1, "rz": 1, "p": 1, "U": 3, "u1": 1, "u2": 2, "u3": 3}
+COUPLED_GATES = {
+    "cx": 0,
+    "cy": 0,
+    "cz": 0,
+    "ch": 0,
+    "swap": 0,
+    "cp": 1,
+    "crx": 1,
+    "cry": 1,
+    "crz": 1,
+    "cu": 4,
+    "ccx": 0,
+    "cswap": 0,
+}
 REALS = ("float", "duration")
 INTEGERS = ("int[8]", "uint[8]", "uint[4]", "int[16]")
 INPUTS = {"theta": 0.6180339887, "count": 3}
@@ -41,7 +55,7 @@ class Writer:
         self.lines: list[str] = []
         self.head: list[str] = []  # definitions
         self.depth, self.repeats, self.made = 0, 1, 0
-        self.qubits = [f"q[{k}]" for k in range(self.rng.choice((1, 2, 2)))]
+        self.qubits = [f"q[{k}]" for k in range(self.rng.choice((1, 2, 2) if level < 3 else (2, 3)))]
         self.bits = [f"c[{k}]" for k in range(self.rng.randint(1, 4))]
         self.scopes: list[list[Variable]] = [[]]
         self.gates: list[tuple[str, int]] = []
@@ -135,7 +149,10 @@ class Writer:
         return self.rng.choice(forms)()
 
     def gate(self) -> None:
-        """Write a gate on a qubit."""
+        """Write a gate on a qubit, or on several."""
+        if self.level > 2 and self.rng.random() < 0.5:
+            self.coupled()
+            return
         qubit = self.rng.choice(self.qubits)
         if self.gates and self.rng.random() < 0.3:
             name, count = self.rng.choice(self.gates)
@@ -152,6 +169,28 @@ class Writer:
             modifier = self.rng.choice(forms)
         angles = f"({', '.join(self.angle() for _ in range(count))})" if count else ""
         self.line(f"{modifier}{name}{angles} {qubit};")
+
+    def coupled(self) -> None:
+        """Write a gate on several qubits, some of them by modifiers."""
+        room = len(self.qubits)
+        if self.rng.random() < 0.7:
+            name = self.rng.choice([one for one in COUPLED_GATES if room > 2 or one not in {"ccx", "cswap"}])
+            count, size, modifier = COUPLED_GATES[name], 3 if name in {"ccx", "cswap"} else 2, ""
+            if self.rng.random() < 0.3:
+                modifier = self.rng.choice(("inv @ ", "pow(2) @ ", "pow(-1) @ "))
+        else:
+            name = self.rng.choice(
+                ("h", "s", "t", "sx", "p", "U", "rx", "u3", "gphase", *(one for one, _ in self.gates))
+            )
+            count = {"gphase": 1}.get(name, dict(self.gates).get(name, ANGLE_COUNT.get(name, 0)))
+            modifier = self.rng.choice(
+                ("ctrl @ ", "negctrl @ ", "inv @ ctrl @ ", "negctrl @ inv @ ", "ctrl @ pow(2) @ ")
+            )
+            size = 1 if name == "gphase" else 2
+            if room > size and self.rng.random() < 0.3:
+                modifier, size = "ctrl @ " + modifier, size + 1
+        angles = f"({', '.join(self.angle() for _ in range(count))})" if count else ""
+        self.line(f"{modifier}{name}{angles} {', '.join(self.rng.sample(self.qubits, size))};")
 
     def measure(self, bit: str | None = None) -> None:
         """Write a measurement, if there is room for one more."""

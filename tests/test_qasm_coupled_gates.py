@@ -134,6 +134,12 @@ def test_angles_of_outcomes(gate: str) -> None:
         assert same(product(done, 4), wanted(f"qubit[4] q; {known} {operands};")), value
 
 
+def test_the_inverse_of_a_known_angle_is_not_taken_modulo_a_turn() -> None:
+    for gate in ("pow(-1) @ cry(a)", "inv @ crz(a)", "pow(3) @ crx(a)", "inv @ ctrl @ u3(a, a, a)"):
+        text = f"qubit[2] q; angle[16] a = 13 * pi / 8; {gate} q[0], q[1];"
+        assert same(product(shot(text).done, 2), wanted(text)), gate
+
+
 def test_random_circuits() -> None:
     rng = random.Random(20)
     names = sorted({*GATES} - {"u2", "id"})

@@ -34,14 +34,25 @@ IMPOSSIBLE = 1e-6  # probabilities below are none
 STRAY = 1 / 500
 REFUSED = 1 / 50  # of the programs, since a comparison could come out wrong
 PROGRAM_TAIL, TOGETHER_TAIL = 1e-5, 0.0027
-CALIBRATION = ideal_calibration()
-LEVELS = (0, 1, 2)
+CALIBRATION = ideal_calibration(3, coupled=True)
+LEVELS = (0, 1, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def loop():
     with Loop(ideal_lab(), 2718) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def coupled():
+    with Loop(ideal_lab(3, coupled=True), 2719) as opened:
+        yield opened
+
+
+@pytest.fixture
+def suiting(request, level):
+    return request.getfixturevalue("coupled" if level > 2 else "loop")
 
 
 class Score(NamedTuple):
@@ -111,11 +122,11 @@ def compare(loop: Loop, seeds: range, level: int) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_random_programs(loop, level):
-    compare(loop, range(12), level)
+def test_random_programs(suiting, level):
+    compare(suiting, range(6 if level > 2 else 12), level)  # of several qubits they take longest
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("level", LEVELS)
-def test_many_random_programs(loop, level):
-    compare(loop, range(1000, 1250), level)
+def test_many_random_programs(suiting, level):
+    compare(suiting, range(1000, 1250), level)

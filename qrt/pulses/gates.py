@@ -14,7 +14,7 @@ and the sequencer `q0`; a coupler `q0_q1` has the frame and the envelope `q0_q1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from math import pi
 
@@ -28,7 +28,6 @@ from qrt.types import (
     Bits,
     Calibration,
     Capture,
-    Coupler,
     Formula,
     Frame,
     If,
@@ -123,7 +122,7 @@ class GateSet:
 
     def cz_ticks(self, one: str, other: str) -> int:
         """Return the duration of a cz pulse in ticks."""
-        return self.ticks(self._lab.couplers[self._couplers[frozenset((one, other))]].pulse_ns)
+        return self.ticks(self._lab.couplers[self.coupler(one, other)].pulse_ns)
 
     # ---- Gates ---------------------------------------------------------------------------------------------------------
 
@@ -188,9 +187,13 @@ class GateSet:
         there = f"its couplers join {joined}: use these" if joined else "it has none: [couplers.NAME] in the lab file"
         return f"the lab {self._lab.name!r} has no coupler between {one} and {other}; {there}, or write a defcal cz"
 
+    def coupler(self, one: str, other: str) -> str:
+        """Return what joins two qubits."""
+        return self._couplers[frozenset((one, other))]
+
     def cz(self, one: str, other: str, source: Source = NOWHERE) -> dict[str, tuple[Op, ...]]:
         """A sign where both are at level 1: what either qubit does from the tick on at which both are free. Both take as long."""
-        name = self._couplers[frozenset((one, other))]
+        name = self.coupler(one, other)
         found, ops = self._coupled.get(name), dict[str, tuple[Op, ...]]()
         for place, qubit in enumerate(self._lab.couplers[name].qubits):
             turn = () if found is None else self.rz(qubit, found.rz_rad[place].value, source)
@@ -237,10 +240,7 @@ class GateSet:
         return self._qubit(qubit).readout.amplitude if found is None else found.readout_amplitude
 
     def frames(self, qubits: Iterable[str] | None = None) -> dict[str, Frame]:
-        """Return the frames of the qubits, of all where none are named, and of couplers between them.
-
-        Frequencies are relative to the line's source.
-        """
+        """Return the drive and readout frames of the qubits, of all where none are named; frequencies relative to the line's source."""
         frames: dict[str, Frame] = {}
         for name in self._lab.qubits if qubits is None else qubits:
             qubit, found = self._qubit(name), self._calibrated(name)
@@ -250,14 +250,12 @@ class GateSet:
             frames[f"{name}.readout"] = Frame(
                 qubit.readout_line, readout_hz - self._lab.lines[qubit.readout_line].source_hz
             )
-        for name, coupler in self._joining(qubits):
-            frames[f"{name}.cz"] = Frame(coupler.line, coupler.frequency_hz - self._lab.lines[coupler.line].source_hz)
         return frames
 
     def envelopes(self, qubits: Iterable[str] | None = None) -> dict[str, NDArray[np.complex128]]:
         """Return the envelopes of the qubits, of all where none are named. Shapes [samples].
 
-        A cosine for sx, with as much of its slope in quadrature as the calibration says (DRAG), a constant for the tone, a flat top for cz.
+        A cosine for sx, with as much of its slope in quadrature as the calibration says (DRAG), and a constant for the tone.
         """
         envelopes: dict[str, NDArray[np.complex128]] = {}
         sample_s = self._lab.timing.tick_ps * self._lab.timing.sample_ticks * 1e-12
@@ -266,10 +264,21 @@ class GateSet:
             drag = 0.0 if found is None else found.drag_s.value / sample_s
             envelopes[f"{name}.sx"] = cosine_envelope(count) + 1j * drag * slope_envelope(count)
             envelopes[f"{name}.tone"] = np.ones(self.readout_samples(name), np.complex128)
-        for name, coupler in self._joining(qubits):
-            count = self.ticks(coupler.pulse_ns) // self._lab.timing.sample_ticks
-            envelopes[f"{name}.cz"] = flat_top_envelope(count)
         return envelopes
+
+    def cz_frames(self, couplers: Iterable[str]) -> dict[str, Frame]:
+        """Return the frames of couplers; frequencies relative to the line's source."""
+        named = {name: self._lab.couplers[name] for name in couplers}
+        return {
+            f"{name}.cz": Frame(one.line, one.frequency_hz - self._lab.lines[one.line].source_hz)
+            for name, one in named.items()
+        }
+
+    def cz_envelopes(self, couplers: Iterable[str]) -> dict[str, NDArray[np.complex128]]:
+        """Return the envelopes of couplers' cz pulses. Shapes [samples]."""
+        sample_ticks = self._lab.timing.sample_ticks
+        counts = {name: self.ticks(self._lab.couplers[name].pulse_ns) // sample_ticks for name in couplers}
+        return {f"{name}.cz": flat_top_envelope(count) for name, count in counts.items()}
 
     def weights(self, qubits: Iterable[str] | None = None) -> dict[str, Weights]:
         """Return the integration weights of the qubits, of all where none are named.
@@ -288,13 +297,6 @@ class GateSet:
             samples = boxcar_weights(frames[f"{name}.readout"].frequency_hz, sample_s, self.readout_samples(name))
             weights[f"{name}.weights"] = Weights(samples, 0, name)
         return weights
-
-    def _joining(self, qubits: Iterable[str] | None) -> Iterator[tuple[str, Coupler]]:
-        """Yield the couplers between these qubits that have values."""
-        among = set(self._lab.qubits if qubits is None else qubits)
-        for name in self.known_couplers:
-            if among.issuperset(self._lab.couplers[name].qubits):
-                yield name, self._lab.couplers[name]
 
     def _qubit(self, name: str) -> Qubit:
         return self._lab.qubits[name]

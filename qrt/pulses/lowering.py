@@ -119,8 +119,8 @@ def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | 
         lowering.statements(program.statements, blocks)
     return Pulses(
         blocks={name: tuple(ops) for name, ops in blocks.items()},
-        frames=gates.frames(qubits) | pulse_frames.frames(tables),
-        envelopes=gates.envelopes(qubits) | tables.envelopes,
+        frames=gates.frames(qubits) | gates.cz_frames(lowering.couplers) | pulse_frames.frames(tables),
+        envelopes=gates.envelopes(qubits) | gates.cz_envelopes(lowering.couplers) | tables.envelopes,
         weights=gates.weights(qubits) | filter_weights(tables, lab),
         bits=tuple(lowering.bits),
         period_ticks=gates.ticks(lab.timing.shot_period_ns),
@@ -144,6 +144,7 @@ class _Lowering:
         self._accesses: dict[int, Accesses] = {}
         self._ticks_of: dict[int, int | Formula] = {}
         self._gate_ops: dict[tuple[str, int, int], Sequence[Op]] = {}  # by name, qubit, and the angle's identity
+        self.couplers: dict[str, None] = {}  # that play, each once
         self._hidden: dict[str, int] = {}  # qubit -> the bit that its resets use
 
     def statements(self, statements: Iterable[Statement], blocks: Blocks) -> None:
@@ -197,6 +198,7 @@ class _Lowering:
         """Couple two qubits, from when both are free."""
         first, second = (self._names[qubit] for qubit in one.qubits)
         self._sync((first, second), blocks, one.source)
+        self.couplers.setdefault(self._gates.coupler(first, second))
         for name, ops in self._gates.cz(first, second, one.source).items():
             blocks[name].extend(ops)
 

@@ -38,13 +38,12 @@ def ports_of(lab: Lab, gates: GateSet) -> Ports:
         frames[f"{name}_acquire"] = LabFrame(DIGITIZER, readout_hz, name, None, calibrated)
         waveforms[f"{name}_sx"] = LabWaveform(envelopes[f"{name}.sx"], gates.sx_amplitude(name))
         waveforms[f"{name}_tone"] = LabWaveform(envelopes[f"{name}.tone"], gates.readout_amplitude(name))
+    tones, shapes = gates.cz_frames(gates.known_couplers), gates.cz_envelopes(gates.known_couplers)
     for name in gates.known_couplers:
         coupler = lab.couplers[name]
-        if not set(named).issuperset(coupler.qubits):
-            continue
-        hz = _exact(own[f"{name}.cz"].frequency_hz) + _exact(lab.lines[coupler.line].source_hz)
+        hz = _exact(tones[f"{name}.cz"].frequency_hz) + _exact(lab.lines[coupler.line].source_hz)
         frames[f"{name}_drive"] = LabFrame(coupler.line, hz, coupler.qubits[0], f"{name}.cz")
-        waveforms[f"{name}_cz"] = LabWaveform(envelopes[f"{name}.cz"], gates.cz_amplitude(name))
+        waveforms[f"{name}_cz"] = LabWaveform(shapes[f"{name}.cz"], gates.cz_amplitude(name))
     timing = lab.timing
     return Ports(
         ports=_ports(lab),

@@ -69,13 +69,18 @@ GPHASE: Final = "gphase"
 
 def applied(name: str, angles: Sequence[Typed], qubits: tuple[int, ...]) -> list[Applied]:
     """Return a gate of the standard on qubits, with its controls told apart."""
-    found = COUPLED.get(name)
+    found, angles = COUPLED.get(name), [_unwrapped(one) for one in angles]
     if found is None:
         return [Applied(Step(name, *angles), qubits)]
     if name == "cu":
         *own, phase = angles
         return [Applied(Step(GPHASE, phase), qubits[:1], (1,)), Applied(Step("U", *own), qubits, (1,))]
     return [Applied(Step(found.name, *angles), qubits, (1,) * found.controls)]
+
+
+def _unwrapped(turn: Typed) -> Typed:
+    """Return an angle as a number where it is known: minus an angle is taken modulo a turn, after which crx is another gate."""
+    return turn if turn.type.kind != "angle" or type(turn.value) in RUNTIME else Typed(FLOAT, turn.value)
 
 
 def controlled(gates: Sequence[Applied], qubits: tuple[int, ...], level: int) -> list[Applied]:
