@@ -175,7 +175,8 @@ class Run:
             values = values_of(self.legs, self.rows["shot"])
             return Columns(tuple(values), lambda index: list(values.values())[index], "swept input or setting")
         sweep, axes = self._played.sweep, self.axes
-        points = sweep_points(sweep, self.rows["shot"])
+        shape = tuple(map(len, self.axes.values()))
+        points = sweep_points(sweep, shape, self.rows["shot"])
         return Columns(tuple(axes), lambda index: list(axes.values())[index][points[index]], "swept input")
 
     @cached_property

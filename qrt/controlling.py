@@ -12,7 +12,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from threading import Condition
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -25,11 +26,14 @@ from qrt.batch.messages import SOURCE_BYTES_MAX
 from qrt.compile import SLOTS_MAX
 from qrt.config.controlled import THRESHOLD
 from qrt.encode import Encode, words
-from qrt.errors import ConfigError, Problem, ProgramError, nearest
+from qrt.errors import ConfigError, Problem, ProgramError, RunError, nearest
 from qrt.qasm import Program
 from qrt.sweeps import Bound, Reach, bind
 from qrt.types import Calibration, Controller, Lab, Sequence
 
+TOLD_S: Final = (
+    10.0  # what is in force was told before it took effect: a thread that is to note it is at most a little behind
+)
 ENTRIES_BESIDE_DELAY: Final = 4  # epochs that the writer may be ahead, beside those that wait for their shot
 
 NOTHING_BOUND: Final = Bound(kernel.NO_SWEEP, np.zeros(0, np.int64), Encode())
@@ -128,9 +132,9 @@ def bound_to(lab: Lab, sequence: Sequence, reach: Reach | None, values: Mapping[
     return msgspec.structs.replace(sequence, captures=captures), bound
 
 
-def points_of(sweep: kernel.Sweep) -> Points:
-    """Return which point of a sweep each shot is at."""
-    return Points(prod(sweep.points), sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1)
+def points_of(sweep: kernel.Sweep, leg_shots: int = 0) -> Points:
+    """Return which point of a sweep each shot is at. leg_shots: of a run whose settings change."""
+    return Points(prod(sweep.points), sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1, leg_shots)
 
 
 def epochs_to(lab: Lab, values: Mapping[str, float], bound: Bound, *, abort: bool) -> EpochsTo:
@@ -158,6 +162,43 @@ class EpochsBy(NamedTuple):
         wait_s = (control.deadline_s + READY_TIMEOUT_S) * (1 + control.restarts_max)
         epochs = kernel.Epochs(ring, first, control.delay_batches, control.batch_shots, wait_s)
         return cls(ring, epochs, epochs_to(lab, values, bound, abort=control.policy == "abort"))
+
+
+class Told:
+    """What epochs came to, as the batch process tells it: what the next leg of a run begins with. For two threads.
+
+    Epochs go on across the time between two legs: the leg after begins with what the one before ended with, and what a batch of that one
+    gives takes effect in this one, at the shot at which it would have. A law sees which point its shots were at, numbered on over the legs.
+    """
+
+    def __init__(self, epochs: kernel.Epochs, encode: Encode) -> None:
+        """Epochs: of the first leg; encode: how its words are made."""
+        self._epochs, self._encode = epochs, encode
+        self._words: dict[int, tuple[int, ...]] = {epochs.first: tuple(epochs.values.tolist())}
+        self._came = Condition()
+
+    def note(self, document: Mapping[str, Any]) -> None:
+        """Take the document of an epoch."""
+        with self._came:
+            self._words[document["epoch"]] = tuple(document["words"])
+            self._came.notify_all()
+
+    def after(self, number: int, bound: Bound) -> kernel.Epochs:
+        """Return what a leg begins with if this epoch is in force; bound: what the leg is armed with.
+
+        RunError where the words of epochs mean something else in it, or nothing comes from the batch process any more.
+        """
+        if bound.encode != self._encode:
+            raise RunError(
+                "the sequence of this leg takes the controlled values in another order than that of the first one"
+            )
+        with self._came:
+            if not self._came.wait_for(lambda: number in self._words, TOLD_S):
+                raise RunError(
+                    f"epoch {number} was in force, and the batch process did not tell of it within {TOLD_S:g} s"
+                )
+            self._words = {one: words for one, words in self._words.items() if one >= number}
+            return replace(self._epochs, values=np.array(self._words[number], np.int64), first=number)
 
 
 def _asked(name: str, one: Controller, sequence: Sequence, source: bytes | None) -> Asked:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
@@ -36,9 +36,15 @@ ARRAYS: Final[Mapping[str, np.dtype[Any]]] = {
 class ArmedEpochs(msgspec.Struct, frozen=True):
     """What a kernel that takes epochs begins with, and when they are due."""
 
-    values: NDArray[np.int64]  # [values] in force before the first shot: epoch 0
+    values: NDArray[np.int64]  # [values] in force before the first shot
     delay: int  # results of batch k take effect at batch k + 1 + delay; 0: stop and wait
     batch_shots: int
+    first: int = 0  # the number of what is in force: 0, or of a leg what the one before ended with
+
+    @classmethod
+    def of(cls, epochs: kernel.Epochs | None) -> Self | None:
+        """Return what of a kernel's epochs an image holds."""
+        return None if epochs is None else cls(epochs.values, epochs.delay, epochs.batch_shots, epochs.first)
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -135,7 +141,9 @@ def with_part(before: Image, data: bytes) -> Image:
 
 
 def _epoch_fields(epochs: ArmedEpochs | None) -> dict[str, int] | None:
-    return None if epochs is None else {"delay": epochs.delay, "batch_shots": epochs.batch_shots}
+    if epochs is None:
+        return None
+    return {"delay": epochs.delay, "batch_shots": epochs.batch_shots, "first": epochs.first}
 
 
 def from_image(image: Image) -> Played:
@@ -204,16 +212,16 @@ def _sweep(arrays: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> ker
     )
 
 
-def sweep_points(sweep: kernel.Sweep, shots: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return int64 [axes, shots]: which point of each axis these shots are at."""
+def sweep_points(sweep: kernel.Sweep, shape: tuple[int, ...], shots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64 [axes, shots]: which point of each axis these shots are at. shape: of the grid, whose axes the kernel may join."""
     each = sweep.shots_per_point if sweep.order is kernel.Order.POINT else 1
-    point = shots // each % math.prod(sweep.points)
-    return np.array(np.unravel_index(point, sweep.points)) if sweep.points else np.zeros((0, len(shots)), np.int64)
+    point = shots // each % math.prod(shape)
+    return np.array(np.unravel_index(point, shape)) if shape else np.zeros((0, len(shots)), np.int64)
 
 
 def _axes(arrays: Mapping[str, NDArray[Any]], names: Any, sweep: kernel.Sweep) -> dict[str, NDArray[np.float64]]:
     axes = {str(name): _vector(arrays, f"axis.{index}", np.dtype(float)) for index, name in enumerate(names)}
-    if axes and tuple(map(len, axes.values())) != sweep.points:
+    if axes and math.prod(map(len, axes.values())) != math.prod(sweep.points):
         raise ValueError(f"axes of {[len(values) for values in axes.values()]} points; the sweep has {sweep.points}")
     return axes
 
@@ -222,7 +230,7 @@ def _epochs(arrays: Mapping[str, NDArray[Any]], fields: Mapping[str, Any] | None
     if fields is None:
         return None
     values = _vector(arrays, "epoch.values", np.dtype(np.int64))
-    epochs = ArmedEpochs(values, int(fields["delay"]), int(fields["batch_shots"]))
-    if epochs.batch_shots < 1 or epochs.delay < 0:
+    epochs = ArmedEpochs(values, int(fields["delay"]), int(fields["batch_shots"]), int(fields.get("first", 0)))
+    if epochs.batch_shots < 1 or epochs.delay < 0 or epochs.first < 0:
         raise ValueError(f"epochs of {epochs.batch_shots} shots, {epochs.delay} batches late")
     return epochs

@@ -60,13 +60,15 @@ def playback_of(run: Run) -> tuple[Playback, tuple[str, ...]]:
         legs, end = _legs(decode_image((run.path / "image").read_bytes()), parts)
         if end < len(rows):
             notes += (f"{run.path}: the armed image of the leg from shot {end} on is not on record: not played again",)
-        return Playback(played, rows[:end], None, erasures, legs), notes
-    if played.epochs is None:
-        return Playback(played, rows, None, erasures), notes
+        rows = rows[:end]
+    else:
+        legs = ()
+    if played.epochs is None or not len(rows):
+        return Playback(played, rows, None, erasures, legs), notes
     paced = (run.start or {}).get("clock", "real") != "virtual"
     found = entries_of(played, run.epochs, rows, paced=paced, where=str(run.path))
     notes += (found.note,) if found.note else ()
-    return Playback(played, rows[: found.shot_end], found.entries, erasures), notes
+    return Playback(played, rows[: found.shot_end], found.entries, erasures, legs), notes
 
 
 def _legs(base: Image, parts: Sequence[bytes]) -> tuple[tuple[Played, ...], int]:
@@ -130,7 +132,7 @@ def armed(playback: Playback, count: int, played: Played | None = None) -> Itera
                 shot_count=count,
                 shot_first=first,
                 sweep=played.sweep,
-                epochs=_epochs(playback, count, stack),
+                epochs=_epochs(playback, played, first + count, stack),
                 stretched_first=played.stretched_first,
                 port_origin_tick=(first + played.stretched_first) * played.sequence.period_ticks,
                 tick_ps=played.tick_ps,
@@ -149,16 +151,17 @@ def _within(erasures: NDArray[Any], first: int, end: int) -> NDArray[Any]:
     return erasures[(erasures["shot"] >= first) & (erasures["shot"] < end)]
 
 
-def _epochs(playback: Playback, count: int, stack: ExitStack) -> kernel.Epochs | None:
-    """Return where the kernel finds the recorded epochs: a ring that is kept full until `stack` is left."""
-    epochs = playback.played.epochs
+def _epochs(playback: Playback, played: Played, end: int, stack: ExitStack) -> kernel.Epochs | None:
+    """Return where the kernel finds the epochs of an image's shots before `end`: a ring that is kept full until `stack` is left."""
+    epochs = played.epochs
     if epochs is None or playback.entries is None:
         return None
-    entries = playback.entries[playback.entries["number"] * epochs.batch_shots < count]
+    shots = playback.entries["number"] * epochs.batch_shots
+    entries = playback.entries[(played.shot_first <= shots) & (shots < end)]
     slots = min(RING_SLOTS, power_of_two(len(entries)))
     ring = stack.enter_context(kernel.Ring.create(entries.dtype.itemsize, slots, 1))
     stack.enter_context(feeding(ring, entries))
-    return kernel.Epochs(ring, epochs.values, epochs.delay, epochs.batch_shots)
+    return kernel.Epochs(ring, epochs.values, epochs.delay, epochs.batch_shots, first=epochs.first)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
 from qrt.captured import Captured, check_captures
 from qrt.compiling import Compiling
-from qrt.controlling import EpochsBy, asked_for, begin_with, law_sources, points_of, reach_of
+from qrt.controlling import EpochsBy, Told, asked_for, begin_with, law_sources, points_of, reach_of
 from qrt.ending import Finished, add_place, early_end, put_points, summary_of
 from qrt.errors import InstrumentError, RunError, WorldError
 from qrt.estimating import Estimating
@@ -74,7 +74,7 @@ from qrt.store import (
 )
 from qrt.types import Calibration, Lab, PortLimits, Sequence, Summary
 from qrt.units import PS_PER_S
-from qrt.walking import Arming, Ready, Telling, Walk, played_of, seen_in, swept_by
+from qrt.walking import Arming, Ready, Telling, Walk, played_of, rows_of, seen_in, swept_by
 
 
 class Session:
@@ -113,6 +113,7 @@ class Session:
         self.estimating: Estimating | None = None
         self.publisher: Publisher | None = None
         self.finished: Finished | None = None
+        self.told: Told | None = None  # of epochs; None: without controllers
         self.stopped = False  # as asked, before the last shot
         self.held: Held | None = None  # what the machine was asked for and gave; None in virtual time
 
@@ -203,7 +204,7 @@ class Session:
                 self.held = stack.enter_context(hold(sequence.period_ticks * tick_ps // 1000))
             stack.enter_context(Captured(self.record, rings.raw, layout.captures))
             epochs = EpochsBy.create(stack, self.lab, values, ready.bound) if self.asked else None
-            armed = self._kernel(ready, rings, epochs)
+            armed = self._kernel(ready, rings, epochs and epochs.kernel)
             started_ns = time.time_ns()
             self.walk = Walk()
             recorder = self._recorder(rings, started_ns)
@@ -220,6 +221,7 @@ class Session:
                 )
                 self._begin(recorder, started_ns)
                 self.telling = Telling(recorder, self.lab, played)
+                self.told = None if epochs is None else Told(epochs.kernel, ready.bound.encode)
                 self.finished = self._play(rings, ready, armed, recorder, epochs)
                 self.loop.safe()
                 return self._end(sequence, self.finished, recorder, keep_stopped=keep_stopped)
@@ -227,7 +229,7 @@ class Session:
                 self._end_early(recorder, error)
                 raise
 
-    def _kernel(self, ready: Ready, rings: kernel.Rings, epochs: EpochsBy | None) -> kernel.Kernel:
+    def _kernel(self, ready: Ready, rings: kernel.Rings, epochs: kernel.Epochs | None) -> kernel.Kernel:
         """Return the kernel of a leg, not armed yet."""
         config = kernel_config(
             self.lab,
@@ -237,7 +239,7 @@ class Session:
             self.pacing,
             plan=NO_PLAN if self.held is None else self.held.plan,
             sweep=ready.bound.sweep,
-            epochs=epochs and epochs.kernel,
+            epochs=epochs,
             shot_first=ready.shot_first,
             stretched_first=ready.stretched_first,
             goes_on=self.adaptive is not None or (self.grid is not None and ready.leg.index + 1 < self.grid.legs),
@@ -272,14 +274,14 @@ class Session:
             if self.batch is not None:
                 qubits, wanted = self.calibration.qubits, self.observables
                 handed = () if epochs is None else (epochs.to, epochs.ring)
-                points = points_of(ready.bound.sweep)
+                points = points_of(ready.bound.sweep, self.leg_shots if ready.leg.held else 0)
                 self.batch.consume(rings.rows, tables(wanted.bit_qubits, qubits), points, *handed)
                 self.estimating = stack.enter_context(
                     Estimating(
                         self.batch,
                         wanted,
                         qubits,
-                        publish=recorder.document,
+                        publish=partial(self._tell, recorder),
                         abort=self.abort.is_set,
                         stop_kernel=self.walk.stop,
                     )
@@ -313,11 +315,12 @@ class Session:
                 return None
             try:
                 ready = self.arming.ready(leg, played, self.walk.stretched)
+                epochs = None if self.told is None else self._goes_on(self.told, ready, recorder)
             except WorldError as error:
                 ended = RunError(f"{leg.text}: {error}")
                 ended.__cause__ = error
                 return ended
-            armed = self._kernel(ready, rings, None)
+            armed = self._kernel(ready, rings, epochs)
 
     def _leg(self, ready: Ready, armed: kernel.Kernel, recorder: Recorder) -> None:
         """Play one leg."""
@@ -327,11 +330,23 @@ class Session:
         with armed:
             dead_s = self.walk.began(armed)
             if ready.leg.held:
-                self.telling.leg(ready, self.leg_shots, dead_s)
+                self.telling.leg(ready, self.leg_shots, dead_s, ArmedEpochs.of(armed.config.epochs))
             report = self.loop.play(armed, lambda: self.events(Progress(self.record.durable_shot, end)))
         self.walk.add(report, armed.histogram[0], self.loop.truth if self.lab.twin is not None else None)
         if ready.leg.held:
             self.events(Progress(self.record.durable_shot, end))
+
+    def _tell(self, recorder: Recorder, kind: str, body: Mapping[str, Any]) -> None:
+        """Record and publish a document of the batch process."""
+        if self.told is not None and kind == "epoch" and self.first.held:
+            self.told.note(body)
+        recorder.document(kind, body)
+
+    def _goes_on(self, told: Told, ready: Ready, recorder: Recorder) -> kernel.Epochs:
+        """Return what epochs a leg begins with: the one that was in force at the end of the leg before."""
+        recorder.hurries = True
+        (row,) = rows_of(recorder, ready.shot_first - 1, ready.shot_first)
+        return told.after(int(row["epoch"]), ready.bound)
 
     def _following(self, recorder: Recorder) -> Iterator[Leg]:
         """Yield the legs after the first."""
@@ -343,8 +358,7 @@ class Session:
 
     def _image(self, ready: Ready, epochs: EpochsBy | None) -> Played:
         """Return what the kernel of the first leg is armed with, as a replay needs it."""
-        due = epochs and ArmedEpochs(epochs.kernel.values, epochs.kernel.delay, epochs.kernel.batch_shots)
-        return played_of(ready, self.lab, self.leg_shots, epochs=due)
+        return played_of(ready, self.lab, self.leg_shots, epochs=ArmedEpochs.of(epochs and epochs.kernel))
 
     def _begin(self, recorder: Recorder, started_ns: int) -> None:
         """Record and publish the documents that come before the first shot."""

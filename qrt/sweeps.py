@@ -7,15 +7,17 @@ between shots, are operands of an epoch: encode.py says how their values become 
 Rounding. An operand that is affine in an input on an evenly spaced axis has the words of its two ends, each rounded to nearest, and the
 kernel goes from one to the other on the exact line, rounded to nearest, ties to even: within 1/2 of the line between the end words,
 and so within 1 of the exact value; equal to the rounded exact value wherever the ends are whole words. All else is a table of
-words, each the exact value rounded; a phase of more than half a turn, too, taken modulo one turn. Durations are never rounded: a point
-at which one is no whole number of ticks is an error. In a list of floats, a duration counts as whole if it misses the tick by no more than
-sums of floats do.
+words, each the exact value rounded; a phase of more than half a turn, too, taken modulo one turn. An operand that follows several axes
+has a word at every point of their product: the kernel then walks these axes, and what lies between them, as one axis of so many points.
+Durations are never rounded: a point at which one is no whole number of ticks is an error. In a list of floats, a duration counts as whole
+if it misses the tick by no more than sums of floats do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from math import prod
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -34,6 +36,9 @@ from qrt.units import signed64
 
 T = TypeVar("T")
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
+ROOM: Final = f"{TABLE_MAX} are possible: take fewer points"
+SPLIT: Final = "write a gate or a delay for each, such as rz(a) q; rz(b) q; for rz(a + b) q;"
+APART: Final = f"let them go along one axis, as in --sweep 'a,b=zip(...)', or {SPLIT}"
 WHOLE: Final = frozenset({"ticks", "integer"})  # units of operands that are never rounded
 
 
@@ -48,6 +53,11 @@ class Straight(NamedTuple):
     stop: int
     length: int
 
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The axis."""
+        return (self.axis,)
+
     def all(self) -> list[int]:
         """Return all of them; whole, where they are ticks."""
         steps = max(self.length - 1, 1)
@@ -55,14 +65,38 @@ class Straight(NamedTuple):
 
 
 class Tabled(NamedTuple):
-    """Words one by one along an axis."""
+    """Words one by one along an axis, or over the product of several, the last one fastest."""
 
-    axis: int
+    axes: tuple[int, ...]  # ascending
     listed: tuple[int, ...]
 
     def all(self) -> list[int]:
         """Return all of them."""
         return list(self.listed)
+
+
+Found = Straight | Tabled  # what the points of a grid decide
+
+
+def over(one: Found, axes: Sequence[int], shape: Sequence[int]) -> list[int]:
+    """Return an operand's words at each point of the product of some axes, its own among them, the last one fastest. shape: of the grid."""
+    if tuple(axes) == one.axes:
+        return one.all()
+    own = np.array(one.all(), object).reshape([shape[axis] if axis in one.axes else 1 for axis in axes])
+    words: list[int] = np.broadcast_to(own, [shape[axis] for axis in axes]).ravel().tolist()
+    return words
+
+
+def walked_as_one(found: Iterable[Found], axis_count: int) -> list[range]:
+    """Return which axes the kernel walks as one, all of them in their order: those that one operand follows, and what lies between."""
+    groups = [range(axis, axis + 1) for axis in range(axis_count)]
+    for one in found:
+        first, last = one.axes[0], one.axes[-1]
+        met = [group for group in groups if group.start <= last and first < group.stop]
+        if len(met) > 1:
+            place = groups.index(met[0])
+            groups[place : place + len(met)] = [range(met[0].start, met[-1].stop)]
+    return groups
 
 
 class Ruled(NamedTuple):
@@ -75,6 +109,7 @@ class Ruled(NamedTuple):
 
 
 Bounds = tuple[float | None, float | None]
+Place = Mapping[int, int]  # which point of each axis
 
 
 class Reach:
@@ -86,6 +121,7 @@ class Reach:
         axes = grid.axes if grid else ()
         self._axes = {one.name: index for index, axis in enumerate(axes) for one in axis.together}
         self._columns = {one.name: one for axis in axes for one in axis.together}
+        self._shape = grid.shape if grid else ()
         self._numbers: dict[tuple[str, Any], int] = {}
         self._found: list[Straight | Tabled | Ruled] = []
 
@@ -99,6 +135,7 @@ class Reach:
         key = (parameter.unit, parameter.word)
         if key not in self._numbers:
             found = self._of(parameter)
+            self._check_room(parameter, found)
             self._numbers[key] = len(self._found)
             self._found.append(found)
         return self._numbers[key]
@@ -110,23 +147,20 @@ class Reach:
     def span(self, counts: tuple[tuple[int, int], ...]) -> tuple[int, int]:
         """Return the least and the largest value that sum of count * word has at any point: axes are independent, words on one are not."""
         low = high = 0
-        along: dict[int, list[tuple[Straight | Tabled, int]]] = {}
+        swept: list[tuple[Found, int]] = []
         for slot, count in counts:
             one = self._found[slot]
             if isinstance(one, Ruled):
                 low, high = low + min(count * one.low, count * one.high), high + max(count * one.low, count * one.high)
             else:
-                along.setdefault(one.axis, []).append((one, count))
-        for group in along.values():
-            if not any(isinstance(one, Tabled) for one, _ in group):
-                straight = [(one, count) for one, count in group if isinstance(one, Straight)]
-                sums = [
-                    sum(count * one.start for one, count in straight),
-                    sum(count * one.stop for one, count in straight),
-                ]
+                swept.append((one, count))
+        for axes in _apart(one for one, _ in swept):
+            group = [(one, count) for one, count in swept if one.axes[0] in axes]
+            if all(isinstance(one, Straight) for one, _ in group):
+                columns = [[count * word for word in _ends(one)] for one, count in group]
             else:
-                columns = zip(*([count * word for word in one.all()] for one, count in group), strict=True)
-                sums = [sum(column) for column in columns]
+                columns = [[count * word for word in over(one, axes, self._shape)] for one, count in group]
+            sums = [sum(column) for column in zip(*columns, strict=True)]
             low, high = low + min(sums), high + max(sums)
         return low, high
 
@@ -155,30 +189,37 @@ class Reach:
 
     def _together(self, slots: Sequence[int], *, ends: bool) -> NDArray[np.int64] | None:
         """Return the product of what the slots on each axis have together: all of it, or where it is on a line the ends."""
-        groups: dict[object, list[int]] = {}  # by axis; an operand that batches set by itself
-        for column, slot in enumerate(slots):
-            one = self._found[slot]
-            groups.setdefault(("set", slot) if isinstance(one, Ruled) else one.axis, []).append(column)
+        found = [self._found[slot] for slot in slots]
+        groups: list[list[int]] = [[column] for column, one in enumerate(found) if isinstance(one, Ruled)]
         listed: list[list[list[int]]] = []  # of each group for each slot its words
         count = 1
-        for columns in groups.values():
-            found = [self._found[slots[column]] for column in columns]
-            straight = ends and not any(isinstance(one, Tabled) for one in found)
-            count *= 2 if straight else _count(found[0])
+        for (column,) in groups:
+            one = found[column]
+            assert isinstance(one, Ruled)
+            count *= 2 if ends else one.high - one.low + 1
             if count > POINTS_MAX:
                 return None
-            listed.append([list(_ends(one)) if straight else _all(one) for one in found])
+            listed.append([[one.low, one.high] if ends else list(range(one.low, one.high + 1))])
+        swept = {column: one for column, one in enumerate(found) if not isinstance(one, Ruled)}
+        for axes in _apart(swept.values()):
+            own = {column: one for column, one in swept.items() if one.axes[0] in axes}
+            straight = ends and all(isinstance(one, Straight) for one in own.values())
+            count *= 2 if straight else prod(self._shape[axis] for axis in axes)
+            if count > POINTS_MAX:
+                return None
+            groups.append(list(own))
+            listed.append([list(_ends(one)) if straight else over(one, axes, self._shape) for one in own.values()])
         places = np.indices([len(part[0]) for part in listed]).reshape(len(listed), count)
         words = np.zeros((count, len(slots)), np.int64)
-        for columns, part, place in zip(groups.values(), listed, places, strict=True):
+        for columns, part, place in zip(groups, listed, places, strict=True):
             words[:, columns] = np.array(part, np.int64)[:, place].T
         return np.unique(words, axis=0) if slots else words
 
     def each(self, place: Parameter, made: Callable[[Mapping[str, Value]], T]) -> list[T]:
         """Return what is made of the inputs at each of the points that a place counts; an error says at which one."""
         along = self.found(place)
-        assert isinstance(along, Straight)
-        return [self._made(place, k, made) for k in range(along.length)]
+        assert not isinstance(along, Ruled)
+        return [self._made(place, at, made) for at in self._places(along.axes)]
 
     # ---- One operand ---------------------------------------------------------------------------------------------------
 
@@ -188,13 +229,15 @@ class Reach:
         if not swept:
             return self._ruled(parameter)
         assert self.grid is not None
-        moving = {self._axes[name] for name in swept if self._columns[name].count > 1} or {self._axes[swept[0]]}
-        if len(moving) > 1 or len(swept) < len(names):
+        if len(swept) < len(names):
+            others = [name for name in names if name not in swept]
             raise ProgramError(
-                f"{parameter.source.where}one operand depends on {' and '.join(names)} together; it may follow inputs on one axis of the "
-                "sweep, or controlled ones: let them go along one axis, as in --sweep 'a,b=zip(...)', or write a gate or a delay for each, "
-                "such as rz(a) q; rz(b) q; for rz(a + b) q;"
+                f"{parameter.source.where}one operand depends on {' and '.join(swept)}, swept, and on {' and '.join(others)}, which a "
+                f"controller sets: {SPLIT}"
             )
+        moving = {self._axes[name] for name in swept if self._columns[name].count > 1} or {self._axes[swept[0]]}
+        if len(moving) > 1:
+            return self._crossed(parameter, tuple(sorted(moving)))
         (index,) = moving
         count = self.grid.axes[index].count
         if parameter.unit == "place":
@@ -202,11 +245,11 @@ class Reach:
         if parameter.word.affine and all(
             self._columns[name].count < count or isinstance(self._columns[name].points, Line) for name in swept
         ):
-            ends = [self._at(parameter, k) for k in (0, count - 1)]
+            ends = [self._at(parameter, {index: k}) for k in (0, count - 1)]
             step = (ends[1] - ends[0]) / max(count - 1, 1)
             if parameter.unit in WHOLE and ends[0].denominator == 1 and step.denominator != 1:
-                self._whole(parameter, 1, ends[0] + step)
-            words = [self._word(parameter, k, end) for k, end in zip((0, count - 1), ends, strict=True)]
+                self._whole(parameter, {index: 1}, ends[0] + step)
+            words = [self._word(parameter, {index: k}, end) for k, end in zip((0, count - 1), ends, strict=True)]
             if parameter.unit != "phase" or all(INT64[0] <= word <= INT64[1] for word in words):
                 return Straight(index, words[0], words[1], count)
         if count > TABLE_MAX:
@@ -214,56 +257,88 @@ class Reach:
                 f"{parameter.source.where}{count} points of {' and '.join(swept)} need a table of as many words here; {TABLE_MAX} are "
                 "possible: take fewer points, or an angle within half a turn"
             )
-        words = [self._word(parameter, k, self._at(parameter, k)) for k in range(count)]
-        return Tabled(index, tuple(signed64(word) if parameter.unit == "phase" else word for word in words))
+        words = [self._word(parameter, {index: k}, self._at(parameter, {index: k})) for k in range(count)]
+        return _tabled(parameter, (index,), words)
 
-    def _along(self, name: str, k: int) -> tuple[Axis, int]:
-        """Return the values of a swept input, and which one it has at point k of the axis that an operand follows."""
+    def _crossed(self, parameter: Parameter, axes: tuple[int, ...]) -> Tabled:
+        """Return the words of an operand that follows several axes, at each point of their product."""
+        shape = [self._shape[axis] for axis in axes]
+        if prod(shape) > TABLE_MAX:
+            raise ProgramError(f"{_met(parameter)}, at {_times(shape)} points of the sweep; {ROOM}, {APART}")
+        if parameter.unit == "place":
+            return Tabled(axes, tuple(range(prod(shape))))
+        return _tabled(
+            parameter, axes, [self._word(parameter, at, self._at(parameter, at)) for at in self._places(axes)]
+        )
+
+    def _places(self, axes: tuple[int, ...]) -> Iterator[Place]:
+        """Yield every place on the product of some axes, the last one fastest."""
+        for place in np.ndindex(*(self._shape[axis] for axis in axes)):
+            yield dict(zip(axes, map(int, place), strict=True))
+
+    def _check_room(self, parameter: Parameter, found: Straight | Tabled | Ruled) -> None:
+        """Raise ProgramError where the kernel would have to walk more points as one axis than a table has words."""
+        if isinstance(found, Ruled) or len(found.axes) == 1:
+            return
+        swept = (one for one in (*self._found, found) if not isinstance(one, Ruled))
+        for group in walked_as_one(swept, len(self._shape)):
+            shape = [self._shape[axis] for axis in group]
+            if len(group) > 1 and prod(shape) > TABLE_MAX:
+                assert self.grid is not None
+                names = ", ".join(self.grid.axes[axis].name for axis in group)
+                raise ProgramError(
+                    f"{_met(parameter)}, so that {names}, side by side in the sweep, are walked as one axis of {_times(shape)} points; "
+                    f"{ROOM}, name the sweeps of inputs that meet one after the other, {APART}"
+                )
+
+    def _along(self, name: str, at: Place) -> tuple[Axis, int]:
+        """Return the values of a swept input, and which one it has at a place on the axes that an operand follows."""
         column = self._columns[name]
-        return column, k if column.count > 1 else 0
+        return column, at[self._axes[name]] if column.count > 1 else 0
 
-    def _at(self, parameter: Parameter, k: int) -> Fraction:
-        """Return an operand's value at a point of the axis that it follows."""
-        return self._made(parameter, k, parameter.word.at)
+    def _at(self, parameter: Parameter, at: Place) -> Fraction:
+        """Return an operand's value at a place on the axes that it follows."""
+        return self._made(parameter, at, parameter.word.at)
 
-    def _made(self, parameter: Parameter, k: int, made: Callable[[Mapping[str, Value]], T]) -> T:
-        """Return what is made of an operand's inputs at a point of the axis that it follows."""
+    def _made(self, parameter: Parameter, at: Place, made: Callable[[Mapping[str, Value]], T]) -> T:
+        """Return what is made of an operand's inputs at a place on the axes that it follows."""
         values = {}
         for name in parameter.word.names:
-            column, place = self._along(name, k)
+            column, place = self._along(name, at)
             values[name] = column.at(place)
         try:
             return made(values)
         except ProgramError as error:
-            raise ProgramError(f"{parameter.source.where}{error} {self._place(parameter, k)}") from error
+            raise ProgramError(f"{parameter.source.where}{error} {self._place(parameter, at)}") from error
 
-    def _place(self, parameter: Parameter, k: int) -> str:
+    def _place(self, parameter: Parameter, at: Place) -> str:
         """Return where that is, in words."""
-        told, count = [], 1
+        told, moving = [], {}
         for name in parameter.word.names:
-            column, place = self._along(name, k)
+            column, place = self._along(name, at)
             told.append(f"{name} = {as_float(column.exact(place)):.12g}")
-            count = max(count, column.count)
-        return f"at {', '.join(told)}" + (f" (point {k} of {count})" if count > 1 else "")
+            if column.count > 1:
+                moving[self._axes[name]] = f"point {place} of {column.count}"
+        return f"at {', '.join(told)}" + (f" ({', '.join(moving.values())})" if moving else "")
 
-    def _whole(self, parameter: Parameter, k: int, value: Fraction) -> int:
+    def _whole(self, parameter: Parameter, at: Place, value: Fraction) -> int:
         """Return what must be whole: a duration's ticks, an integer."""
         near, duration = round(value), parameter.unit == "ticks"
         exact = all(isinstance(self._columns[name].points, Line) for name in parameter.word.names)
         if value != near and (exact or not duration or abs(value - near) > FLOAT_ERROR * abs(value)):
             what = f"duration is {float(value):.12g} ticks" if duration else f"integer is {float(value):.12g}"
             raise ProgramError(
-                f"{parameter.source.where}{self._place(parameter, k)} this {what}; {'durations are whole ticks' * duration}"
+                f"{parameter.source.where}{self._place(parameter, at)} this {what}; {'durations are whole ticks' * duration}"
                 f"{'it must be whole' * (not duration)}: choose first, last and number of points so, or give values(...)"
             )
         return near
 
-    def _word(self, parameter: Parameter, k: int, value: Fraction) -> int:
+    def _word(self, parameter: Parameter, at: Place, value: Fraction) -> int:
         """Return the word of a value; ProgramError where the kernel or the line cannot take it."""
-        word = self._whole(parameter, k, value) if parameter.unit in WHOLE else round(value)
+        word = self._whole(parameter, at, value) if parameter.unit in WHOLE else round(value)
         low, high = RANGES.get(parameter.unit, (None, None))
         if low is not None and high is not None and not low <= word <= high:
-            raise ProgramError(f"{parameter.source.where}{self._place(parameter, k)} {beyond(parameter.unit, word)}")
+            raise ProgramError(f"{parameter.source.where}{self._place(parameter, at)} {beyond(parameter.unit, word)}")
         return word
 
     def _ruled(self, parameter: Parameter) -> Ruled:
@@ -311,31 +386,30 @@ class Reach:
         return Duration(Fraction(number)) if name in self._durations else Exact(Fraction(number))
 
 
-def _count(one: Straight | Tabled | Ruled) -> int:
-    """Return how many words an operand has."""
-    match one:
-        case Straight(length=length):
-            return length
-        case Tabled(listed=listed):
-            return len(listed)
-        case Ruled(low=low, high=high):
-            return high - low + 1
+def _apart(found: Iterable[Found]) -> list[list[int]]:
+    """Return the axes that operands follow, those together that one of them follows together; ascending."""
+    groups: list[set[int]] = []
+    for one in found:
+        met = [group for group in groups if group.intersection(one.axes)]
+        groups = [group for group in groups if group not in met] + [set(one.axes).union(*met)]
+    return [sorted(group) for group in groups]
 
 
-def _all(one: Straight | Tabled | Ruled) -> list[int]:
-    """Return them."""
-    return list(range(one.low, one.high + 1)) if isinstance(one, Ruled) else one.all()
+def _tabled(parameter: Parameter, axes: tuple[int, ...], words: Sequence[int]) -> Tabled:
+    return Tabled(axes, tuple(signed64(word) if parameter.unit == "phase" else word for word in words))
 
 
-def _ends(one: Straight | Tabled | Ruled) -> tuple[int, int]:
-    """Return the first and the last of them."""
-    match one:
-        case Straight(start=start, stop=stop):
-            return start, stop
-        case Tabled(listed=listed):
-            return listed[0], listed[-1]
-        case Ruled(low=low, high=high):
-            return low, high
+def _ends(one: Found) -> tuple[int, int]:
+    """Return the first and the last of its words."""
+    return (one.start, one.stop) if isinstance(one, Straight) else (one.listed[0], one.listed[-1])
+
+
+def _met(parameter: Parameter) -> str:
+    return f"{parameter.source.where}one operand depends on {' and '.join(parameter.word.names)} together"
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 # ---- For the kernel ----------------------------------------------------------------------------------------------------
@@ -356,22 +430,26 @@ def bind(parameters: Sequence[Parameter], reach: Reach, initial: Mapping[str, fl
     units: list[str] = []
     offsets: list[str] = []
     factors: list[dict[str, str]] = []
-    for row, parameter in zip(slots, parameters, strict=True):
-        match reach.found(parameter):
-            case Straight(axis=axis, start=start, stop=stop):
-                row["rule"], row["axis"], row["start"], row["stop"] = Rule.AFFINE, axis, start, stop
-            case Tabled(axis=axis, listed=listed):
-                row["rule"], row["axis"], row["start"] = Rule.TABLE, axis, len(table)
-                table += listed
-            case Ruled() as ruled:
-                row["rule"], row["start"] = Rule.EPOCH, len(units)
-                units.append(parameter.unit)
-                offsets.append(str(ruled.offset))
-                factors.append({name: str(factor) for name, factor in ruled.factors.items()})
-    encode = Encode(tuple(units), tuple(offsets), tuple(factors))
     grid = reach.grid
+    shape = grid.shape if grid else ()
+    found = [reach.found(parameter) for parameter in parameters]
+    groups = walked_as_one((one for one in found if not isinstance(one, Ruled)), len(shape))
+    for row, parameter, one in zip(slots, parameters, found, strict=True):
+        if isinstance(one, Ruled):
+            row["rule"], row["start"] = Rule.EPOCH, len(units)
+            units.append(parameter.unit)
+            offsets.append(str(one.offset))
+            factors.append({name: str(factor) for name, factor in one.factors.items()})
+            continue
+        row["axis"], group = next((index, group) for index, group in enumerate(groups) if one.axes[0] in group)
+        if isinstance(one, Straight) and len(group) == 1:
+            row["rule"], row["start"], row["stop"] = Rule.AFFINE, one.start, one.stop
+        else:
+            row["rule"], row["start"] = Rule.TABLE, len(table)
+            table += over(one, group, shape)
+    encode = Encode(tuple(units), tuple(offsets), tuple(factors))
     sweep = Sweep(
-        grid.shape if grid else (),
+        tuple(prod(shape[axis] for axis in group) for group in groups),
         slots,
         np.array(table, np.int64),
         Order.SHOT if grid and grid.order == "shot" else Order.POINT,

@@ -63,8 +63,9 @@ def laws_of(run: Run, shots: int) -> tuple[Laws | None, tuple[str, ...]]:
         if name in one.ended
     )
     control = msgspec.structs.replace(again.lab.control, policy="hold")  # what ended the run is compared like the rest
+    leg_shots = run.legs[1].shot_first if len(run.legs) > 1 else 0
     to = epochs_to(again.lab, again.values, again.bound, abort=False)
-    return Laws(asked, control, points_of(again.bound.sweep), to, refused, known), notes
+    return Laws(asked, control, points_of(again.bound.sweep, leg_shots), to, refused, known), notes
 
 
 def _sources(run: Run) -> dict[str, bytes]:

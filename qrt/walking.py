@@ -3,7 +3,8 @@
 A run without settings is one leg, and nothing of this costs it anything. Between two legs only what differs is said to the instruments:
 a setting that changed, segments that changed; the rest was read back when it was sent and stays. The time that settling takes is waited
 for, or, on a twin in virtual time, idled by the plant, so that a run is a function of its seed. What a leg is armed with is on record
-before its first shot. Time without shots is counted: each `leg` document and the summary say it.
+before its first shot. Time without shots is counted: each `leg` document and the summary say it. What controllers have set goes on from leg
+to leg, and so do the batches, which may begin in one and end in the next (controlling.Told).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from qrt.controlling import bound_to, reach_of
 from qrt.drivers.settings import settings_of
 from qrt.errors import ProgramError, RunError
 from qrt.grids import grid_of
-from qrt.image import Played, to_image, to_part
+from qrt.image import ArmedEpochs, Played, to_image, to_part
 from qrt.lateness import lateness_of
 from qrt.legs import Leg, PlayedLeg, legs_of
 from qrt.loop import Armed, Loop
@@ -88,11 +89,6 @@ def swept_by(
         grid = grid_of(sweep, program, inputs, order, shots, settings=settings)
         grid = msgspec.structs.replace(grid, averages=averages)
         found = SweptBy(grid, None, next(legs_of(grid)))
-    if lab.controllers and found.first.held:
-        raise ProgramError(
-            f"{' and '.join(found.first.held)} are set between legs of the run, and controller {next(iter(lab.controllers))!r} acts from "
-            "batch to batch across them: sweep inputs of the program alone, or leave the controllers out"
-        )
     return found
 
 
@@ -254,9 +250,9 @@ class Telling:
         """First: of the run's first leg, which the folder's image is."""
         self._recorder, self._lab, self._last = recorder, lab, to_image(first)
 
-    def leg(self, ready: Ready, shots: int, dead_s: float) -> None:
+    def leg(self, ready: Ready, shots: int, dead_s: float, epochs: ArmedEpochs | None) -> None:
         """Record and publish that a leg begins."""
-        before, self._last = self._last, to_image(played_of(ready, self._lab, shots))
+        before, self._last = self._last, to_image(played_of(ready, self._lab, shots, epochs=epochs))
         part = to_part(before, self._last)
         body = documents.leg(
             ready.leg.index,
@@ -279,12 +275,16 @@ def seen_in(
 ) -> Seen:
     """Return what came of a leg that has been played, the last of `legs`, from what is on disk. RunError if not all of it is."""
     assert leg.grid is not None
-    end = leg.shot_first + leg.grid.shots
+    rows = rows_of(recorder, leg.shot_first, leg.shot_first + leg.grid.shots)
+    estimates = {one.name: one for one in estimates_of(rows, observables, qubits)}
+    return Seen(legs[-1].values, estimates, rows, recorder.folder.layout.captures)
+
+
+def rows_of(recorder: Recorder, first: int, end: int) -> NDArray[Any]:
+    """Return the rows of shots that have been played, from disk. RunError if not all of them are there."""
     recorder.until(end)
     record = recorder.folder
     if record.durable_shot < end:
-        raise RunError(f"point {leg.index} of the sweep is not on disk whole: its generator cannot go on")
+        raise RunError(f"shots {first} to {end - 1} are not on disk whole: the run cannot go on from them")
     dtype = record.layout.dtype
-    rows = np.memmap(record.path / "shots.bin", dtype, "r", leg.shot_first * dtype.itemsize, (leg.grid.shots,))
-    estimates = {one.name: one for one in estimates_of(rows, observables, qubits)}
-    return Seen(legs[-1].values, estimates, rows, record.layout.captures)
+    return np.memmap(record.path / "shots.bin", dtype, "r", first * dtype.itemsize, (end - first,))

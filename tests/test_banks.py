@@ -45,9 +45,14 @@ def compiled(one):
 
 
 def test_a_bank_has_a_set_for_each_point_and_a_slot_that_counts_them():
-    one = asked({"f": "linspace(7.08e9, 7.1e9, 5)", "a": "values(0, 1)"}, inputs={})
-    with pytest.raises(ProgramError, match=r"p.qasm:11:21: one operand depends on a and f together"):
-        compiled(one)
+    one = asked(
+        {"f": "linspace(7.08e9, 7.1e9, 5)", "a": "values(0, 1)"}, inputs={}
+    )  # one for each point of the product
+    sequence = compiled(one)
+    assert 10 in sequence.captures["bank_count"]
+    slot = sequence.captures["weights_slot"][sequence.captures["bank_count"].tolist().index(10)]
+    slots = kernel.sweep_slots(bind(sequence.parameters, one.reach).sweep, np.arange(10))
+    assert slots[:, slot].tolist() == list(range(10))
     one = asked({("f", "a"): "zip(linspace(7.08e9, 7.1e9, 5), linspace(0, 1, 5))"})
     sequence = compiled(one)
     assert sequence.captures["bank_count"].tolist() == [5, 5, 1]  # sequencer by sequencer

@@ -9,11 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from qrt.__main__ import cli
+from qrt.batch.messages import Points
 from qrt.client import open_run
 from qrt.commands.screen import refusal_lines
 from qrt.commands.watch import describe
 from qrt.errors import ConfigError, ProgramError, RunError
+from qrt.playback import playback_of
 from qrt.reasons import StoppedError
+from qrt.recompute import recompute
+from qrt.replay import replay
 from qrt.report import collect
 from qrt.run import run
 from qrt.store import save_calibration
@@ -82,6 +86,52 @@ def test_controlled_runs_are_the_same_on_both_clocks_and_with_eight_listeners(co
     )
     assert virtual.counters["kernel.epochs_applied"] == 2
     assert virtual.counters["control.updates"] == 4
+
+
+@pytest.mark.parametrize("leg_shots", [150, 2 * W], ids=["in the middle of a batch", "between two batches"])
+def test_epochs_go_on_where_instruments_are_set_between(control, leg_shots):
+    """A leg begins with what the one before ended with, and takes what batches of that one gave, at the shot at which it is due."""
+    sweep = {"lo_readout.power_dbm": [10.0, 9.8, 10.0, 9.9]}
+    result = control(shots=leg_shots, sweep=sweep)
+    rows, epochs = result.record.rows, [one.body for one in result.record.documents("epoch")]
+    batches = 4 * leg_shots // W
+    np.testing.assert_array_equal(rows["epoch"], np.repeat([0, 0, *range(2, batches)], W))
+    assert [(one["epoch"], one["first_shot"], one["batch"]) for one in epochs] == [
+        (batch + 2, (batch + 2) * W, batch) for batch in range(batches)
+    ]
+    value = 0.8
+    for one, bits in zip(epochs, result.record.bits["c"].reshape(batches, W), strict=True):
+        value = min(max(value - (bits.mean() - 0.5), 0.0), 3.1)
+        assert one["values"]["theta"] == pytest.approx(value, rel=1e-12)
+    images = playback_of(result.record)[0].images
+    begun = [0 if first <= 2 * W else (first - 1) // W for first in (leg_shots * leg for leg in range(4))]
+    assert [one.epochs.first for one in images] == begun
+    told = {one["epoch"]: one["words"] for one in epochs}
+    assert [list(one.epochs.values) for one in images if one.epochs.first] == [told[one] for one in begun if one]
+    assert replay(result.folder).same
+    assert recompute(result.folder).same
+    assert control(shots=leg_shots, sweep=sweep, period_ns=2e6, pacing="real").summary.misses == 0
+
+
+def test_a_law_sees_the_points_of_a_run_numbered_on_over_its_legs():
+    shots = np.arange(24)
+    order = [Points(2, each, leg_shots=8).of(shots).tolist() for each in (1, 2)]  # of 2 points in 3 legs
+    assert order == [
+        [leg * 2 + shot % 2 for leg in range(3) for shot in range(8)],
+        [leg * 2 + shot // 2 % 2 for leg in range(3) for shot in range(8)],
+    ]
+
+
+def test_a_generator_of_points_and_a_controller_act_in_one_run(control):
+    def search():
+        seen = yield {"lo_readout.power_dbm": 10.0}
+        seen = yield {"lo_readout.power_dbm": 10.0 - 0.1 * (seen.estimates["Z(c)"].value < 5)}
+        yield {"lo_readout.power_dbm": seen.values["lo_readout.power_dbm"]}
+
+    result = control(shots=250, sweep=search)
+    np.testing.assert_array_equal(result.record.rows["epoch"], np.repeat([0, 0, 2, 3, 4, 5, 6, 7], W)[:750])
+    assert list(result.record.axes["point"]) == [0, 1, 2]
+    assert replay(result.folder).same
 
 
 def test_what_a_law_does_wrong_is_on_record_and_the_run_goes_on(refused_run, demo_calibration):

@@ -103,3 +103,18 @@ def test_rounding_is_told() -> None:
     assert waits == [(0, 2, 5, 8)]
     assert len(told) == 1
     assert "rounded to whole ticks" in told[0]
+
+
+def test_a_delay_without_qubits_is_of_all_that_the_program_names_anywhere() -> None:
+    head = "OPENQASM 3.0; bit c; x $0; "
+    one, other = (
+        lower(
+            parse_program(head + f"delay[100ns]{where}; x $1; barrier{where}; c = measure $1;", "p.qasm"),
+            LAB,
+            CALIBRATION,
+            {},
+        )
+        for where in ("", " $0, $1")
+    )
+    plain = [[(type(op), getattr(op, "ticks", None)) for op in found.blocks["q1"]] for found in (one, other)]
+    assert plain[0] == plain[1]

@@ -116,6 +116,16 @@ def test_larger_steps_say_how_much_they_lose(pair: tuple[Fixed, Exact], bits: in
         assert abs(word_at(value.word, outcomes) * value.step - pair[1](outcomes)) <= value.error
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.integers(-(2**60), 2**60), st.fractions(Fraction(1, 10**6), 10**6, max_denominator=10**6), st.integers(0, 60))
+def test_other_steps_say_how_much_they_lose(word: int, step: Fraction, bits: int) -> None:
+    value = Fixed(word, step, "", word, word, words=frozenset((word,)))
+    other = (abs(word) + 1) * step / (1 << bits)
+    moved = fixed.stepped(value, other)
+    assert isinstance(moved.word, int)
+    assert abs(moved.word * other - word * step) <= moved.error
+
+
 @settings(max_examples=40, deadline=None)
 @given(numbers)
 def test_an_angle_is_within_its_error_modulo_a_turn(pair: tuple[Fixed, Exact]) -> None:

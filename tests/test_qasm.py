@@ -243,7 +243,7 @@ def test_everything_else_is_refused_with_its_place(body: str, column: int, wante
         ),
         ("OPENQASM 3; bit c;", "the program has no qubit; declare one: qubit q;"),
         ("qubit q; rz(" + "(" * 5000 + "1" + ")" * 5000 + ") q;", "nested too deeply"),
-        ("barrier;", "name the qubits"),
+        ("barrier;", "all that the program has, and there is none"),
     ],
 )
 def test_programs_that_are_none(text: str, wanted: str) -> None:

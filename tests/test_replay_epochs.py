@@ -501,11 +501,12 @@ def test_a_run_gives_its_epochs_and_what_was_swept(virtual, tmp_path):
 
 @pytest.mark.parametrize("order", kernel.Order)
 def test_points_of_a_grid_are_those_of_an_odometer(order):
-    sweep = kernel.Sweep((2, 3), np.zeros(0, kernel.SLOT_DTYPE), order=order, shots_per_point=4)
     each = 4 if order is kernel.Order.POINT else 1
     odometer = itertools.cycle([pair for pair in itertools.product(range(2), range(3)) for _ in range(each)])
     expected = list(itertools.islice(odometer, 60))
-    assert sweep_points(sweep, np.arange(60)).T.tolist() == [list(pair) for pair in expected]
+    for walked in ((2, 3), (6,)):  # by the kernel: both axes, or joined as one
+        sweep = kernel.Sweep(walked, np.zeros(0, kernel.SLOT_DTYPE), order=order, shots_per_point=4)
+        assert sweep_points(sweep, (2, 3), np.arange(60)).T.tolist() == [list(pair) for pair in expected]
 
 
 def test_a_run_without_a_sweep_has_no_axes(base, tmp_path):

@@ -28,7 +28,7 @@ from qrt.reasons import StoppedError
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash
-from qrt.types import Controller, Mailbox, Segment
+from qrt.types import Mailbox, Segment
 from tests.reference_readout import Readout
 from tests.short_programs import REPEATED, TURNED
 
@@ -530,12 +530,6 @@ def test_what_is_no_sweep_is_refused_before_anything_is_opened(play, monkeypatch
     monkeypatch.setattr(qrt.loop.Loop, "__enter__", lambda _: pytest.fail("opened"))
     with pytest.raises(ProgramError, match=said):
         play(TURNED, sweep=sweep)
-
-
-def test_a_controller_and_settings_do_not_go_together(play):
-    law = Controller("integrator", "theta", "c", parameters={"gain": 0.1})
-    with pytest.raises(ProgramError, match=r"lo_readout.power_dbm are set between legs .* controller 'servo'"):
-        play(TURNED, sweep={POWER: [9.0]}, inputs={"theta": 0.0}, controllers={"servo": law})
 
 
 def test_a_stop_between_or_in_legs_keeps_what_was_played(play, tmp_path):

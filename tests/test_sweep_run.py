@@ -20,6 +20,7 @@ from qrt.observables import Observables
 from qrt.points import COLUMNS, ESTIMATED_MAX, SHOTS, check_points, encode_points, point_estimates, read_points
 from qrt.qasm import parse_program
 from qrt.readout.estimate import tables
+from qrt.replay import replay
 from qrt.report.page import page
 from qrt.results import swept
 from qrt.run import run
@@ -260,3 +261,32 @@ def test_check_shows_how_far_a_sweep_moves_what(project, tmp_path):
     answer = json.loads(CliRunner().invoke(cli, ["check", str(path), *arguments, "--json"]).output)
     (capture,) = [event for event in answer["events"] if event["event"] == "capture"]
     assert (capture["tick"], capture["later_ticks"], capture["longer_ticks"]) == (30, 2000, 0)
+
+
+TWICE = """OPENQASM 3;
+input float a;
+input float b;
+input duration t;
+input int n;
+qubit q;
+bit c;
+rx(a + b) q;
+delay[n * t] q;
+c = measure q;
+"""
+
+
+@pytest.mark.parametrize("order", ["point", "shot"])
+def test_a_turn_by_the_sum_of_two_axes_and_a_delay_by_a_product_are_those_of_the_point(play, demo_lab, order):
+    sweep = {"a": "linspace(0, pi, 3)", "b": "values(0, -2)", "n": "values(0, 3)", "t": "values(0, 20us)"}
+    result = play.func(TWICE, **play.keywords | {"shots": 800}, sweep=sweep, order=order, period_ns=1e6)
+    parameters = demo_lab.twin.parameters["qubits"]["q0"]
+    a, b, n, t = np.meshgrid([0, np.pi / 2, np.pi], [0, -2], [0, 3], [0, 20e-6], indexing="ij")
+    thermal = parameters["thermal_population"]
+    prepared = thermal + (1 - 2 * thermal) * np.sin((a + b) / 2) ** 2
+    excited = thermal + (prepared - thermal) * np.exp(-n * t / parameters["t1_s"])
+    curve = result.sweep.curves["Z(c)"]
+    assert curve.value.shape == (3, 2, 2, 2)
+    assert (np.abs(curve.value - (1 - 2 * excited)) < 4.5 * curve.stderr + 0.03).all()  # decays, in pulse and readout
+    assert list(result.record.swept["b"][[0, -1]]) == [0, -2]
+    assert replay(result.folder).same

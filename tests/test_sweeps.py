@@ -117,12 +117,56 @@ def test_an_operand_of_inputs_that_go_along_together_is_the_sum_point_by_point()
         550,
         600,
     ]
-    with pytest.raises(ProgramError, match=r"depends on a and b together; .* --sweep 'a,b=zip\(...\)'"):
-        both("amplitude", of(A, "+", B), "a=linspace(0, 1, 2)", "b=linspace(0, 1, 3)")
     assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))") == grid_of(
         {("a", "b"): ([1, 2], "linspace(0, 1, 2)")}, PROGRAM, {}, "shot", 1
     )
     assert grid("a,b=zip(values(1, 2), linspace(0, 1, 2))").names == ("a", "b")
+
+
+def test_an_operand_that_follows_several_axes_has_a_word_at_every_point_of_their_product():
+    a, b = np.meshgrid([0, 0.5, 1], [0, 3, 1, 2], indexing="ij")
+    found, words = both("integer", of(A, "*", B), "a=linspace(0, 1, 3)", "b=values(0, 3, 1, 2)")
+    assert found == Tabled((0, 1), tuple((100 * a * b).astype(int).ravel().tolist()))
+    assert words == list(found.listed)
+    _, words = both("integer", of(A, "*", B), "a=linspace(0, 1, 3)", "n=values(7, 8)", "b=values(0, 3, 1, 2)")
+    assert words == np.repeat((100 * a * b).astype(int)[:, None], 2, axis=1).ravel().tolist()
+
+
+@pytest.mark.parametrize("order", ["point", "shot"])
+def test_operands_on_axes_that_another_one_joins_keep_their_words(order):
+    found = msgspec.structs.replace(
+        grid("n=values(5, 6, 7)", "a=linspace(0, 1, 4)", "b=values(3, 1)", "t=linspace(0, 8ns, 9)"), order=order
+    )
+    expressions = [N, A, of(A, "+", B), B, of(of(A, "-", B), "+", B)]
+    parameters = [Parameter("amplitude", Formula(one, Fraction(100), plain=True), "x") for one in expressions]
+    parameters.append(operand("ticks", "t", 10**9, duration=True))
+    reach = Reach(PROGRAM, found)
+    bound = bind(parameters, reach).sweep
+    assert bound.points == (3, 8, 9)  # n by itself, a and b as one
+    n, a, b, t = np.meshgrid([5, 6, 7], np.arange(4) / 3, [3, 1], range(9), indexing="ij")
+    wanted = [np.rint(one * 100).ravel() for one in (n, a, a + b, b, a)] + [t.ravel()]
+    each = np.arange(found.points * 2) // (1 if order == "shot" else found.shots_per_point)
+    words = sweep_slots(bound, np.arange(found.points * 2))
+    assert (words == np.array(wanted).T[each % found.points]).all()
+    slots = [reach.slot(one) for one in parameters]
+    sums = sum(count * one for count, one in zip((3, -2, 5, 1, 1, 7), wanted, strict=True))
+    assert reach.span(tuple(zip(slots, (3, -2, 5, 1, 1, 7), strict=True))) == (sums.min(), sums.max())
+    points = {tuple(one) for one in np.array(wanted, np.int64).T.tolist()}
+    assert {tuple(one) for one in reach.points(slots).tolist()} == points
+    corners = reach.corners(slots)
+    assert (corners @ [3, -2, 5, 1, 1, 7]).max() == sums.max()
+    assert {tuple(one) for one in corners.tolist()} <= points
+
+
+def test_what_a_table_has_no_words_for_is_refused_with_the_axes_between():
+    with pytest.raises(
+        ProgramError, match=r"depends on a and b together, at 150 x 150 points .*16384 .*a,b=zip\(...\)"
+    ):
+        both("amplitude", of(A, "*", B), "a=linspace(0, 0.1, 150)", "b=linspace(0, 0.1, 150)")
+    with pytest.raises(
+        ProgramError, match=r"so that a, n, b, side by side .* as one axis of 30 x 30 x 30 points; 16384"
+    ):
+        both("amplitude", of(A, "*", B), "a=linspace(0, 1, 30)", "n=linspace(0, 29, 30)", "b=linspace(0, 1, 30)")
 
 
 def test_an_integer_is_never_rounded():

@@ -47,14 +47,17 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Points(msgspec.Struct, frozen=True):
-    """Which point of a sweep a shot is at: `shot // shots_per_point % count`."""
+    """Which point of a sweep a shot is at: `shot // shots_per_point % count`, those of one leg of a run after those of another."""
 
-    count: int = 1
+    count: int = 1  # of a leg
     shots_per_point: int = 1
+    leg_shots: int = 0  # 0: there is one leg
 
     def of(self, shots: Any) -> Any:
         """Return the points of these shots."""
-        return shots // self.shots_per_point % self.count
+        if not self.leg_shots:
+            return shots // self.shots_per_point % self.count
+        return shots // self.leg_shots * self.count + shots % self.leg_shots // self.shots_per_point % self.count
 
 
 class EpochsTo(msgspec.Struct, frozen=True):

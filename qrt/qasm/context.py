@@ -79,6 +79,7 @@ class Run:
         self.gathered: list[Any] | None = None  # qrt.qasm.controlled.Applied: of a gate's body, for modifiers
         self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.events: list[str] = []
+        self.tree: Any = None  # of the whole program
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined
         self.frames: list[Any] = []  # where the results of these go

@@ -67,7 +67,7 @@ def elaborate(
     """
     run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
     run.input_values = {name: value for name, value in values_.items() if name not in varied}
-    run.rounds = rounds
+    run.rounds, run.tree = rounds, program.tree
     with deep():
         if "openpulse.ast" in sys.modules:  # else there is no `cal` in any tree
             _enter_pulses(run, program)

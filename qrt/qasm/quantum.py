@@ -72,12 +72,26 @@ def together(run: Run, node: ast.Statement, operands: Sequence[ast.QASMNode]) ->
     if len(operands) == 1:
         return tuple(dict.fromkeys(indices(run, operands[0])))
     if not operands:
-        if any(name.startswith("$") for name in run.qubit_names) or not run.qubit_names:
-            raise run.refuse(
-                node, "name the qubits: a statement without them means all declared ones, and there are none"
-            )
+        for name in _hardware_names(run.tree) if all(name.startswith("$") for name in run.qubit_names) else ():
+            _hardware(run, node, name)
+        if not run.qubit_names:
+            raise run.refuse(node, "a statement without qubits means all that the program has, and there is none")
         return tuple(range(len(run.qubit_names)))
     return tuple(dict.fromkeys(index for operand in operands for index in indices(run, operand)))
+
+
+def _hardware_names(tree: Any) -> list[str]:
+    """Return the hardware qubits that a program names anywhere but in what it defines, by number."""
+    found, waiting = set(), [tree]
+    while waiting:
+        one = waiting.pop()
+        if type(one) is ast.Identifier and one.name.startswith("$"):
+            found.add(one.name)
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif isinstance(one, ast.QASMNode) and not isinstance(one, ast.CalibrationDefinition):
+            waiting += vars(one).values()
+    return sorted(found, key=lambda name: int(name[1:]))
 
 
 def reset(run: Run, node: ast.QuantumReset) -> Completion:

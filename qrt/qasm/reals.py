@@ -205,7 +205,8 @@ def _applied(apply: Callable[[list[Typed]], Typed], given: list[Typed]) -> Typed
         words: dict[type, str] = {ZeroDivisionError: "division by zero", OverflowError: "no finite number"}
         what = words.get(type(error), str(error))
         raise ValueError(
-            f"{what}, where its operands are {shown}: outcomes can lead there; leave it out with an if"
+            f"{what}, where its operands are {shown}: outcomes can lead there, as far as each operand is known alone; look the result up "
+            "in an array of constants"
         ) from None
 
 
