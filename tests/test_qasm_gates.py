@@ -105,6 +105,13 @@ def test_turns_by_an_angle_of_outcomes(name: str) -> None:
         assert same(matrix_of(machine, words=True), turn(AXES[name], value * math.tau / 8))
 
 
+@pytest.mark.parametrize("gate", ["inv @ rx", "inv @ ry", "inv @ rz", "pow(-1) @ rz"])
+def test_inverse_turns_by_a_number_of_outcomes(gate: str) -> None:
+    program = elaborated(f"qubit[2] q; bit b; b = measure q[1]; {gate}(b * 0.5) q[0];")
+    for value in range(2):
+        assert same(matrix_of(Machine(program, [value]), words=True), turn(AXES[gate[-2:]], -0.5 * value))
+
+
 DEFINED = "gate g(a, b) p, r { rx(a) p; U(b, a, 0) r; sx p; h r; p(b/2) p; } qubit[2] q; "
 
 

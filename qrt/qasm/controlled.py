@@ -23,6 +23,7 @@ from openqasm3 import ast
 
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import Exact
+from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import ANGLE, FLOAT, INT, RUNTIME, Typed
 from qrt.qasm.standard import Step, pi_times
 from qrt.qasm.values import negative, operate
@@ -90,7 +91,7 @@ def controlled(gates: Sequence[Applied], qubits: tuple[int, ...], level: int) ->
 
 def part(run: Run, node: ast.QASMNode, turn: Typed, count: int) -> Typed:
     """Return an angle divided by a power of two."""
-    if type(turn.value) in RUNTIME:  # of full width, so that no place is lost
+    if type(turn.value) in RUNTIME and type(turn.value) is not Fixed:  # of full width, so that no place is lost
         return operate(run, node, "/", Typed(ANGLE, turn.value), Typed(INT, count))
     return operate(run, node, "*", turn, Typed(FLOAT, Exact(Fraction(1, count))))
 

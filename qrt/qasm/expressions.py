@@ -224,7 +224,10 @@ def _multiply(left: Value, right: Value) -> Value:
         factor = left.rational if isinstance(left, Exact) and not left.pi else Fraction(as_float(left))
         return Duration(right.seconds * factor, right.samples * factor)
     if isinstance(left, Exact) and isinstance(right, Exact) and not (left.pi and right.pi):
-        return Exact(left.rational * right.rational, left.rational * right.pi + left.pi * right.rational)
+        one, other = (
+            (left, right) if right.pi else (right, left)
+        )  # only the other has pi, if any: no sum, and no products with 0
+        return Exact(one.rational * other.rational, one.rational * other.pi if other.pi else other.pi)
     return as_float(left) * as_float(right)
 
 

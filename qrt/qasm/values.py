@@ -44,6 +44,7 @@ from qrt.types import Source
 T = TypeVar("T")
 PI: Final = Exact(Fraction(0), Fraction(1))
 EULER: Final = math.e
+WHOLE_MAX: Final = 1 << 53  # below it a float that is whole prints as itself; 1e23 is another number
 CONSTANTS: Final[dict[str, Typed]] = {
     "pi": Typed(FLOAT, PI),
     "π": Typed(FLOAT, PI),
@@ -60,6 +61,8 @@ SECONDS: Final = {"ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "ms": Frac
 
 def decimal(value: float) -> Fraction:
     """Return a float as the decimal that it prints as."""
+    if value.is_integer() and abs(value) < WHOLE_MAX:  # without reading text
+        return Fraction(int(value))
     return Fraction(repr(value))
 
 

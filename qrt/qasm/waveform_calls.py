@@ -113,6 +113,8 @@ def in_samples(run: Run, node: ast.QASMNode, what: str, value: Typed) -> Fractio
 def sample_count(run: Run, node: ast.QASMNode, what: str, value: Typed) -> int:
     """Return how many samples a known duration is. Raises ProgramError off their grid, unless it is to be rounded."""
     samples = in_samples(run, node, what, value)
+    if samples.denominator == 1 and 0 < samples <= SAMPLES_MAX:
+        return int(samples)
     sample_ns = run.facts.sample_s * 10**9
     shown = f"{what} of {float(samples * sample_ns):.12g} ns"
     if samples <= 0:
@@ -122,8 +124,6 @@ def sample_count(run: Run, node: ast.QASMNode, what: str, value: Typed) -> int:
         )
     if samples > SAMPLES_MAX:
         raise run.refuse(node, f"{shown} is {int(samples)} samples; possible are {SAMPLES_MAX}")
-    if samples.denominator == 1:
-        return int(samples)
     below = math.floor(samples)
     nearest = [f"{float(count * sample_ns):.12g} ns" for count in (below, below + 1) if count]
     if not run.rounds:
