@@ -256,7 +256,7 @@ def test_constants_outside_of_a_program_are_real_numbers() -> None:
         ("let a = 3;", "an alias is of a register of qubits or bits"),
         ("int n = 1; let a = n;", "'n' is no declared register: it is a variable of type int"),
         ("{ input float t; }", "input 't' is declared inside a block"),
-        ("output float f;", "an output of type float is not supported: a row holds whole numbers"),
+        ("output complex f;", "an output of type complex"),
         ("output int o;", "output 'o' has no value on some way through the program: output 'o' has no value yet"),
         ("@hint\nx q;", "annotation @hint is not known here; leave it out"),
         ("pragma hello", "pragma is not supported"),
