@@ -45,6 +45,7 @@ class Playing(msgspec.Struct, frozen=True):
     excluded: tuple[str, ...]  # bits without an expectation value, with the reason
     missing: tuple[str, ...] = ()  # properties of the machine that a paced run asked for and did not get, with the cost
     rounded: tuple[str, ...] = ()  # durations that were, where the run was asked to: what, where, to what
+    ignored: tuple[str, ...] = ()  # directives of the program that nobody here knows, with their places
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -381,6 +381,7 @@ class Session:
             excluded=list(self.observables.excluded),
             round=self.rounds,
             rounded=list(rounded),
+            ignored=list(self.program.ignored),
             laws=law_files(self.sources),
             externs=extern_files(self.externs),
         )
@@ -388,7 +389,15 @@ class Session:
         recorder.document("descriptor", descriptor_document(self.uid, started_ns, self.record.layout))
         address = "" if self.publisher is None else self.publisher.address
         self.events(
-            Playing(str(self.record.path), address, self.shots, self.observables.excluded, lacking(self.held), rounded)
+            Playing(
+                str(self.record.path),
+                address,
+                self.shots,
+                self.observables.excluded,
+                lacking(self.held),
+                rounded,
+                self.program.ignored,
+            )
         )
 
     def _end(

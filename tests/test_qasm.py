@@ -46,6 +46,24 @@ def test_registers_are_written_out() -> None:
     assert [type(s) for s in read("reset q; barrier; delay[4ns] q[1];")] == [Reset, Reset, Barrier, Delay]
 
 
+def test_directives_that_nobody_knows_change_nothing_and_are_told() -> None:
+    plain = 'include "stdgates.inc";\nqubit q;\n{}for int i in [0:1] {{\n{}x q;\n}}\n'
+    program = parse_program(plain.format("pragma lab.note hello\n", "@fast once\n@two\n"), "p.qasm")
+    assert program.ignored == (
+        "p.qasm:3:1: pragma is not known here, and ignored",
+        "p.qasm:5:1: annotation @fast is not known here, and ignored",
+        "p.qasm:6:1: annotation @two is not known here, and ignored",
+    )
+    found = elaborate(program, {}, (), NoLab()).statements
+    without = parse_program(plain.format("", ""), "p.qasm")
+    assert without.ignored == ()
+    assert (
+        [type(one) for one in found]
+        == [type(one) for one in elaborate(without, {}, (), NoLab()).statements]
+        == [Gate] * 2
+    )
+
+
 def test_names_are_those_of_the_text() -> None:
     program = elaborated("qubit a; qubit[2] b; bit flag; bit[2] c; creg d[1]; qreg e[1]; bit[1] g = measure a; x b[0];")
     assert program.qubits == ("a", "b[0]", "b[1]", "e[0]")

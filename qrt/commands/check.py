@@ -97,9 +97,9 @@ def check(
         screen.line(f"   on {controller.title}: {_span(controller)}")
     timeline = asked.timeline(lab)
     told = _told(timeline, lab.timing.tick_ps, screen)
-    for one in asked.rounded or ():
+    for one in (*asked.program.ignored, *(asked.rounded or ())):
         screen.line(f"   {printable(one)}")
-    told["rounded"] = list(asked.rounded or ())
+    told |= {"ignored": list(asked.program.ignored), "rounded": list(asked.rounded or ())}
     if lab.mailbox is not None and not timeline.late:
         found = asked.on_mailbox(lab, timeline)
         screen.line()

@@ -182,7 +182,7 @@ class Writer:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")
                 for missing in event.missing:
                     screen.line(f"   not in force: {missing}")
-                for told in event.rounded:
+                for told in (*event.ignored, *event.rounded):
                     screen.line(f"   {printable(told)}")
                 for reason in event.excluded:
                     screen.line(f"   no expectation value for {printable(reason)}")

@@ -46,7 +46,6 @@ CONSTRUCTS: dict[type, str] = {
     ast.CalibrationDefinition: "defcal",
     ast.CalibrationGrammarDeclaration: "defcalgrammar",
     ast.CalibrationStatement: "cal",
-    ast.Pragma: "pragma",
 }
 
 
@@ -275,10 +274,6 @@ class Run:
             handler = handlers.get(type(node))
             if handler is None:
                 raise self.refuse(node, f"{CONSTRUCTS.get(type(node), type(node).__name__)} is not supported")
-            if getattr(node, "annotations", None):
-                raise self.refuse(
-                    node.annotations[0], f"annotation @{node.annotations[0].keyword} is not known here; leave it out"
-                )
             completion = handler(self, node)
             if completion is None:
                 continue

@@ -43,6 +43,7 @@ HANDLERS: dict[type, Handler] = {
     **quantum.HANDLERS,
     **gates.HANDLERS,
     **calls.HANDLERS,
+    ast.Pragma: lambda *_: None,  # told by directives
 }
 EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **calls.EVALUATORS, **durations.EVALUATORS}
 

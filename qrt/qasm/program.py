@@ -45,6 +45,7 @@ class Program(msgspec.Struct, frozen=True):
     tree: Any  # openqasm3.ast.Program
     inputs: tuple[Input, ...]
     outputs: tuple[Output, ...]
+    ignored: tuple[str, ...] = ()  # directives that nobody here knows, with their places
 
 
 # ---- Statements --------------------------------------------------------------------------------------------------------

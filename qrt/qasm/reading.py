@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
+from qrt.qasm.directives import directives
 from qrt.qasm.elaborate import Constants
 from qrt.qasm.grammar import syntax_tree
 from qrt.qasm.program import Input, Output, Program
@@ -44,7 +45,15 @@ def _program(text: str, tree: ast.Program, path: str) -> Program:
                 inputs.append(Input(name, cast("Any", kind), source))
             elif kind != "bit":
                 outputs.append(Output(name, cast("Any", kind), source))
-    return Program(path, text, tree, tuple(inputs), tuple(outputs))
+    return Program(path, text, tree, tuple(inputs), tuple(outputs), _ignored(constants, tree, text))
+
+
+def _ignored(constants: Constants, tree: ast.Program, text: str) -> tuple[str, ...]:
+    """Return a line for each directive; most texts are without, and their trees need no walk."""
+    if text and "@" not in text and "pragma" not in text:
+        return ()
+    told = "is not known here, and ignored"
+    return tuple(f"{constants.source(node).where}{name} {told}" for node, name in directives(tree))
 
 
 def _version(text: str, version: str, path: str) -> ProgramError:
