@@ -216,6 +216,14 @@ def test_a_defcal_counts_from_the_programs_beginning_and_for_declared_qubits():
     ]
 
 
+@pytest.mark.parametrize("gate", ["rz", "rx"])
+def test_an_angle_is_evaluated_once_where_all_defcals_are_for_other_qubits(gate):
+    measured = "def f(qubit p) -> bit { bit b; b = measure p; return b; }"
+    others = "defcal rz(angle a) $1 { delay[4ns] q1_drive; } defcal rx(angle a) $1 { delay[4ns] q1_drive; }"
+    ops = [block(f"{one} {measured} qubit[2] q; {gate}(f(q[1]) * 0.5) q[0];", "q1") for one in ("", others)]
+    assert [sum(isinstance(op, Capture) for op in one) for one in ops] == [1, 1]
+
+
 def test_a_defcal_on_several_sequencers_is_one_unit():
     text = (
         "qubit[2] q; defcal both $0, $1 { play(q0_drive, constant(0.1, 10ns)); play(q1_drive, constant(0.1, 30ns)); } "

@@ -129,6 +129,14 @@ def test_functions_with_known_arguments_are_called_now() -> None:
     assert seen == [(2, 0.5, True, math.pi)]
 
 
+def test_a_gate_s_body_calls_a_function_of_the_lab_each_time() -> None:
+    numbers = iter([1, 2])
+    program = with_lab(
+        "extern g() -> int[4]; gate turn p { rz(g() * 1.0) p; } qubit q; turn q; turn q;", g=lambda: next(numbers)
+    )
+    assert [one[2] for one in Machine(program).done] == [1.0, 2.0]
+
+
 def test_functions_of_outcomes_are_tables() -> None:
     text = """extern vote(bit[3]) -> bit; extern f(int[3], int, uint[2]) -> int[16]; qubit[3] q; bit[3] c; c = measure q;
     if (vote(c)) { x q[0]; } int[3] n = c; output int[16] o; o = f(n, 7, c[0:1]);"""

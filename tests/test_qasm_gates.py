@@ -137,6 +137,27 @@ def test_a_definition_takes_the_place_of_the_standard_s_gate() -> None:
     assert [one[0] for one in shot("gate y a { h a; } qubit q; y q;").done] == ["h"]
 
 
+def test_a_body_is_the_same_at_each_call_only_where_all_that_it_is_made_of_is() -> None:
+    """Of what one call became a later one takes all or nothing: other angles, other qubits, names that were declared between."""
+    text = "gate g(a) p, r { rx(a) p; h r; rz(pi/4) r; } qubit[2] q; "
+    angles, places = (0.3, 0.9, 0.3), ((0, 1), (0, 1), (1, 0))
+    calls = [f"g({a}) q[{p}], q[{r}]; " for a, (p, r) in zip(angles, places, strict=True)]
+    done = shot(text + "".join(calls) + calls[0]).done
+    apart = [shot(text + one).done for one in (*calls, calls[0])]
+    assert done == [gate for one in apart for gate in one]
+    assert [one[0] for one in shot("gate k p { y p; } qubit q; k q; gate y p { h p; } k q;").done] == ["x", "rz", "h"]
+
+
+def test_bodies_count_as_statements_each_time_they_are_played() -> None:
+    with pytest.raises(ProgramError, match="more than 100000 statements"):
+        elaborated("gate g p { x p; h p; sx p; } qubit q; for int k in [1:33334] { g q; }")
+
+
+def test_a_definition_that_calls_itself_with_other_angles_is_refused_though_it_ended_before() -> None:
+    with pytest.raises(ProgramError, match="'g' is defined by itself: g -> g"):
+        elaborated("gate g(n) p { x p; if (n > 0) { g(0) p; } } qubit q; g(0) q; g(1) q;")
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -244,6 +244,7 @@ def _called(run: Run, node: ast.FunctionCall, found: Extern, values: Sequence[Ty
     """Call a function of the lab with known values; its result must be one of the declared type."""
     given = [_as_python(one) for one in values]
     words = f"{found.name}({', '.join(map(repr, given))})"
+    run.lab_calls += 1
     try:
         result = found.function(*given)
     except Exception as error:

@@ -92,6 +92,8 @@ class Run:
         self.turns: dict[Any, tuple[Any, Any]] = {}
         self.natives: dict[str, Any] = {}
         self.defined: set[str] = set()  # names of gates that the program defines
+        self.bodies: dict[Any, Sequence[Statement]] = {}  # what such gates became, by all that decides it
+        self.lab_calls = 0  # of functions that the lab provides
         self._free: list[int] = []
         self._free_bits: list[int] = []
         self.decided_count = 0  # delays that outcomes decide

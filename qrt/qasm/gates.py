@@ -1,4 +1,4 @@
-"""Gates: the native ones become statements; the standard's others, definitions of the program and modifiers are written in them.
+"""Gates: the native ones become statements; the standard's others, definitions of the program (`bodies`) and modifiers are written in them.
 
 Native are gates on one qubit, and cz on the pairs of the lab's qubits that a coupler joins; on other pairs whatever needs one (`cx`,
 `ctrl @ x`) is refused by name. A global phase has no effect without a control and is left out. Where modifiers stand before a gate that the
@@ -15,15 +15,16 @@ from typing import Any, Final, NamedTuple
 
 from openqasm3 import ast
 
+from qrt.qasm import bodies
+from qrt.qasm.bodies import GateDefinition
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.controlled import COUPLED, GPHASE, Applied, applied, controlled, decomposed
 from qrt.qasm.expressions import Exact, Expression, Literal
 from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
-from qrt.qasm.program import Cz, Gate, Statement
+from qrt.qasm.program import Cz, Gate
 from qrt.qasm.quantum import indices, physical, qubits
-from qrt.qasm.scope import Qubits, Scope
 from qrt.qasm.standard import NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
 from qrt.qasm.words import a
@@ -42,31 +43,6 @@ class Control(NamedTuple):
 
 Change = Control | Typed | None  # a modifier: None inverts, a number is a power
 Native = tuple[str, Expression | Classical | None]  # a gate on one qubit, with its angle as a statement has it
-
-
-class GateDefinition(NamedTuple):
-    """A gate that the program defines."""
-
-    name: str
-    parameters: tuple[str, ...]
-    qubits: tuple[str, ...]
-    body: Sequence[ast.QuantumStatement]
-
-
-def definition(run: Run, node: ast.QuantumGateDefinition) -> Completion:
-    """Define a gate."""
-    if run.depth:
-        raise run.refuse(
-            node, f"gate {node.name.name!r} is defined inside a block; define it at the top of the program"
-        )
-    names = [one.name for one in (*node.arguments, *node.qubits)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise run.refuse(node, f"{twice!r} names two arguments of {node.name.name!r}")
-    parameters, operands = (tuple(one.name for one in listed) for listed in (node.arguments, node.qubits))
-    run.declare(node, node.name.name, GateDefinition(node.name.name, parameters, operands, node.body))
-    run.defined.add(node.name.name)
-    return None
 
 
 # ---- Applying ----------------------------------------------------------------------------------------------------------
@@ -192,7 +168,7 @@ def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, ar
         elif changes or run.gathered is not None:
             gates = _gathered(run, node, defined, arguments, inner)
         else:
-            run.out += _inlined(run, node, defined, arguments, inner)
+            run.out += bodies.played(run, node, defined, arguments, inner)
             continue
         _finish(run, node, _changed(run, node, gates, changes, operands))
     return None
@@ -305,37 +281,13 @@ def _couple(run: Run, node: ast.QASMNode, pair: tuple[int, ...]) -> None:
     run.add(Cz((one, other), run.source(node)))
 
 
-# ---- Definitions ---------------------------------------------------------------------------------------------------------
-
-
-def _inlined(
-    run: Run, node: ast.QuantumGate, defined: GateDefinition, arguments: Sequence[Typed], operands: tuple[int, ...]
-) -> list[Statement]:
-    """Return the statements of a definition's body."""
-    if defined.name in run.calls:
-        raise run.refuse(node, f"gate {defined.name!r} is defined by itself: {' -> '.join([*run.calls, defined.name])}")
-    scope = Scope(run.globals, function=True)
-    scope.names |= dict(zip(defined.parameters, arguments, strict=True))
-    scope.names |= {name: Qubits((index,), sized=False) for name, index in zip(defined.qubits, operands, strict=True)}
-    run.calls.append(defined.name)
-    around, run.out = run.out, []
-    loops, run.loops = run.loops, []
-    completion = run.block(defined.body, scope)
-    inside, run.out = run.out, around
-    run.loops = loops
-    run.calls.pop()
-    if completion is not None:
-        raise run.refuse(node, f"gate {defined.name!r} depends on outcomes; write it as a def")
-    return inside
-
-
 def _gathered(
     run: Run, node: ast.QuantumGate, defined: GateDefinition, arguments: Sequence[Typed], operands: tuple[int, ...]
 ) -> list[Applied]:
     """Return the body of a definition as gates, for modifiers."""
     around, run.gathered = run.gathered, []
     handlers, run.handlers = run.handlers, {**run.handlers, **HANDLERS}  # no defcals: they are for gates as they are
-    inside = _inlined(run, node, defined, arguments, operands)
+    inside = bodies.inlined(run, node, defined, arguments, operands)
     run.handlers = handlers
     gates, run.gathered = run.gathered, around
     if inside:
@@ -387,6 +339,6 @@ def phase(run: Run, node: ast.QuantumPhase) -> Completion:
 
 HANDLERS: dict[type, Callable[[Run, Any], Completion]] = {
     ast.QuantumGate: gate,
-    ast.QuantumGateDefinition: definition,
+    ast.QuantumGateDefinition: bodies.definition,
     ast.QuantumPhase: phase,
 }

@@ -5,7 +5,7 @@ Inside a body the tables of the language are overlaid with those at the end of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -145,7 +145,7 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
         found = defcals.match(run, called, combination, arguments)
         if found is None:
             around, run.scope = run.scope, run.scope.copied()
-            completion = as_language(run, _on(run, node, combination))
+            completion = as_language(run, _on(run, node, combination, arguments))
             run.scope = around
             continue
         if node.modifiers or node.duration is not None:
@@ -166,15 +166,23 @@ def _combinations(run: Run, node: ast.QuantumGate, operands: list[Qubits]) -> li
     return [tuple(one.indices[k if one.sized else 0] for one in operands) for k in range(count)]
 
 
-def _on(run: Run, node: ast.QuantumGate, indices: tuple[int, ...]) -> ast.QuantumGate:
-    """Return a gate on single qubits, under names that no program can write."""
-    operands: list[ast.IndexedIdentifier | ast.Identifier] = []
-    for index in indices:
-        run.scope.names[f"\0{index}"] = Qubits((index,), sized=False)
-        operands.append(ast.Identifier(f"\0{index}"))
-        operands[-1].span = node.span
-    made = ast.QuantumGate(node.modifiers, node.name, node.arguments, operands, node.duration)
+def _on(run: Run, node: ast.QuantumGate, indices: tuple[int, ...], arguments: Sequence[Typed]) -> ast.QuantumGate:
+    """Return a gate on single qubits and with angles that are evaluated, under names that no program can write."""
+    angles = [
+        _named(run, f"\0angle {k}", one, where)
+        for k, (one, where) in enumerate(zip(arguments, node.arguments, strict=True))
+    ]
+    operands = [_named(run, f"\0{index}", Qubits((index,), sized=False), node) for index in indices]
+    made = ast.QuantumGate(node.modifiers, node.name, angles, operands, node.duration)  # type: ignore[arg-type]
     made.span = node.span
+    return made
+
+
+def _named(run: Run, name: str, meaning: Typed | Qubits, where: ast.QASMNode) -> ast.Identifier:
+    """Return a name that stands for something here."""
+    run.scope.names[name] = meaning
+    made = ast.Identifier(name)
+    made.span = where.span
     return made
 
 
