@@ -307,12 +307,12 @@ def calibrated():
 
 
 def test_a_calibration_is_bounded(calibrated):
-    _, world, _, lines = calibrated
+    lab, world, _, lines = calibrated
     print(f"{world.arms} arms, {world.shots} shots")
     print("\n".join(lines))
     assert world.arms <= 400
     assert world.shots <= 500_000
-    assert len(lines) == len(order.AUTOMATIC)
+    assert len(lines) == len(order.suiting(order.AUTOMATIC, lab))
 
 
 def separation(true, tone_hz):

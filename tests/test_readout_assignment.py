@@ -128,6 +128,26 @@ def bias(rng, separation, shots, repeats, rounds):
     return rows.mean(axis=0) - truth, np.hypot(rows.std(axis=0) / repeats**0.5, own), claimed
 
 
+@pytest.mark.parametrize("separation", [2.8, 6.0])
+def test_an_error_bar_is_what_other_counts_would_change(separation):
+    ones, shots, herald_ones, herald_shots = (1800, 18_000), (20_000, 20_000), 3600, 32_000
+    counted = Reference(ones, shots, herald_ones, herald_shots, separation, 1.0, 1.1, 0.06)
+    t1, x_error = Estimated(20.0, 0.0), Estimated(0.001, 0.0)
+    found, thermal = reference_assignment(counted, x_error, t1)
+    parts = []
+    for share, of, more in (
+        (ones[0] / shots[0], shots[0], counted._replace(ones=(ones[0] + 1, ones[1]))),
+        (ones[1] / shots[1], shots[1], counted._replace(ones=(ones[0], ones[1] + 1))),
+        (herald_ones / herald_shots, herald_shots, counted._replace(herald_ones=herald_ones + 1)),
+    ):
+        other, other_thermal = reference_assignment(more, x_error, t1)
+        changes = (*(other.matrix[1] - found.matrix[1]), other_thermal.value - thermal.value)
+        parts.append(np.array(changes) * (share * (1.0 - share) * of) ** 0.5)
+    bars = np.hypot(found.stderr[1], found.preparation_stderr[1])
+    print(f"d = {separation}: {np.hypot.reduce(parts)}, claimed {bars} {thermal.stderr}")
+    np.testing.assert_allclose([*bars, thermal.stderr], np.hypot.reduce(parts), rtol=0.03)
+
+
 @pytest.mark.parametrize("separation", [4.0, 7.0])
 def test_assignment_of_a_simulated_reference(separation, rng):
     away, error, claimed = bias(rng, separation, 20_000, 20, rounds=2)

@@ -75,7 +75,9 @@ class Reference(NamedTuple):
 def reference_assignment(reference: Reference, x_error: Estimated, t1_s: Estimated) -> tuple[Assignment, Estimated]:
     """Return A and the thermal population.
 
-    The correction needs the thermal population, which is read with A: a fixed point, whose error shrinks by the residual (10^-3) per round.
+    The correction needs the thermal population, which is read with A: a fixed point, whose error shrinks by the share g of that population
+    that is there again after the herald (some 5 to 10 %) per round. With m = A[1, 0] + g (h - A[1, 0]), where h is the share of first
+    outcomes 1, A[1, 0] is (m - g h) / (1 - g): an error of what was counted moves the correction as well, and grows by 1 / (1 - g).
     """
     nothing, exact = Estimated(0.0, 0.0), Estimated(1.0, 0.0)
     found = estimate_assignment(reference.ones, reference.shots, (nothing, exact))
@@ -89,7 +91,11 @@ def reference_assignment(reference: Reference, x_error: Estimated, t1_s: Estimat
             for wait_s in (reference.wait_s, reference.wait_s + reference.x_s)
         )
         found = estimate_assignment(reference.ones, reference.shots, (at_tone, flipped(at_x, x_error)))
-    return found, thermal
+    until_s = reference.wait_s + reference.x_s
+    again = residual_population(exact, t1_s, until_s, reference.tone_s, reference.separation).value
+    grown = np.array([1.0 / (1.0 - again), 1.0])
+    bars = {"stderr": found.stderr * grown, "preparation_stderr": found.preparation_stderr * grown}
+    return found._replace(**bars), Estimated(thermal.value, thermal.stderr / (1.0 - again))
 
 
 def thermal_population(ones: int, shots: int, error0: Estimated, eta: float) -> Estimated:
