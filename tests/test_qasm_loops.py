@@ -235,6 +235,15 @@ def test_ends_of_a_program() -> None:
     assert shot(HEAD + "x q; end; y q;").done == [("x", 0)]
 
 
+def test_what_is_declared_where_only_one_side_goes_on_is_seen_by_gates_and_subroutines():
+    text = HEAD + (
+        "c = measure q; if (c) end; const int n = 3; gate three p { x p; for int i in [1:n - 1] { x p; } } "
+        "def two(qubit p) { for int i in [2:n] { sx p; } } three q; two(q);"
+    )
+    assert [one[0] for one in shot(text, [0]).done[1:]] == ["x"] * 3 + ["sx"] * 2
+    assert len(shot(text, [1]).done) == 1
+
+
 def test_branches_nest_two_hundred_deep() -> None:
     program = elaborated(
         HEAD

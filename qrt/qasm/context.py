@@ -298,15 +298,17 @@ class Run:
 
     def _side(self, body: Callable[[], Completion], out: list[Statement], held: Mapping[Cell, Any]) -> Side:
         """Execute a body as the continuation of one side of a branch."""
-        around = (self.out, self._recorded, self.scope)
+        around = (self.out, self._recorded, self.scope, self.globals)
         self.out, self._recorded, self.scope = out, {}, self.scope.copied()
+        if around[2] is around[3]:  # what is declared from here on is seen by gates and subroutines, too
+            self.globals = self.scope
         for cell, value in held.items():
             self.hold(cell, value)
         completion = body()
         after = {cell: cell.value for cell in self._recorded}
         for cell, value in self._recorded.items():
             cell.value = value
-        self.out, self._recorded, self.scope = around
+        self.out, self._recorded, self.scope, self.globals = around
         return Side(out, after, completion)
 
     def apart(self, body: Callable[[], Completion]) -> list[Statement]:

@@ -104,7 +104,7 @@ def _output(run: Run, node: ast.IODeclaration, name: str) -> Completion:
     if type_.kind not in OUTPUT_KINDS:
         raise run.refuse(
             node,
-            f"an output of type {type_} is not supported: a row holds whole numbers; supported: bit, {', '.join(sorted(OUTPUT_KINDS))}",
+            f"an output of type {type_} is not supported; supported: bit, {', '.join(sorted(OUTPUT_KINDS))}",
         )
     cell = Cell(name, type_, Lost(f"output {name!r} has no value yet"), run.scope)
     run.declare(node, name, cell)
