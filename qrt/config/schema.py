@@ -1,7 +1,7 @@
 """The walk along declared types: every departure of a TOML document from a msgspec Struct, not only the first.
 
 msgspec converts quickly and stops at the first error; a person who writes a lab file wants all of them. So the declared
-types are read by introspection (`msgspec.inspect`), and the document is walked beside them. Types and bounds live in types.py
+types are read by introspection (`msgspec.inspect`), and the document is walked beside them. Types and bounds live in qrt.types
 alone: a field added there is checked here without a change. The unit in a message is the one that the key's name ends with. A twin's
 own parameters are walked along the types that the twin declares.
 """
