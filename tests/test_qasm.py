@@ -64,6 +64,10 @@ def test_directives_that_nobody_knows_change_nothing_and_are_told() -> None:
     )
 
 
+def test_a_grammar_of_pulses_may_be_named_where_there_are_none() -> None:
+    assert read('defcalgrammar "openpulse"; reset q;')
+
+
 def test_names_are_those_of_the_text() -> None:
     program = elaborated("qubit a; qubit[2] b; bit flag; bit[2] c; creg d[1]; qreg e[1]; bit[1] g = measure a; x b[0];")
     assert program.qubits == ("a", "b[0]", "b[1]", "e[0]")

@@ -258,6 +258,7 @@ def test_constants_outside_of_a_program_are_real_numbers() -> None:
         ("{ input float t; }", "input 't' is declared inside a block"),
         ("output complex f;", "an output of type complex"),
         ("output int o;", "output 'o' has no value on some way through the program: output 'o' has no value yet"),
+        ('defcalgrammar "lab";', 'defcalgrammar "lab" is not supported; supported: defcalgrammar "openpulse"'),
         ("const int k = k;", "'k' is no declared value"),
         ("rz(1e400) q;", "beyond the range of a float"),
         ("delay[1e400ns] q;", "beyond the range of a float"),

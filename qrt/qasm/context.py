@@ -44,7 +44,6 @@ LISTED_MAX = 24  # names in an error; more would hide the message
 # What is refused, as the language calls it.
 CONSTRUCTS: dict[type, str] = {
     ast.CalibrationDefinition: "defcal",
-    ast.CalibrationGrammarDeclaration: "defcalgrammar",
     ast.CalibrationStatement: "cal",
 }
 

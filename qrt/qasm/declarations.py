@@ -25,6 +25,7 @@ from qrt.qasm.written import type_of
 
 QUBITS_MAX: Final = 64  # far beyond any lab; stops `qubit[1000000000] q;`
 INCLUDED: Final = ("stdgates.inc",)
+GRAMMAR: Final = "openpulse"
 OUTPUT_KINDS: Final = frozenset({"bool", "int", "uint", "angle", "duration", "float"})
 
 
@@ -233,8 +234,16 @@ def _aliased(run: Run, node: ast.QASMNode) -> Any:
     raise run.refuse(node, "an alias is of a register of qubits or bits, a part of one, or several with ++")
 
 
+def grammar(run: Run, node: ast.CalibrationGrammarDeclaration) -> Completion:
+    """Take the one grammar that there is."""
+    if node.name != GRAMMAR:
+        raise run.refuse(node, f'defcalgrammar "{node.name}" is not supported; supported: defcalgrammar "{GRAMMAR}"')
+    return None
+
+
 HANDLERS: dict[type, Callable[[Run, Any], Completion]] = {
     ast.Include: include,
+    ast.CalibrationGrammarDeclaration: grammar,
     ast.QubitDeclaration: qubit,
     ast.IODeclaration: input_or_output,
     ast.ClassicalDeclaration: variable,

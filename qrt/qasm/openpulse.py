@@ -26,8 +26,6 @@ from qrt.qasm.quantum import qubits
 from qrt.qasm.scope import Qubits
 from qrt.qasm.waveform_calls import TEMPLATES
 
-GRAMMAR: Final = "openpulse"
-
 
 def enter(run: Run, tree: ast.Program) -> None:
     """Let a program with pulses be elaborated."""
@@ -58,13 +56,6 @@ def _call_outside(run: Run, node: ast.FunctionCall) -> Typed:
         raise run.refuse(node, f"{name} stands in the body of a cal or defcal: cal {{ {name}(...); }}")
     value: Typed = run.pulsing.values[ast.FunctionCall](run, node)
     return value
-
-
-def grammar(run: Run, node: ast.CalibrationGrammarDeclaration) -> Completion:
-    """Take the one grammar that there is."""
-    if node.name != GRAMMAR:
-        raise run.refuse(node, f'defcalgrammar "{node.name}" is not supported; supported: defcalgrammar "{GRAMMAR}"')
-    return None
 
 
 def cal(run: Run, node: Any) -> Completion:
@@ -187,7 +178,6 @@ def _named(run: Run, name: str, meaning: Typed | Qubits, where: ast.QASMNode) ->
 
 
 OUTSIDE: Final[dict[type, Callable[[Run, Any], Completion]]] = {
-    ast.CalibrationGrammarDeclaration: grammar,
     openpulse.ast.CalibrationStatement: cal,
     openpulse.ast.CalibrationDefinition: definition,
     ast.DelayInstruction: qubits_delay,
