@@ -70,7 +70,7 @@ def of_echo(rng):
 
 
 def of_train(rng):
-    counts, theta, keep = np.array(train.COUNTS, float), pi / 2.0 * rng.uniform(0.98, 1.02), rng.uniform(0.995, 1.0)
+    counts, theta, keep = np.array(train.COUNTS, float), pi / 2.0 * rng.uniform(0.87, 1.13), rng.uniform(0.995, 1.0)
     exact = 0.5 - 0.5 * keep**counts * np.cos(counts * theta)
     return Case(exact, lambda seen: train.analyse(OF, counts, seen, 0.3), {"sx_amplitude": 0.3 * pi / 2.0 / theta})
 

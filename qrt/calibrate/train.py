@@ -29,6 +29,7 @@ c = measure q;
 """
 COUNTS: Final = (0, 1, 2, 3, 4, 5, 7, 9, 11, 13, 16, 17, 19, 25, 27, 30, 33, 35, 41, 42, 43, 44)
 SHOTS: Final = 600
+OFF_MAX: Final = 0.15  # of the amplitude: a Rabi scan of clouds 2 sigma apart has an error of 3 %
 
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
@@ -39,7 +40,7 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
         of = Scan(
             name,
             "train of sx",
-            "The amplitude of the Rabi scan may be off by more than 5 %, or the drive is not stable",
+            f"The amplitude of the Rabi scan may be off by more than {OFF_MAX:.0%}, or the drive is not stable",
         )
         now = qubits[name].sx_amplitude.value
         found[name] = judged(of, seen, Drawn("number of sx", counts), partial(analyse, of, counts, seen, now))
@@ -49,7 +50,7 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
 def analyse(of: Scan, counts: Array, seen: Signal, now: float) -> Result:
     """Return the amplitude of sx, where `now` was played."""
     require_change(of, seen)
-    grid = pi / 2.0 * np.linspace(0.95, 1.05, 101)
+    grid = pi / 2.0 * np.linspace(1.0 - OFF_MAX, 1.0 + OFF_MAX, 301)
     angle, linear = scan(partial(turning_by, counts), seen.values, seen.sigma, grid)
     fit = require_fit(of, train, counts, seen, (linear[0], -linear[1] or 0.5, 0.998, angle))
     theta = fit.estimated(3)
