@@ -1,22 +1,13 @@
-/* For the core's C tests: a check that names its place, and hardware simulated in a few lines.
+/* For the core's C tests: hardware simulated in a few lines.
  *
  * The port writes down every call, answers captures with samples that the test chooses, and can be told to be slow or to fail.
  */
 #ifndef QRT_TEST_CORE_H
 #define QRT_TEST_CORE_H
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include "qrt_core.h"
-
-#define CHECK(condition)                                                           \
-    do {                                                                           \
-        if (!(condition)) {                                                        \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                               \
-        }                                                                          \
-    } while (0)
+#include "test_check.h"
 
 #define CALLS_MAX 4096
 #define SAMPLES_MAX 64

@@ -6,19 +6,8 @@
 #include "plant/elementary.h"
 #include "plant/adc.h"
 #include "philox.h"
-#include "qrt_plant.h"
+#include "test_plant.h"
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                                  \
-        }                                                                             \
-    } while (0)
 
 /* Random123 1.14, tests/kat_vectors, "philox4x32 10". */
 static void check_philox(void)
@@ -88,36 +77,20 @@ static void check_kernels(void)
     }
 }
 
-#define MHZ 6.283185307179586e6
 
 static qrt_plant_config config_of(void)
 {
-    qrt_plant_config c;
-    memset(&c, 0, sizeof c);
-    c.abi = QRT_PLANT_ABI;
-    c.size = sizeof c;
-    c.qubit_count = 2;
-    c.line_count = 3;
-    c.tick_ps = 1000;
-    c.sample_ticks = c.granularity_ticks = 1;
+    qrt_plant_config c = bare_config(2, 3);
     c.capture_samples_max = 1300;
     c.segment_count_max = 3;
     c.segment_samples_max = 1030;
-    c.tone_samples_max = 1000;
-    c.response_count_max = 17;
-    c.projective_exponent = 8.0;
-    c.negligible_exponent = 0.05;
     for (int q = 0; q < 2; q++)
         c.qubits[q] = (qrt_plant_qubit){q ? 5.25e9 : 4.95e9, 5e-6, 6e-6, 0.02, 40 * MHZ, q ? 7.18e9 : 7.1e9,
                                         5 * MHZ, -1.5 * MHZ, 20 * MHZ, 0.3, 0.3, 0.0, 0.0, 0.0};
-    for (int l = 0; l < 3; l++)
-        c.lines[l] = (qrt_plant_line){.qubit = l < 2 ? l : -1,
-                                      .coupler = -1,
-                                      .output_on = 1,
-                                      .source_hz = l == 0 ? 4.85e9 : l == 1 ? 5.15e9 : 7e9,
-                                      .volts_per_count_i = 0.5 / 32767,
-                                      .volts_per_count_q = 0.5 / 32767};
-    c.adc = (qrt_plant_adc){0.5 / 8192, 200 * 0.5 / 8192 / 22360, 14, 1};
+    for (int l = 0; l < 3; l++) {
+        c.lines[l].qubit = l < 2 ? l : -1;
+        c.lines[l].source_hz = l == 0 ? 4.85e9 : l == 1 ? 5.15e9 : 7e9;
+    }
     return c;
 }
 

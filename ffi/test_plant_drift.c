@@ -3,51 +3,25 @@
  * gcc $(python ffi/build.py FLAGS WARNINGS) -Werror -Iffi ffi/test_plant_drift.c ffi/plant/[a-z]*.c -lm -o test && ./test
  */
 #include "philox.h"
-#include "qrt_plant.h"
+#include "test_plant.h"
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                                  \
-        }                                                                             \
-    } while (0)
-
-#define MHZ 6.283185307179586e6
 #define PERIOD 5000
 #define STEP_HZ (1e9 / 18446744073709551616.0) /* 2^-64 turns a sample of 1 ns */
 
 static qrt_plant_config config_of(double ramp, double walk, double phase_walk)
 {
-    qrt_plant_config c;
-    memset(&c, 0, sizeof c);
-    c.abi = QRT_PLANT_ABI;
-    c.size = sizeof c;
-    c.qubit_count = c.line_count = 2;
-    c.tick_ps = 1000;
-    c.sample_ticks = c.granularity_ticks = 1;
-    c.capture_samples_max = c.tone_samples_max = 1000;
+    qrt_plant_config c = bare_config(2, 2);
+    c.capture_samples_max = 1000;
     c.segment_count_max = 1;
     c.segment_samples_max = 1000;
-    c.response_count_max = 17;
-    c.projective_exponent = 8.0;
-    c.negligible_exponent = 0.05;
     for (int q = 0; q < 2; q++)
         c.qubits[q] = (qrt_plant_qubit){q ? 5.25e9 : 4.85e9, 5e-6, 6e-6,     0.02, 40 * MHZ, q ? 7.4e9 : 7.1e9,
                                         5 * MHZ,             -1.5 * MHZ, 40 * MHZ, 0.3,  0.3,      ramp,
                                         walk,                phase_walk};
-    for (int l = 0; l < 2; l++)
-        c.lines[l] = (qrt_plant_line){.qubit = l ? -1 : 0,
-                                      .coupler = -1,
-                                      .output_on = 1,
-                                      .source_hz = l ? 7e9 : 4.85e9,
-                                      .volts_per_count_i = 0.5 / 32767,
-                                      .volts_per_count_q = 0.5 / 32767};
-    c.adc = (qrt_plant_adc){0.5 / 8192, 200 * 0.5 / 8192 / 22360, 14, 1};
+    c.lines[0].qubit = 0;
+    c.lines[0].source_hz = 4.85e9;
+    c.lines[1].source_hz = 7e9;
     return c;
 }
 

@@ -4,21 +4,9 @@
  * gcc $(python ffi/build.py FLAGS WARNINGS) -Werror -Iffi ffi/test_plant_pair.c ffi/plant/[a-z]*.c -lm -o test && ./test
  */
 #include "philox.h"
-#include "qrt_plant.h"
+#include "test_plant.h"
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define CHECK(condition)                                                              \
-    do {                                                                              \
-        if (!(condition)) {                                                           \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                                  \
-        }                                                                             \
-    } while (0)
-
-#define MHZ 6.283185307179586e6
 #define QUBITS 4
 #define COUPLERS 6
 #define FEED 10
@@ -29,38 +17,24 @@
 /* Four qubits, every pair coupled: as much as the header allows. */
 static qrt_plant_config config_of(void)
 {
-    qrt_plant_config c;
-    memset(&c, 0, sizeof c);
-    c.abi = QRT_PLANT_ABI;
-    c.size = sizeof c;
-    c.qubit_count = QUBITS;
-    c.line_count = LINES;
-    c.tick_ps = 1000;
-    c.sample_ticks = c.granularity_ticks = 1;
+    qrt_plant_config c = bare_config(QUBITS, LINES);
     c.capture_samples_max = c.segment_samples_max = 1200;
-    c.tone_samples_max = 1000;
     c.segment_count_max = 2;
-    c.response_count_max = 17;
-    c.projective_exponent = 8.0;
-    c.negligible_exponent = 0.05;
     for (int q = 0; q < QUBITS; q++)
         c.qubits[q] = (qrt_plant_qubit){4.6e9 + 0.2e9 * q, 3e-6, 2e-6, 0.02, 40 * MHZ, 7.1e9 + 0.1e9 * q, 5 * MHZ,
                                         -1.5 * MHZ, 20 * MHZ, 0.3, 0.3, 0.0, q == 1 ? 2e6 : 0.0, 0.0};
-    for (int l = 0; l < LINES; l++)
-        c.lines[l] = (qrt_plant_line){.qubit = l < QUBITS ? l : -1,
-                                      .coupler = l >= QUBITS && l < FEED ? l - QUBITS : -1,
-                                      .output_on = 1,
-                                      .source_hz = l < QUBITS ? 4.6e9 + 0.2e9 * l : l == FEED ? 7e9 : 6e9,
-                                      .volts_per_count_i = 0.5 / 32767,
-                                      .volts_per_count_q = 0.5 / 32767,
-                                      .offset_v_i = l == QUBITS + 2 ? 0.01 : 0.0,
-                                      .gain_imbalance = l == QUBITS + 1 ? 0.1 : 0.0};
+    for (int l = 0; l < LINES; l++) {
+        c.lines[l].qubit = l < QUBITS ? l : -1;
+        c.lines[l].coupler = l >= QUBITS && l < FEED ? l - QUBITS : -1;
+        c.lines[l].source_hz = l < QUBITS ? 4.6e9 + 0.2e9 * l : l == FEED ? 7e9 : 6e9;
+    }
+    c.lines[QUBITS + 2].offset_v_i = 0.01;
+    c.lines[QUBITS + 1].gain_imbalance = 0.1;
     c.coupler_count = COUPLERS;
     uint32_t k = 0;
     for (uint32_t a = 0; a < QUBITS; a++)
         for (uint32_t b = a + 1; b < QUBITS; b++)
             c.couplers[k++] = (qrt_plant_coupler){{b, a}, 80e6 - 30e6 * k, {20e6, -15e6 * k}};
-    c.adc = (qrt_plant_adc){0.5 / 8192, 200 * 0.5 / 8192 / 22360, 14, 1};
     return c;
 }
 
