@@ -28,7 +28,8 @@ from qrt.config.controlled import THRESHOLD
 from qrt.encode import Encode, words
 from qrt.errors import ConfigError, Problem, ProgramError, RunError, nearest
 from qrt.qasm import Program
-from qrt.sweeps import Bound, Reach, bind
+from qrt.slots import Bound, bind
+from qrt.sweeps import Reach
 from qrt.types import Calibration, Controller, Lab, Sequence
 
 TOLD_S: Final = (

@@ -30,7 +30,8 @@ from qrt.errors import ConfigError, InstrumentError, RunError
 from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
 from qrt.reasons import PORT_FAILED, SUSTAINED, StoppedError, place_of, raise_for
-from qrt.sweeps import MeasureSwept, bind
+from qrt.slots import bind
+from qrt.sweeps import MeasureSwept
 from qrt.sweeps import Reach as SweptReach
 from qrt.timeline import Reach, schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth

@@ -1,7 +1,8 @@
 """A run, from a program and a lab to a record, a stream and results: the function `qrt.run`.
 
-Its steps are in session.py, what it returns in results.py, what it takes as a program in programs.py; here it is read what was asked
-for. A run is first prepared, which checks all that can be checked with nothing open, and then played; qrt.stream plays it in a thread.
+Its steps are in session.py and playing.py, what it returns in results.py, what it takes as a program in programs.py; here it is read what
+was asked for. A run is first prepared, which checks all that can be checked with nothing open, and then played; qrt.stream plays it in a
+thread.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from qrt.grids import Sweeps
 from qrt.interrupt import Interrupt, is_ours_to_take
 from qrt.latencies import lab_on, published
 from qrt.loop import NEVER, Stop
+from qrt.playing import Play
 from qrt.programs import Given, given
 from qrt.qasm import Program, parse_program, program_of
 from qrt.reasons import StoppedError
@@ -148,12 +150,13 @@ class Prepared:
             with ExitStack() as stack:
                 session.open(stack, publish=self.publish, stop=stop, abort=abort)
                 session.calibrate()
-                summary, counters = session.play(keep_stopped=keep_stopped)
+                play = Play(session)
+                summary, counters = play.play(keep_stopped=keep_stopped)
         except WorldError as error:
             self.given.place(error)
             raise
         record = open_run(summary.run)
-        return Result(summary, record, session.loop.found, session.calibration, counters, stopped=session.stopped)
+        return Result(summary, record, session.loop.found, session.calibration, counters, stopped=play.stopped)
 
 
 def _session(program: Given, options: Options) -> Session:

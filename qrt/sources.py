@@ -15,8 +15,8 @@ from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.pulses.externs import with_files
 from qrt.qasm import parse_program
+from qrt.slots import Bound
 from qrt.store import decode_calibration
-from qrt.sweeps import Bound
 from qrt.types import Calibration, Lab, Sequence
 
 

@@ -1,7 +1,7 @@
 """Sweeps: the words that the kernel loads at each point of a grid, and what the schedule must know of them. Pure.
 
-`Reach` says what each varied operand of a program (`Parameter`) is over all points of a grid, for the schedule to prove the program with,
-and `bind` makes the kernel's slots of it. So a run needs no compiling between points. Controlled inputs, which batches set
+`Reach` says what each varied operand of a program (`Parameter`) is over all points of a grid, for the schedule to prove the program with;
+slots.py makes the kernel's slots of it. So a run needs no compiling between points. Controlled inputs, which batches set
 between shots, are operands of an epoch: encode.py says how their values become words.
 
 Rounding. An operand that is affine in an input on an evenly spaced axis has the words of its two ends, each rounded to nearest, and the
@@ -15,19 +15,18 @@ if it misses the tick by no more than sums of floats do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from math import prod
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from qrt.along import Found, Straight, Tabled, apart, both_ends, over, walked_as_one
 from qrt.axes import TABLE_MAX, Axis, Grid, Line
-from qrt.encode import INT64, RANGES, Encode, beyond, words
+from qrt.encode import INT64, RANGES, beyond
 from qrt.errors import ProgramError
-from qrt.kernel import SLOT_DTYPE, Order, Rule, Sweep
 from qrt.qasm.expressions import Duration, Exact, Value, as_float
 from qrt.qasm.program import Program
 from qrt.timeline import POINTS_MAX
@@ -40,63 +39,6 @@ ROOM: Final = f"{TABLE_MAX} are possible: take fewer points"
 SPLIT: Final = "write a gate or a delay for each, such as rz(a) q; rz(b) q; for rz(a + b) q;"
 APART: Final = f"let them go along one axis, as in --sweep 'a,b=zip(...)', or {SPLIT}"
 WHOLE: Final = frozenset({"ticks", "integer"})  # units of operands that are never rounded
-
-
-# ---- Words -------------------------------------------------------------------------------------------------------------
-
-
-class Straight(NamedTuple):
-    """Words on a line along an axis."""
-
-    axis: int
-    start: int
-    stop: int
-    length: int
-
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axis."""
-        return (self.axis,)
-
-    def all(self) -> list[int]:
-        """Return all of them; whole, where they are ticks."""
-        steps = max(self.length - 1, 1)
-        return [round(Fraction(self.start * (steps - k) + self.stop * k, steps)) for k in range(self.length)]
-
-
-class Tabled(NamedTuple):
-    """Words one by one along an axis, or over the product of several, the last one fastest."""
-
-    axes: tuple[int, ...]  # ascending
-    listed: tuple[int, ...]
-
-    def all(self) -> list[int]:
-        """Return all of them."""
-        return list(self.listed)
-
-
-Found = Straight | Tabled  # what the points of a grid decide
-
-
-def over(one: Found, axes: Sequence[int], shape: Sequence[int]) -> list[int]:
-    """Return an operand's words at each point of the product of some axes, its own among them, the last one fastest. shape: of the grid."""
-    if tuple(axes) == one.axes:
-        return one.all()
-    own = np.array(one.all(), object).reshape([shape[axis] if axis in one.axes else 1 for axis in axes])
-    words: list[int] = np.broadcast_to(own, [shape[axis] for axis in axes]).ravel().tolist()
-    return words
-
-
-def walked_as_one(found: Iterable[Found], axis_count: int) -> list[range]:
-    """Return which axes the kernel walks as one, all of them in their order: those that one operand follows, and what lies between."""
-    groups = [range(axis, axis + 1) for axis in range(axis_count)]
-    for one in found:
-        first, last = one.axes[0], one.axes[-1]
-        met = [group for group in groups if group.start <= last and first < group.stop]
-        if len(met) > 1:
-            place = groups.index(met[0])
-            groups[place : place + len(met)] = [range(met[0].start, met[-1].stop)]
-    return groups
 
 
 class Ruled(NamedTuple):
@@ -154,10 +96,10 @@ class Reach:
                 low, high = low + min(count * one.low, count * one.high), high + max(count * one.low, count * one.high)
             else:
                 swept.append((one, count))
-        for axes in _apart(one for one, _ in swept):
+        for axes in apart(one for one, _ in swept):
             group = [(one, count) for one, count in swept if one.axes[0] in axes]
             if all(isinstance(one, Straight) for one, _ in group):
-                columns = [[count * word for word in _ends(one)] for one, count in group]
+                columns = [[count * word for word in both_ends(one)] for one, count in group]
             else:
                 columns = [[count * word for word in over(one, axes, self._shape)] for one, count in group]
             sums = [sum(column) for column in zip(*columns, strict=True)]
@@ -201,14 +143,14 @@ class Reach:
                 return None
             listed.append([[one.low, one.high] if ends else list(range(one.low, one.high + 1))])
         swept = {column: one for column, one in enumerate(found) if not isinstance(one, Ruled)}
-        for axes in _apart(swept.values()):
+        for axes in apart(swept.values()):
             own = {column: one for column, one in swept.items() if one.axes[0] in axes}
             straight = ends and all(isinstance(one, Straight) for one in own.values())
             count *= 2 if straight else prod(self._shape[axis] for axis in axes)
             if count > POINTS_MAX:
                 return None
             groups.append(list(own))
-            listed.append([list(_ends(one)) if straight else over(one, axes, self._shape) for one in own.values()])
+            listed.append([list(both_ends(one)) if straight else over(one, axes, self._shape) for one in own.values()])
         places = np.indices([len(part[0]) for part in listed]).reshape(len(listed), count)
         words = np.zeros((count, len(slots)), np.int64)
         for columns, part, place in zip(groups, listed, places, strict=True):
@@ -386,22 +328,8 @@ class Reach:
         return Duration(Fraction(number)) if name in self._durations else Exact(Fraction(number))
 
 
-def _apart(found: Iterable[Found]) -> list[list[int]]:
-    """Return the axes that operands follow, those together that one of them follows together; ascending."""
-    groups: list[set[int]] = []
-    for one in found:
-        met = [group for group in groups if group.intersection(one.axes)]
-        groups = [group for group in groups if group not in met] + [set(one.axes).union(*met)]
-    return [sorted(group) for group in groups]
-
-
 def _tabled(parameter: Parameter, axes: tuple[int, ...], words: Sequence[int]) -> Tabled:
     return Tabled(axes, tuple(signed64(word) if parameter.unit == "phase" else word for word in words))
-
-
-def _ends(one: Found) -> tuple[int, int]:
-    """Return the first and the last of its words."""
-    return (one.start, one.stop) if isinstance(one, Straight) else (one.listed[0], one.listed[-1])
 
 
 def _met(parameter: Parameter) -> str:
@@ -410,52 +338,6 @@ def _met(parameter: Parameter) -> str:
 
 def _times(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-# ---- For the kernel ----------------------------------------------------------------------------------------------------
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """What the kernel needs of a grid and of controlled inputs."""
-
-    sweep: Sweep
-    epoch_values: NDArray[np.int64]  # of epoch 0
-    encode: Encode
-
-
-def bind(parameters: Sequence[Parameter], reach: Reach, initial: Mapping[str, float] | None = None) -> Bound:
-    """Return the kernel's slots for the operands of a sequence, in their order; `initial`: what controlled inputs begin with."""
-    slots = np.zeros(len(parameters), SLOT_DTYPE)
-    table: list[int] = []
-    units: list[str] = []
-    offsets: list[str] = []
-    factors: list[dict[str, str]] = []
-    grid = reach.grid
-    shape = grid.shape if grid else ()
-    found = [reach.found(parameter) for parameter in parameters]
-    groups = walked_as_one((one for one in found if not isinstance(one, Ruled)), len(shape))
-    for row, parameter, one in zip(slots, parameters, found, strict=True):
-        if isinstance(one, Ruled):
-            row["rule"], row["start"] = Rule.EPOCH, len(units)
-            units.append(parameter.unit)
-            offsets.append(str(one.offset))
-            factors.append({name: str(factor) for name, factor in one.factors.items()})
-            continue
-        row["axis"], group = next((index, group) for index, group in enumerate(groups) if one.axes[0] in group)
-        if isinstance(one, Straight) and len(group) == 1:
-            row["rule"], row["start"], row["stop"] = Rule.AFFINE, one.start, one.stop
-        else:
-            row["rule"], row["start"] = Rule.TABLE, len(table)
-            table += over(one, group, shape)
-    encode = Encode(tuple(units), tuple(offsets), tuple(factors))
-    sweep = Sweep(
-        tuple(prod(shape[axis] for axis in group) for group in groups),
-        slots,
-        np.array(table, np.int64),
-        Order.SHOT if grid and grid.order == "shot" else Order.POINT,
-        grid.shots_per_point if grid else 1,
-    )
-    return Bound(sweep, words(encode, initial or {}), encode)
 
 
 class MeasureSwept(Protocol):

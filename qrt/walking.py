@@ -35,7 +35,8 @@ from qrt.observables import Observables
 from qrt.points import estimates_of
 from qrt.qasm import Program
 from qrt.recorder import Recorder
-from qrt.sweeps import Bound, Reach
+from qrt.slots import Bound
+from qrt.sweeps import Reach
 from qrt.types import Lab, QubitCalibration, Truth
 from qrt.types import Sequence as ShotSequence
 

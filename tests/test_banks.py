@@ -13,7 +13,8 @@ from qrt.grids import grid_of
 from qrt.loop import limits_of
 from qrt.pulses import lower
 from qrt.qasm import parse_program
-from qrt.sweeps import Reach, bind
+from qrt.slots import bind
+from qrt.sweeps import Reach
 from qrt.templates import Asked, Templates
 
 LAB = load(Path(__file__).parent.parent / "configs/demo.toml")

@@ -24,7 +24,8 @@ from qrt.kernel import Status
 from qrt.qasm import parse_program
 from qrt.qasm.expressions import Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import Reach, bind
+from qrt.slots import bind
+from qrt.sweeps import Reach
 from qrt.timeline import schedule, survey
 from qrt.types import (
     Assign,

@@ -23,6 +23,7 @@ from qrt.errors import RecordError
 from qrt.image import from_image
 from qrt.layout import Layout, decode_image, decode_layout, encode_image, encode_layout
 from qrt.playback import differing_field
+from qrt.playing import Play
 from qrt.qasm import parse_program
 from qrt.replay import replay
 from qrt.session import Session
@@ -97,7 +98,7 @@ def ran(lab, calibration, runs, seed: int = 5, shots: int = 3000):
     with ExitStack() as stack:
         session.open(stack, publish=False, stop=Event(), abort=Event())
         session.calibrate()
-        summary, _ = session.play()
+        summary, _ = Play(session).play()
     return open_run(summary.run)
 
 

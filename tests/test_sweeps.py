@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt import config
+from qrt.along import Straight, Tabled
 from qrt.axes import TABLE_MAX, Line, from_document, to_document
 from qrt.compile import compile_pulses
 from qrt.encode import Encode, words
@@ -22,7 +23,8 @@ from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.expressions import Binary, Exact, Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import Reach, Straight, Tabled, bind
+from qrt.slots import bind
+from qrt.sweeps import Reach
 from qrt.types import NOWHERE, Parameter, PortLimits
 
 HEAD = "input float a; input float b; input angle p; input duration t; input int n; input uint k; qubit q; "

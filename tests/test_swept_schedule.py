@@ -26,7 +26,8 @@ from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.qasm.expressions import Literal, Name
 from qrt.qasm.formula import Formula
-from qrt.sweeps import Reach, bind
+from qrt.slots import bind
+from qrt.sweeps import Reach
 from qrt.timeline import POINTS_MAX, event_slacks, format_timeline, schedule, survey
 from qrt.timeline.ticks import Ticks
 from qrt.types import Frame, Parameter, Play, PortLimits, Pulses, SetFrequency, Source, Wait

@@ -14,19 +14,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-import msgspec
-
 from qrt.classical import bits_of
 from qrt.pulses import frames as pulse_frames
+from qrt.pulses.accesses import Accesses, accesses
 from qrt.pulses.facts import LabFacts, lab_qubits
 from qrt.pulses.gates import GateSet
 from qrt.pulses.inputs import input_values
+from qrt.pulses.native import operations, place
 from qrt.pulses.needs import Needs
 from qrt.pulses.ticks import ticks_of
 from qrt.pulses.weights import weights as filter_weights
 from qrt.qasm.elaborate import deep, elaborate
-from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
-from qrt.qasm.formula import Formula, turns
+from qrt.qasm.expressions import Expression
+from qrt.qasm.formula import Formula
 from qrt.qasm.kinds import RUNTIME
 from qrt.qasm.program import (
     Assign,
@@ -60,16 +60,13 @@ from qrt.types import Box as BoxOp
 from qrt.types import (
     Calibration,
     Classical,
-    Computed,
     If,
     Lab,
     Lasting,
     Op,
     OutputKind,
     Parameter,
-    Play,
     Pulses,
-    ShiftPhase,
     Source,
     Sync,
     Wait,
@@ -160,39 +157,10 @@ class _Lowering:
             key = (one.name, one.qubit, id(angle))  # one object for all angles that are written alike
             ops = known.get(key)
             if ops is None:
-                known[key] = ops = self._gate(one, name)
+                known[key] = ops = operations(one, name, self._gates)
                 blocks[name].extend(ops)
             else:
-                _place(ops, blocks[name], one.source)
-
-    # ---- Gates ---------------------------------------------------------------------------------------------------------
-
-    def _gate(self, gate: Gate, name: str) -> Sequence[Op]:
-        """Return the operations of a gate."""
-        angle = gate.angle
-        if angle is None:
-            ops: Sequence[Op] = getattr(self._gates, gate.name)(name, gate.source)
-            return ops
-        if type(angle) in RUNTIME or type(angle) is int:
-            assert gate.name == "rz"
-            shift = Computed("-", 0, angle)  # type: ignore[arg-type]
-            return (ShiftPhase(f"{name}.drive", shift, gate.source),)
-        return self._turn(gate, name, angle)  # type: ignore[arg-type]
-
-    def _turn(self, gate: Gate, name: str, expression: Expression) -> tuple[Op, ...]:
-        """Return the operations of a gate with an angle that outcomes do not change."""
-        about = self._gates.rx if gate.name == "rx" else self._gates.ry
-        if type(expression) is not Literal:
-            word = Formula(fold(expression, {}))
-            return (
-                self._gates.rz_varied(name, word, gate.source) if gate.name == "rz" else about(name, word, gate.source)
-            )
-        angle = expression.value
-        assert not isinstance(angle, Duration)
-        if gate.name != "rz":
-            return about(name, turns(angle), gate.source)
-        exact = turns(angle) if isinstance(angle, Exact) and not angle.rational else None
-        return self._gates.rz(name, as_float(angle), gate.source, exact)
+                place(ops, blocks[name], one.source)
 
     def coupled(self, one: Cz, blocks: Blocks) -> None:
         """Couple two qubits, from when both are free."""
@@ -278,9 +246,11 @@ class _Lowering:
                 blocks[name].append(Wait(one.duration, one.source))
             return
         key = id(one.duration)  # one object for all delays that are written alike
-        if key not in self._ticks_of:
-            self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
-        ticks = self._ticks_of[key]
+        ticks = self._ticks_of.get(key)
+        if ticks is None:
+            ticks = self._ticks(one.duration, one.source, "a delay")
+            if self._rounded is None:  # else each that is rounded is told
+                self._ticks_of[key] = ticks
         self._sync(names, blocks, one.source)
         for name in names:
             blocks[name].extend(self._gates.delay(name, ticks, one.source))
@@ -361,54 +331,13 @@ class _Lowering:
 
     def _unordered(self, group: Iterable[str], statements: Iterable[Statement]) -> set[str]:
         """Return who must meet before a group may use the bits of these statements in any order of its own."""
-        accesses = _accesses(statements, self._accesses)
+        found = accesses(statements, self._accesses)
         meeting: set[str] = set()
         for name in group:
-            for bit, write in accesses:
+            for bit, write in found:
                 others = self._order.conflicts(name, bit, write=write)
                 meeting |= others | ({name} if others else set())
         return meeting
-
-
-def _place(ops: Iterable[Op], block: list[Op], source: Source) -> None:
-    """Append operations that stood somewhere else before."""
-    for op in ops:
-        kind = type(op)
-        if kind is Play:
-            block.append(Play(op.frame, op.envelope, op.amplitude, op.restart, source))  # type: ignore[union-attr]
-        elif kind is ShiftPhase:
-            block.append(ShiftPhase(op.frame, op.phase_rad, source, op.turns))  # type: ignore[union-attr]
-        else:
-            block.append(msgspec.structs.replace(op, source=source))
-
-
-Accesses = dict[tuple[int, bool], None]  # a bit and whether it is written, as an ordered set
-
-
-def _accesses(statements: Iterable[Statement], known: dict[int, Accesses]) -> Accesses:
-    """Return the bits that statements and those inside them read or write; `known`: of branches looked at before, by identity."""
-    found: Accesses = {}
-    for one in statements:
-        match one:
-            case Measurement(bit=int() as bit) | SetBit(bit=bit) | FrameCapture(bit=int() as bit):
-                found[bit, True] = None
-            case Branch():
-                if id(one) not in known:
-                    inside = _read(one.condition) | _accesses(one.then, known) | _accesses(one.otherwise, known)
-                    known[id(one)] = inside
-                found |= known[id(one)]
-            case Box():
-                found |= _accesses(one.inside, known)
-            case Gate(angle=value) | FramePhase(phase_rad=value) | Assign(value=value) | Emit(value=value):
-                found |= _read(value)
-            case Delay(duration=Lasting(word=word)):
-                found |= _read(word)
-    return found
-
-
-def _read(value: Any) -> Accesses:
-    """Return the bits of a value as read."""
-    return dict.fromkeys((bit, False) for bit in bits_of(value)) if type(value) in RUNTIME else {}
 
 
 WRITERS: dict[type, Callable[[_Lowering, Any, Blocks], None]] = {

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from openqasm3 import ast
 
+from qrt.qasm import flow
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import STATEMENTS_MAX, Run
 from qrt.qasm.expressions import Exact
@@ -80,7 +81,7 @@ def inlined(
     run.calls.append(defined.name)
     around, run.out = run.out, []
     loops, run.loops = run.loops, []
-    completion = run.block(defined.body, scope)
+    completion = flow.block(run, defined.body, scope)
     inside, run.out = run.out, around
     run.loops = loops
     run.calls.pop()

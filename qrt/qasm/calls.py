@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from openqasm3 import ast
 
-from qrt.qasm import functions
+from qrt.qasm import flow, functions
 from qrt.qasm.assignment import DELIVERED, store_bits
 from qrt.qasm.casts import cast_known
 from qrt.qasm.completion import Completion, Signal
@@ -117,7 +117,7 @@ def _inlined(run: Run, node: ast.FunctionCall, definition: ast.SubroutineDefinit
     run.calls.append(name)
     run.frames.append(Frame(result, target if returns.kind == "bit" else None))
     loops, run.loops = run.loops, []
-    completion = run.settle(run.block(definition.body, scope), Signal.RETURN)
+    completion = flow.settle(run, flow.block(run, definition.body, scope), Signal.RETURN)
     assert completion is None
     run.loops = loops
     run.calls.pop()

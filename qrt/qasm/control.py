@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from openqasm3 import ast
 
+from qrt.qasm import flow
 from qrt.qasm.completion import Completion, Signal, Split, goes_on
 from qrt.qasm.context import ITERATIONS_MAX, Run
 from qrt.qasm.indices import range_of
@@ -32,15 +33,17 @@ def condition(run: Run, node: ast.Expression) -> bool | Classical:
 
 def block(run: Run, node: ast.CompoundStatement) -> Completion:
     """Execute a block of its own."""
-    return run.block(node.statements)
+    return flow.block(run, node.statements)
 
 
 def branch(run: Run, node: ast.BranchingStatement) -> Completion:
     """Execute one side, or both if only outcomes tell which."""
     chosen = condition(run, node.condition)
     if isinstance(chosen, bool):
-        return run.block(node.if_block if chosen else node.else_block)
-    return run.branch(chosen, lambda: run.block(node.if_block), lambda: run.block(node.else_block), run.source(node))
+        return flow.block(run, node.if_block if chosen else node.else_block)
+    return flow.branch(
+        run, chosen, lambda: flow.block(run, node.if_block), lambda: flow.block(run, node.else_block), run.source(node)
+    )
 
 
 def switch(run: Run, node: ast.SwitchStatement) -> Completion:
@@ -72,17 +75,21 @@ def _switched(
     cases: Sequence[tuple[list[Typed], ast.CompoundStatement]],
 ) -> Completion:
     if not cases:
-        return run.block(node.default.statements) if node.default is not None else None
+        return flow.block(run, node.default.statements) if node.default is not None else None
     (values, body), *others = cases
     if type(target.value) in KNOWN:
         chosen = any(value.value == target.value for value in values)
-        return run.block(body.statements) if chosen else _switched(run, node, target, others)
+        return flow.block(run, body.statements) if chosen else _switched(run, node, target, others)
     word: Classical = 0
     for value in values:
         equal = operate(run, node, "==", target, value)
         word = compute("|", word, equal.value)
-    return run.branch(
-        word, lambda: run.block(body.statements), lambda: _switched(run, node, target, others), run.source(node)
+    return flow.branch(
+        run,
+        word,
+        lambda: flow.block(run, body.statements),
+        lambda: _switched(run, node, target, others),
+        run.source(node),
     )
 
 
@@ -96,12 +103,12 @@ def for_loop(run: Run, node: ast.ForInLoop) -> Completion:
     completion: Completion = None
     run.loops.append(node)
     for value in _values(run, node, type_):
-        completion = run.resume(completion, lambda value=value: _iteration(run, node, name, type_, value))  # type: ignore[misc]
-        completion = run.settle(completion, Signal.CONTINUE)
+        completion = flow.resume(run, completion, lambda value=value: _iteration(run, node, name, type_, value))  # type: ignore[misc]
+        completion = flow.settle(run, completion, Signal.CONTINUE)
         if not goes_on(completion):
             break
     run.loops.pop()
-    return run.settle(completion, Signal.BREAK)
+    return flow.settle(run, completion, Signal.BREAK)
 
 
 def _iteration(run: Run, node: ast.ForInLoop, name: str, type_: Type, value: Typed) -> Completion:
@@ -110,7 +117,7 @@ def _iteration(run: Run, node: ast.ForInLoop, name: str, type_: Type, value: Typ
         raise run.too_many(f"more than {ITERATIONS_MAX} iterations")
     scope = Scope(run.scope)
     scope.names[name] = Cell(name, type_, cast(run, node, value, type_).value, scope)
-    return run.block(node.block, scope)
+    return flow.block(run, node.block, scope)
 
 
 def _values(run: Run, node: ast.ForInLoop, type_: Type) -> Iterable[Typed]:
@@ -160,9 +167,11 @@ def while_loop(run: Run, node: ast.WhileLoop) -> Completion:
                 f"a loop without bound ({NESTED_MAX} iterations are possible where outcomes decide): count, as in "
                 "while (c && n < 10) { n += 1; ... }, in every iteration",
             )
-        completion = run.settle(run.resume(completion, lambda: _while_iteration(run, node)), Signal.CONTINUE)
+        completion = flow.settle(
+            run, flow.resume(run, completion, lambda: _while_iteration(run, node)), Signal.CONTINUE
+        )
     run.loops.pop()
-    return run.settle(completion, Signal.BREAK)
+    return flow.settle(run, completion, Signal.BREAK)
 
 
 def _while_iteration(run: Run, node: ast.WhileLoop) -> Completion:
@@ -171,8 +180,8 @@ def _while_iteration(run: Run, node: ast.WhileLoop) -> Completion:
         low, high = run.span(chosen)  # a count that is not the same on all ways, but far enough on each
         chosen = chosen if low <= 0 < high else bool(low)
     if isinstance(chosen, bool):
-        return run.block(node.block) if chosen else Signal.BREAK
-    return run.branch(chosen, lambda: run.block(node.block), lambda: Signal.BREAK, run.source(node))
+        return flow.block(run, node.block) if chosen else Signal.BREAK
+    return flow.branch(run, chosen, lambda: flow.block(run, node.block), lambda: Signal.BREAK, run.source(node))
 
 
 # ---- Leaving -----------------------------------------------------------------------------------------------------------

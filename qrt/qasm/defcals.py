@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import openpulse
 from openqasm3 import ast
 
+from qrt.qasm import flow
 from qrt.qasm.assignment import store_bits
 from qrt.qasm.completion import Completion, Signal
 from qrt.qasm.context import Run
@@ -116,7 +117,7 @@ def execute(run: Run, one: Defcal, use: Use, register: BitRegister | None) -> Ty
     depth, pulsing.depth = pulsing.depth, len(run.frames)
     run.calls.append(name)
     with pulsing.body(run), pulsing.inside(run):
-        completion = run.block(one.node.body, scope)
+        completion = flow.block(run, one.node.body, scope)
     run.calls.pop()
     inside, returned = run.out, pulsing.returned
     run.out, run.target, pulsing.target, pulsing.returned, pulsing.register, pulsing.alias = around

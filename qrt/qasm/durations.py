@@ -8,7 +8,7 @@ from typing import Any
 
 from openqasm3 import ast
 
-from qrt.qasm import exactness, fixed
+from qrt.qasm import exactness, fixed, flow
 from qrt.qasm.context import Run
 from qrt.qasm.expressions import Duration
 from qrt.qasm.fixed import WORDS_MAX, Fixed
@@ -19,7 +19,7 @@ from qrt.types import Lasting, Lookup
 
 def duration_of(run: Run, node: ast.DurationOf) -> Typed:
     """Return how long statements take; nothing of them is executed."""
-    inside = run.apart(lambda: run.block(node.target))
+    inside = flow.apart(run, lambda: flow.block(run, node.target))
     if not inside:
         raise run.refuse(node, "durationof of statements that act on no qubit")
     lengths = run.facts.lengths_s(inside, run.qubit_names)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
-from qrt.qasm import assignment, calls, control, declarations, durations, gates, quantum, stretches, values
+from qrt.qasm import assignment, calls, control, declarations, durations, flow, gates, quantum, stretches, values
 from qrt.qasm.completion import Signal
 from qrt.qasm.context import Handler, Run
 from qrt.qasm.durations import in_ticks
@@ -72,8 +72,8 @@ def elaborate(
     with deep():
         if "openpulse.ast" in sys.modules:  # else there is no `cal` in any tree
             _enter_pulses(run, program)
-        completion = run.statements(program.tree.statements)
-        completion = run.resume(run.settle(completion, Signal.END), lambda: _emit(run))
+        completion = flow.statements(run, program.tree.statements)
+        completion = flow.resume(run, flow.settle(run, completion, Signal.END), lambda: _emit(run))
         assert completion is None
     pulses = Tables() if run.pulsing is None else run.pulsing.tables()
     if not run.qubit_names and not pulses.sequencers:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import openpulse.ast
 from openqasm3 import ast
 
-from qrt.qasm import defcals, frames, waveform_calls
+from qrt.qasm import defcals, flow, frames, waveform_calls
 from qrt.qasm.captures import CAPTURES
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Handler, Run
@@ -62,7 +62,7 @@ def cal(run: Run, node: Any) -> Completion:
     """Execute a block of OpenPulse."""
     around, run.scope = run.scope, run.pulsing.scope(run)
     with _inside(run):
-        completion = run.statements(node.body)
+        completion = flow.statements(run, node.body)
     run.scope = around
     return completion
 

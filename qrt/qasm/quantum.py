@@ -7,7 +7,7 @@ from typing import Any
 
 from openqasm3 import ast
 
-from qrt.qasm import stretches
+from qrt.qasm import flow, stretches
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.durations import in_ticks
@@ -155,7 +155,7 @@ def box(run: Run, node: ast.Box) -> Completion:
     """Give statements a duration for all of them; without one they begin and end together."""
     length, source = None if node.duration is None else duration(run, node.duration), run.source(node)
     around, run.out = run.out, []
-    completion = run.block(node.body)
+    completion = flow.block(run, node.body)
     inside, run.out = run.out, around
     if completion is not None:
         raise run.refuse(node, "what leaves a box (break, continue, return, end) has no place in it")
