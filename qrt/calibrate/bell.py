@@ -37,7 +37,9 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
         for turn in TURNS.values():
             pulses = bench.pulses(program_for(PROGRAM.format(turn=turn), len(pair)), pair, {}, None)
             rows = bench.measure(pulses, SHOTS).rows
-            outcomes = rows["outcomes"][rows["flags"] == 0][:, [capture_index(pulses, one, 0) for one in pair]]
+            outcomes = rows["outcomes"][rows["flags"] == 0][
+                :, [capture_index(pulses, "c", k) for k in range(len(pair))]
+            ]
             correlators.append(correlator(outcomes, tuple(pair.values())))
         found[name] = analyse(name, correlators, matrices_error(tuple(pair.values())))
     return found

@@ -32,11 +32,11 @@ from qrt.calibrate import (
     ramsey,
     rb,
     readout,
-    references,
     resonator_spectroscopy,
     t1,
     tone,
     train,
+    weights,
 )
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Findings, Step, coupled, require_found, updated
@@ -50,7 +50,7 @@ STEPS: Final = (
     Step("rabi", rabi.find),
     Step("tone", tone.find),
     Step("detuning", ramsey.coarse),
-    Step("weights", references.weights_and_threshold),
+    Step("weights", weights.find),
     Step("t1", t1.find),
     Step("train", train.find),
     Step("ramsey", ramsey.find),
