@@ -1,10 +1,11 @@
-"""Arrays with names: where each shot of a run comes to stand, against plain loops; means and their errors; xarray where it is installed."""
+"""Arrays with names: where each shot of a run comes to stand, against plain loops; means and their errors; the same in xarray."""
 
 import itertools
 
 import msgspec
 import numpy as np
 import pytest
+import xarray
 
 import qrt
 from qrt.arrays import NamedArray
@@ -293,7 +294,6 @@ def test_a_run_opened_later_has_what_the_result_had(averaged):
 
 
 def test_xarray_has_the_same_memory_axes_units_and_errors(averaged):
-    xarray = pytest.importorskip("xarray")
     one = averaged.mitigated["Z(c)"].to_xarray()
     assert isinstance(one, xarray.DataArray)
     assert (one.dims, one.name) == (("theta", "t"), "Z(c)")
