@@ -33,7 +33,7 @@ def pulls_of(lab: str, seeds: range) -> dict[str, np.ndarray]:
     """Return the pulls of every number over seeds and qubits; a process for each core takes seeds in turn."""
     found: dict[str, list[float]] = {}
     cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=shorten, initargs=(lab,)) as pool:
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=shorten) as pool:
         for rows in pool.map(partial(rows_of_lab, lab), seeds):
             for row in rows:
                 found.setdefault(row.what, []).append(row.pull)
