@@ -5,8 +5,9 @@
 3. Ramsey at short delays: the frequency, with its sign, or the refusal of a nominal one that is too far off.
 4. Weights and threshold from raw captures. From here on neighbours on the feedline are invisible.
 5. T1, which says how long the fine Ramsey may be and how long a shot must rest.
-6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now, and cz where couplers join qubits.
-7. The assignment matrix by reference shots with all of this fixed. It comes last since it is what estimates rest on.
+6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now.
+7. The assignment matrix by reference shots with all of this fixed: what estimates rest on, and how often a qubit at rest is in level 1.
+8. cz where couplers join qubits, which takes that into account.
 
 That is what a run does when it has no calibration (`AUTOMATIC`). `ALL` looks for the resonator and the qubit first, raises the readout's
 amplitude where that is needed, and proves the gates at the end. Nothing is taken from the twin: only what `measure` returns.
@@ -66,7 +67,7 @@ STEPS: Final = (
     Step("bell", bell.find),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}
-AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "cz", "assignment")
+AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "assignment", "cz")
 ALL: Final = (
     "resonator_spectroscopy",
     "qubit_spectroscopy",
