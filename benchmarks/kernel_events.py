@@ -140,7 +140,8 @@ def beside_untraced(figure: Figure, pairs: list[tuple[float, float]]) -> Figure:
 
 def plant() -> Any:
     """Return a plant with a qubit on line 0, another on line 1 and the feedline on line 2, started."""
-    from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
+    from qrt.firmware_sim.plant import Plant
+    from qrt.firmware_sim.plant_config import AdcConfig, LineConfig, PlantConfig, QubitConfig
 
     mhz, volt = 2e6 * np.pi, 0.5 / FULL
     qubits = [

@@ -19,13 +19,11 @@ import msgspec
 
 from qrt.errors import ConfigError, Problem, nearest
 from qrt.firmware_sim.models import GROUP, models, settings
+from qrt.firmware_sim.plant_config import COUPLERS_MAX, LINES_MAX, QUBITS_MAX
 from qrt.types import SOME, Lab
 
 PATH = ("twin", "parameters")
 FEEDLINE = "feedline"
-QUBITS_MAX = 4  # QRT_PLANT_QUBITS_MAX
-COUPLERS_MAX = 6  # QRT_PLANT_COUPLERS_MAX
-LINES_MAX = 11  # QRT_PLANT_LINES_MAX
 
 PERIOD_NS = (1e3, 1e9)  # of a trigger, as ffi/plant/trigger.c bounds it
 

@@ -31,8 +31,9 @@ from qrt.firmware_sim.awg2 import FULL_SCALE_COUNTS, MEMORY_SAMPLES, SEGMENT_COU
 from qrt.firmware_sim.faults import faulty_instrument
 from qrt.firmware_sim.models import models
 from qrt.firmware_sim.parameters import Faults, Parameters, Port, Trigger, read_parameters
-from qrt.firmware_sim.plant import AdcConfig, CouplerConfig, LineConfig, Plant, PlantConfig, QubitConfig
+from qrt.firmware_sim.plant import Plant
 from qrt.firmware_sim.plant import Truth as PlantTruth
+from qrt.firmware_sim.plant_config import AdcConfig, CouplerConfig, LineConfig, PlantConfig, QubitConfig
 from qrt.firmware_sim.rack import Rack
 from qrt.firmware_sim.serial import SerialRack
 from qrt.firmware_sim.visa import visa_rack

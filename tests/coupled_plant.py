@@ -10,7 +10,8 @@ from math import inf, pi, tau
 
 import numpy as np
 
-from qrt.firmware_sim.plant import AdcConfig, CouplerConfig, LineConfig, Plant, PlantConfig, QubitConfig
+from qrt.firmware_sim.plant import Plant
+from qrt.firmware_sim.plant_config import AdcConfig, CouplerConfig, LineConfig, PlantConfig, QubitConfig
 
 Play = tuple[int, int, float, float]  # line, tick, amplitude, phase
 

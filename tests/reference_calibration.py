@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.plant_config import AdcConfig, QubitConfig
 from qrt.types import Calibration
 from tests.reference_lab import ADC_BITS, ADC_VOLTS, SX_SAMPLES, VOLT, Paper, lab_of, qubit_of
 from tests.reference_readout import SAMPLE_S, Readout, cosine, flip, pulse, tone_volts

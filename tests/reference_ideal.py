@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.plant_config import AdcConfig, QubitConfig
 from qrt.types import Calibration, CouplerCalibration, Estimated, Lab, QubitCalibration
 from tests.reference_readout import Readout, amplitude_for, cosine
 

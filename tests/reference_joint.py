@@ -10,7 +10,7 @@ from math import tau
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt.firmware_sim.plant import PlantConfig
+from qrt.firmware_sim.plant_config import PlantConfig
 from tests.coupled_plant import COUPLED, FULL, PULSE, SHAPE, VOLT, Play
 
 PAULI = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.plant_config import AdcConfig, QubitConfig
 from qrt.types import Calibration, Estimated, Lab, QubitCalibration
 from tests.reference_readout import SAMPLE_S, Readout, amplitude_for, cosine, pulse, tone_volts
 

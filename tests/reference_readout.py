@@ -20,7 +20,7 @@ from scipy.integrate import simpson
 from scipy.linalg import expm
 from scipy.special import ndtr
 
-from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.plant_config import AdcConfig, QubitConfig
 
 SAMPLE_S = 1e-9
 JUMPS = 51  # points of the integral over one jump

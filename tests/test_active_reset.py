@@ -20,7 +20,8 @@ from scipy.stats import chi2
 
 from qrt import kernel
 from qrt.compile import compile_pulses
-from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
+from qrt.firmware_sim.plant import Plant
+from qrt.firmware_sim.plant_config import AdcConfig, LineConfig, PlantConfig, QubitConfig
 from qrt.types import (
     Bits,
     Capture,

@@ -24,6 +24,8 @@ from qrt.calibrate import (
     readout,
     resonator_spectroscopy,
     t1,
+    tone,
+    top,
     train,
 )
 from qrt.calibrate.signals import Points, Scan, Signal
@@ -250,9 +252,58 @@ def test_the_coherence_limit_knows_how_sure_its_times_are():
 )
 def test_the_smallest_amplitude_that_is_enough_is_taken(sigmas, place):
     tried = np.linspace(0.1, 0.5, 5)
-    found = readout.chosen("q", tried, np.stack([sigmas, np.full(5, 0.1)], axis=1))
+    found = readout.analyse(OF, tried, Signal(np.array(sigmas), np.full(5, 0.1)))
     assert found.changes["readout_amplitude"] == pytest.approx(tried[place])
     assert found.numbers["separation_sigma"] == Estimated(sigmas[place], 0.1)
+
+
+def test_clouds_that_touch_at_every_amplitude_are_refused():
+    seen = Signal(np.array([0.3, 0.6, 0.9]), np.full(3, 0.1))
+    with pytest.raises(
+        CalibrationError, match=r"q: scan: .* at most 0\.90 \+- 0\.10 sigma apart, from 0\.100 to 0\.500 of full scale"
+    ):
+        readout.analyse(OF, np.linspace(0.1, 0.5, 3), seen)
+
+
+def distances(steps, ahead_hz, chi_hz, kappa_hz):
+    """Return the distance of the steady fields of two resonances, tone.STEP_HZ apart from a tone that is `ahead_hz` off their middle."""
+    offset = steps * tone.STEP_HZ - ahead_hz
+    levels = [1.0 / (kappa_hz / 2.0 + 1j * (offset + sign * chi_hz)) for sign in (-1, 1)]
+    return np.abs(levels[1] - levels[0])
+
+
+@pytest.mark.parametrize("steps", [np.arange(-3.0, 4.0), np.arange(-1.0, 7.0)])
+def test_the_best_tone_is_half_way_between_the_levels_resonances(steps, rng):
+    """Bars may be up to twice too long, as a mean over possible tops has them, and not too short."""
+    away = []
+    for _ in range(SCANS):
+        middle = (steps[0] + steps[-1]) / 2.0 * tone.STEP_HZ + rng.uniform(-0.5e6, 0.5e6)
+        exact = 1e9 * distances(steps, middle, rng.uniform(0.8e6, 1.8e6), rng.uniform(4e6, 6e6))
+        sigma = np.full(len(steps), 0.02 * exact.max())
+        result = tone.analyse(OF, steps, 7e9, Signal(exact + rng.normal(0.0, sigma), sigma))
+        away.append((result.numbers["readout_hz"].value - 7e9 - middle) / result.numbers["readout_hz"].stderr)
+        assert np.abs(result.fitted - exact / exact.max()).max() < 0.15
+    print(f"chi2 {np.sum(np.square(away)):.0f} of {SCANS}, mean {np.mean(away):+.2f}")
+    assert chi2.ppf(0.001, SCANS) / 4.0 < np.sum(np.square(away)) < chi2.ppf(0.999, SCANS)
+
+
+@pytest.mark.parametrize("ahead", [-6, -2, 0, 3, 8])
+def test_a_top_is_climbed_to_and_has_its_neighbours(ahead):
+    seen = {}
+    while (step := top.following(seen, 8)) is not None:
+        assert step not in seen
+        seen[step] = float(distances(np.array(step), ahead * tone.STEP_HZ, 1e6, 5e6))
+    assert top.best(seen) == ahead
+    assert set(seen) >= {k for k in range(ahead - top.NEIGHBOURS, ahead + top.NEIGHBOURS + 1) if abs(k) <= 8}
+    assert len(seen) <= 2 + abs(ahead) + 2 * top.NEIGHBOURS + 2
+
+
+def test_levels_that_look_alike_at_every_tone_are_refused(rng):
+    sigma = np.full(7, 1.0)
+    with pytest.raises(
+        CalibrationError, match=r"level 0 and 1 are \d\.\d sigma apart at the best of 7 tones from 6\.99.* look at"
+    ):
+        tone.analyse(OF, np.arange(-3.0, 4.0), 7e9, Signal(np.abs(rng.normal(0.0, sigma)), sigma))
 
 
 def test_the_magnitude_of_noise_alone_is_not_raised(rng):

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from qrt.calibrate import calibrate, flips, order, rabi, ramsey, references, sequences, tone
+from qrt.calibrate import assignment, calibrate, flips, order, rabi, ramsey, references, sequences, tone
+from qrt.calibrate.bench import program_for
 from qrt.calibrate.finding import require_found, updated
 from qrt.errors import CalibrationError
 from qrt.readout import estimate
@@ -370,7 +371,7 @@ def test_assignment_matrices_of_many_calibrations_are_unbiased(calibrated):
     found, rows, bars = dict(calibration.qubits), [], []
     world = World(lab, TRUTHS, 11)
     for _ in range(60):
-        one = taken(references.assignments, bench(lab, world), found)
+        one = taken(assignment.find, bench(lab, world), found)
         rows.append([[q.assignment[1, 0], q.assignment[0, 1]] for q in one.values()])
         bars.append([np.hypot(q.assignment_stderr[1], q.preparation_stderr[1]) for q in one.values()])
     truth = np.mean([[world.errors(name, found) for name in found] for _ in range(10)], axis=0)
@@ -387,13 +388,11 @@ def test_assignment_matrices_of_many_calibrations_are_unbiased(calibrated):
 
 def program(lab, found, world, angle_steps, shots):
     """Run `rz`-free superposition sx^k, measured once; return (sums' estimate, true <Z> at the start of the tone)."""
-    gates = sequences.gate_set(lab, found)
-    bench_ = bench(lab, world)
-    pulses = single(bench_, found, gates, {name: gates.sx(name) * angle_steps for name in found})
+    pulses = single(bench(lab, world), found, "sx q;" * angle_steps)
     measured = world.measure(pulses, shots)
     results = []
-    for name in found:
-        ones = int(measured.rows["outcomes"][:, sequences.capture_index(pulses, name, 0)].sum())
+    for k, name in enumerate(found):
+        ones = int(measured.rows["outcomes"][:, sequences.capture_index(pulses, "c", k)].sum())
         factors = estimate.tables((name,), found)[0]
         weight, square = (
             (shots - ones) * factors[0] + ones * factors[1],
@@ -490,8 +489,7 @@ def test_durations_are_of_time_and_suit_the_port(pulse_ns, tick_ps, ticks):
     lab = msgspec.structs.replace(lab, qubits={"q": qubit}, timing=timing)
     assert sequences.short_delay_ticks(lab) == ticks
     assert sequences.whole_ticks(lab, sequences.DELAY_GRID_NS) == 80_000 // tick_ps
-    gates = sequences.gate_set(lab, order.nominal(lab))
-    pulses = single(bench(lab, None), order.nominal(lab), gates, {"q": gates.x("q")})
+    pulses = single(bench(lab, None), order.nominal(lab), "x q;")
     assert pulses.period_ticks % (1_000_000 // tick_ps) == 0
 
 
@@ -543,10 +541,10 @@ def taken(find, on, known):
     return updated(known, findings)
 
 
-def single(on, qubits, gates, ops):
+def single(on, qubits, gates):
     """Return the shot: these gates, then a readout of every qubit."""
-    stages = (sequences.ending_together(ops, gates, on.lab), sequences.readouts(tuple(ops), gates, on.lab))
-    return sequences.shot(stages, gates, on.lab, qubits)
+    text = f'OPENQASM 3.0; include "stdgates.inc"; qubit[QUBITS] q; bit[QUBITS] c; {gates} barrier q; c = measure q;'
+    return on.pulses(program_for(text, len(qubits)), qubits, {}, None)
 
 
 @pytest.mark.parametrize("names", [("a",), ("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d")])

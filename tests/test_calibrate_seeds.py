@@ -8,11 +8,15 @@ units of what a mean of 200 scatters by, and the largest. A calibration that fai
 What is required of every number, up to 20 of them in each of four labs: a share of 95 % less what chance takes from it (1 in 10^4), a
 chi2 below what chance adds (1 in 10^4), and of at least 0.36 of its count: bars may be 5/3 of what they need be, no more. A code without a
 fault fails in 2 % of changes of the seeds.
+
+By the same judge a hundred seeds of the reference lab with a coupler, from gates as on paper on: cz, its turns, and the Bell state that
+it makes, eight numbers (tests/coupled_calibrations). There a code without a fault fails in 0.2 % of changes of the seeds.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -21,7 +25,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, chi2
 
-from tests.calibrations import LABS, rows_of_lab, shorten
+from tests.calibrations import LABS, Row, rows_of_lab, shorten
+from tests.coupled_calibrations import rows_of_seed
 
 SEEDS = 100
 WITHIN = 1.959964  # standard errors, of 95 % of a normal law
@@ -29,12 +34,14 @@ CHANCE = 1e-4
 CAUTION = 0.36  # of chi2: bars that are 5/3 too long; the readout's tone, a mean over possible tops, has 4/3
 
 
-def pulls_of(lab: str, seeds: range) -> dict[str, np.ndarray]:
-    """Return the pulls of every number over seeds and qubits; a process for each core takes seeds in turn."""
+def pulls_of(
+    rows_of: Callable[[int], list[Row]], seeds: range, begin: Callable[[], None] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the pulls of every number over seeds and qubits; a process for each core takes seeds in turn, and calls `begin` before."""
     found: dict[str, list[float]] = {}
     cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=shorten, initargs=(lab,)) as pool:
-        for rows in pool.map(partial(rows_of_lab, lab), seeds):
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=begin) as pool:
+        for rows in pool.map(rows_of, seeds):
             for row in rows:
                 found.setdefault(row.what, []).append(row.pull)
     return {what: np.array(pulls) for what, pulls in found.items()}
@@ -71,8 +78,17 @@ def test_the_judge_sees_bars_that_are_too_small_too_large_and_numbers_that_are_b
 @pytest.mark.prove
 @pytest.mark.parametrize("lab", LABS)
 def test_a_hundred_seeds_agree_within_their_stated_uncertainty(lab, capsys):
-    pulls = pulls_of(lab, range(1000, 1000 + SEEDS))
+    pulls = pulls_of(partial(rows_of_lab, lab), range(1000, 1000 + SEEDS), partial(shorten, lab))
     with capsys.disabled():
         print(f"\n{table(lab, pulls)}")
     assert {len(away) for away in pulls.values()} == {2 * SEEDS}
+    assert not faults(pulls)
+
+
+@pytest.mark.prove
+def test_a_hundred_seeds_of_a_coupler_agree_within_their_stated_uncertainty(capsys):
+    pulls = pulls_of(rows_of_seed, range(2000, 2000 + SEEDS))
+    with capsys.disabled():
+        print(f"\n{table('coupled', pulls)}")
+    assert {len(away) for away in pulls.values()} == {SEEDS}
     assert not faults(pulls)

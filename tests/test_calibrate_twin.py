@@ -10,6 +10,7 @@ import pytest
 
 from qrt import config
 from qrt.calibrate import calibrate, sequences
+from qrt.calibrate.bench import Bench, program_for
 from qrt.loop import Loop
 from qrt.readout import estimate
 
@@ -55,14 +56,15 @@ def test_the_demo_lab_is_found_as_it_is(lab):
 
 def short_experiments(lab, found, loop, rng):
     """Yield (mitigated value - true value, raw - true, its error bar) of one arm with all qubits, each at an angle of its own."""
-    gates = sequences.gate_set(lab, found)
-    angles = {name: float(np.arccos(rng.uniform(-0.8, 0.8))) for name in found}
-    ops = {name: (*gates.sx(name), *gates.rz(name, angles[name]), *gates.sx(name)) for name in found}
-    stages = (sequences.ending_together(ops, gates, lab), sequences.readouts(tuple(ops), gates, lab))
-    pulses = sequences.shot(stages, gates, lab, found)
+    turns = "".join(
+        f"sx q[{k}]; rz({float(np.arccos(rng.uniform(-0.8, 0.8)))!r}) q[{k}]; sx q[{k}]; " for k in range(len(found))
+    )
+    text = f'OPENQASM 3.0; include "stdgates.inc"; qubit[QUBITS] q; bit[QUBITS] c; {turns} barrier q; c = measure q;'
+    bench = Bench(lab, loop.measure, lambda _: None)
+    pulses = bench.pulses(program_for(text, len(found)), found, {}, None)
     measured, truth = loop.measure(pulses, SHOTS), loop.truth
-    for name in found:
-        outcomes = measured.rows["outcomes"][:, sequences.capture_index(pulses, name, 0)]
+    for k, name in enumerate(found):
+        outcomes = measured.rows["outcomes"][:, sequences.capture_index(pulses, "c", k)]
         weights, signs = estimate.tables((name,), found)[0][outcomes], 1.0 - 2.0 * outcomes
         none = np.zeros((estimate.LAG_COUNT, 1))  # shots far apart in T1 do not depend on each other
         sums = estimate.Sums(

@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import chi2
 
 from qrt.calibrate import calibrate
-from qrt.calibrate.tone import spaced
+from qrt.calibrate.feedline import spaced
 from qrt.loop import Loop
 from qrt.pulses import lower
 from qrt.qasm import parse_program

@@ -21,15 +21,16 @@ import numpy as np
 import pytest
 
 from qrt import kernel
-from qrt.calibrate import flips, references, t1
+from qrt.calibrate import assignment, flips, references, t1
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import updated
 from qrt.calibrate.sequences import Qubits
+from qrt.calibrate.signals import Scan
 from qrt.loop import Loop, kernel_config
 from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.readout import estimate
-from qrt.types import Calibration, Measured, Pulses, QubitCalibration
+from qrt.types import Calibration, Pulses, QubitCalibration
 from tests.reference_lab import Paper, lab_of
 
 NAME = "q0"
@@ -111,26 +112,17 @@ def matrices(
     bench = quiet(loop)
     for first in range(0, count, per_chunk):
         part = min(per_chunk, count - first)
-        long = references.prepared(bench, found, part * shots, raw=False)
+        long = references.prepared(bench, found, part * shots, raw=False)[NAME]
+        times = references.times(loop.lab, found, NAME)
         for k in range(part):
-            mine = tuple(one._replace(measured=_cut(one.measured, k, shots)) for one in long)
-            own = pool[rng.integers(len(pool))]
-            reference = references._reference(bench, {NAME: own}, NAME, mine)
-            assignment, _ = references.reference_assignment(reference, own.x_error, own.t1_s)
-            result.append(
-                msgspec.structs.replace(
-                    own,
-                    assignment=assignment.matrix,
-                    assignment_stderr=assignment.stderr,
-                    preparation_stderr=assignment.preparation_stderr,
-                    reference_count=assignment.reference_count,
-                )
+            cut = slice(k * shots, (k + 1) * shots)
+            mine = long._replace(
+                heralds=tuple(one[cut] for one in long.heralds), seconds=tuple(one[cut] for one in long.seconds)
             )
+            own = pool[rng.integers(len(pool))]
+            matrix = assignment.analyse(Scan(NAME, "assignment", ""), mine, own, times)
+            result.append(msgspec.structs.replace(own, **matrix.changes))
     return result
-
-
-def _cut(measured: Measured, index: int, shots: int) -> Measured:
-    return Measured(measured.rows[index * shots : (index + 1) * shots], {})
 
 
 def estimated(ones: np.ndarray, qubit: QubitCalibration):
@@ -224,7 +216,7 @@ def test_mitigated_values_of_200_seeds_are_unbiased():
     """Each seed is a session: T1, error of x, reference shots in their real number, then the programs. 4 biases: 1 % beyond 3 errors."""
     values: dict[str, list[tuple[float, float, float]]] = {name: [] for name in PROGRAMS}
     for seed in range(200):
-        (qubit,) = prepared(1, references.REFERENCE_SHOTS, 1, 1000 + seed)
+        (qubit,) = prepared(1, assignment.SHOTS, 1, 1000 + seed)
         for name in PROGRAMS:
             one = experiments(name, [qubit], 2000, 5000 + seed)
             values[name].append((float(one.value[0]), float(one.bar[0]), float(one.own[0])))

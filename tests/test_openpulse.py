@@ -224,6 +224,14 @@ def test_an_angle_is_evaluated_once_where_all_defcals_are_for_other_qubits(gate)
     assert [sum(isinstance(op, Capture) for op in one) for one in ops] == [1, 1]
 
 
+@pytest.mark.parametrize("gate", ["sx q[1];", "z q[1];", "h q[1];"])
+def test_gates_that_are_written_alike_beside_a_defcal_have_lines_of_their_own(gate):
+    count = 40
+    head = "qubit[2] q; defcal sx $0 { delay[4ns] q0_drive; } defcal z $0 { } defcal h $0 { }\n"
+    lines = [op.source.line for op in lowered(head + f"{gate}\n" * count).blocks["q1"]]
+    assert lines == [4 + k for k in range(count) for _ in range(len(lines) // count)]
+
+
 def test_a_defcal_on_several_sequencers_is_one_unit():
     text = (
         "qubit[2] q; defcal both $0, $1 { play(q0_drive, constant(0.1, 10ns)); play(q1_drive, constant(0.1, 30ns)); } "
@@ -509,15 +517,17 @@ def test_what_makes_samples_cannot_vary(text, words):
 
 
 def test_rounding_is_told_for_each_duration_that_is_off_the_grid():
-    text = "qubit q; cal { play(q0_drive, constant(0.1, 10.4ns)); delay[20.6ns] q0_drive; } delay[30.5001ns] q; delay[40ns] q;"
+    text = "qubit q; cal { play(q0_drive, constant(0.1, 10.4ns)); delay[20.6ns] q0_drive; } "
+    text += "delay[30.5001ns] q; delay[30.5001ns] q; delay[40ns] q;"
     told = []
     (play, *waits) = lower(parse_program(HEAD + text, "p.qasm"), LAB, None, {}, rounded=told).blocks["q0"]
     assert play.envelope == "constant_10"
-    assert [wait.ticks for wait in waits] == [21, 31, 40]
+    assert [wait.ticks for wait in waits] == [21, 31, 31, 40]
     assert told == [
         "p.qasm:3:31: constant's duration of 10.4 ns was rounded to 10 ns",
         "p.qasm:3:55: a delay of 20.6 ns was rounded to 21 ns",
         "p.qasm:3:81: a delay of 30.5001 ns was rounded to 31 ns",
+        "p.qasm:3:101: a delay of 30.5001 ns was rounded to 31 ns",
     ]
 
 

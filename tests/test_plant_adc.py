@@ -14,16 +14,8 @@ from scipy import stats
 from scipy.special import erfc
 
 from qrt.errors import BugError
-from qrt.firmware_sim.plant import (
-    AdcConfig,
-    LineConfig,
-    Plant,
-    PlantConfig,
-    QubitConfig,
-    isa_names,
-    isa_select,
-    isa_selected,
-)
+from qrt.firmware_sim.plant import Plant, isa_names, isa_select, isa_selected
+from qrt.firmware_sim.plant_config import AdcConfig, LineConfig, PlantConfig, QubitConfig
 
 MHZ = 1e6 * tau
 FULL = 32767

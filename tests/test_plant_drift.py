@@ -13,16 +13,8 @@ import pytest
 from scipy import stats
 
 from qrt.errors import BugError, ConfigError
-from qrt.firmware_sim.plant import (
-    AdcConfig,
-    LineConfig,
-    Plant,
-    PlantConfig,
-    QubitConfig,
-    isa_names,
-    isa_select,
-    isa_selected,
-)
+from qrt.firmware_sim.plant import Plant, isa_names, isa_select, isa_selected
+from qrt.firmware_sim.plant_config import AdcConfig, LineConfig, PlantConfig, QubitConfig
 
 MHZ = 1e6 * tau
 FULL = 32767

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from qrt.errors import BugError, ConfigError
-from qrt.firmware_sim.plant import CouplerConfig, Plant, isa_names, isa_select, isa_selected
+from qrt.firmware_sim.plant import Plant, isa_names, isa_select, isa_selected
+from qrt.firmware_sim.plant_config import CouplerConfig
 from tests.coupled_plant import (
     COHERENT,
     CONFIG,

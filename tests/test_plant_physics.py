@@ -12,7 +12,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from qrt.errors import BugError
-from qrt.firmware_sim.plant import AdcConfig, LineConfig, Plant, PlantConfig, QubitConfig
+from qrt.firmware_sim.plant import Plant
+from qrt.firmware_sim.plant_config import AdcConfig, LineConfig, PlantConfig, QubitConfig
 
 MHZ = 1e6 * tau
 FULL = 32767

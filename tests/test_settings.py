@@ -17,7 +17,7 @@ from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import settings_of
 from qrt.errors import InstrumentError, ProgramError, RecordError, RunError
 from qrt.events import Progress
-from qrt.firmware_sim.plant import AdcConfig, QubitConfig
+from qrt.firmware_sim.plant_config import AdcConfig, QubitConfig
 from qrt.firmware_sim.twin import open_twin, plant_from_bytes
 from qrt.journal import Kind, scan
 from qrt.layout import decode_image

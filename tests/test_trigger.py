@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qrt.errors import ConfigError
-from qrt.firmware_sim.plant import AdcConfig, Plant, PlantConfig, QubitConfig
+from qrt.firmware_sim.plant import Plant
+from qrt.firmware_sim.plant_config import AdcConfig, PlantConfig, QubitConfig
 
 QUBIT = QubitConfig(5e9, 1e-5, 1e-5, 0.0, 1e8, 7e9, 1e7, -1e6, 1e8, 0.5)
 ORIGIN_NS = 12_345_678_901

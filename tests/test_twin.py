@@ -13,7 +13,7 @@ import pytest
 from qrt.config import checked
 from qrt.drivers.lab import OpenLab
 from qrt.errors import ConfigError, InstrumentError, RecordError
-from qrt.firmware_sim.plant import CouplerConfig
+from qrt.firmware_sim.plant_config import CouplerConfig
 from qrt.firmware_sim.twin import ArmedPort, TwoTransmons, open_twin, plant_from_bytes
 from qrt.types import Lab, Segment
 

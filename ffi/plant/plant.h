@@ -4,7 +4,8 @@
  *   field.c     volts -> resonator fields, dephasing integrals    adc.c     fields and noise -> int16
  *   coupler.c   volts -> what two coupled qubits do to each other cluster.c correlated qubits: their tensor, collapse
  *   drift.c     what moves from shot to shot                      trigger.c when the hardware's own clock starts shots
- *   config.c    what a config must hold                          plant.c   the port's functions, time, memory
+ *   config.c    what a config must hold                          memory.c  the lent memory, what follows from a config, segments
+ *   plant.c     the port's functions, time                       inspect.c what tests and records ask, the state as bytes
  *
  * Time inside is in samples counted from the run's start. All fields and drives are complex envelopes in the frame of the line's
  * source, in the sign of engineering: the voltage on a line is Re[V(t) e^{+2 pi i source_hz t}], so that an NCO of frequency f
@@ -71,6 +72,8 @@ typedef struct {
     int32_t qubit, coupler; /* -1: not this; neither is the feedline */
     int32_t on;
 } line;
+
+static inline int is_feedline(const line *l) { return l->qubit < 0 && l->coupler < 0; }
 
 typedef struct {
     cplx lambda[2], step[2]; /* step = e^{lambda dt} */

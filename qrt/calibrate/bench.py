@@ -72,7 +72,7 @@ class Bench(msgspec.Struct, frozen=True):
         pulses = self.pulses(program, qubits, {}, reach)
         measured = self.swept(pulses, grid.shots, reach)
         parts = (measured.rows[k * shots : (k + 1) * shots] for k in range(grid.points))
-        return stacked([points_of(Measured(part, {}), pulses) for part in parts])
+        return stacked([points_of(Measured(part, {}), pulses, qubits) for part in parts])
 
     def each(self, shots_of: Iterable[tuple[str, Qubits]], shots: int) -> dict[str, Points]:
         """Return the points of every qubit over (program, numbers of the qubits), one arm for each."""
@@ -87,7 +87,7 @@ class Bench(msgspec.Struct, frozen=True):
 
     def _arm(self, program: Program, qubits: Qubits, shots: int, inputs: Mapping[str, float]) -> dict[str, Points]:
         pulses = self.pulses(program, qubits, inputs, None)
-        return points_of(self.measure(pulses, shots), pulses)
+        return points_of(self.measure(pulses, shots), pulses, qubits)
 
 
 @lru_cache(maxsize=256)

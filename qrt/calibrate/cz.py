@@ -1,8 +1,8 @@
 """cz: the amplitude at which a coupler's pulse turns level 11 by pi against the others, and the turns about Z that go with it.
 
-A conditional Ramsey scan, with either qubit as the target: the other in level 0 or 1, sx, the pulse at amplitude a, rz(-q), sx. The tone
-shifts frequencies in proportion to its power P = a^2, so that the fringe's phase is k P with the other in level 0, and (k + m) P in level
-1. Steps are even in P, quadratures q as in `ramsey`. |m| P = pi makes cz, and k P is what rz must take back.
+Conditional Ramsey scans, each qubit in turn the target: the other in level 0 or 1, sx, the pulse at amplitude a, rz(-q), sx. Of the tone's
+power P = a^2 the fringe's phase is k P with the other in level 0, and (k + m) P in level 1; `partner` knows how often it is in either. The
+phase at P = 0 is of sx. One step in P is odd: no faster phase looks the same. |m| P = pi makes cz; rz must take k P back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Drawn, Finding, Findings, Result, judged, together
-from qrt.calibrate.fit import conditional, times, weighted
+from qrt.calibrate.fit import conditional, conditional_start, times, weighted, wrapped
+from qrt.calibrate.partner import Partner, partner_of, require_assigned
 from qrt.calibrate.ramsey import QUADRATURES
 from qrt.calibrate.sequences import Qubits
 from qrt.calibrate.signals import Scan, Signal, require_change, require_fit, signal
@@ -26,9 +27,11 @@ input angle other; input float a; input angle phi; qubit[QUBITS] q; bit[QUBITS] 
 rx(other) q[{other}]; sx q[{target}]; barrier q; cal {{ play({name}_drive, scale({name}_cz, a)); }} barrier q;
 rz(-phi) q[{target}]; sx q[{target}]; barrier q; c = measure q;
 """
-POWERS: Final = np.linspace(0.0, 1.0, 13)
+POWERS: Final = np.insert(np.linspace(0.0, 1.0, 13), 1, 0.43 / 12.0)
 POINTS: Final = np.stack([one.ravel() for one in np.meshgrid((0.0, 1.0), POWERS, QUADRATURES, indexing="ij")])
+DRAWN: Final = Drawn("power, of full scale; level 0 | 1", POINTS[1] + 1.1 * POINTS[0])
 SWEEP: Final = {"other": np.array([0.0, pi]), "a": np.sqrt(POWERS), "phi": np.array(QUADRATURES)}
+ADVICE: Final = "Check couplers.{name}: line, frequency_hz, pulse_ns; a tone too strong turns too fast: let lines.{line}.amplitude_v shrink"
 SHOTS, SURE = 1500, 5.0  # SURE: standard errors
 FULL: Final = CouplerCalibration(Estimated(1.0, 0.0), Estimated(0.0, 0.0), (Estimated(0.0, 0.0), Estimated(0.0, 0.0)))
 
@@ -37,29 +40,27 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
     """Scan the couplers, one after the other."""
     found: Findings = {}
     for name, coupler in bench.lab.couplers.items():
-        probing, sides = bench.knowing({name: FULL}), []
-        for target, qubit in enumerate(coupler.qubits):
-            text = PROGRAM.format(name=name, target=target, other=1 - target)
-            of = Scan(name, f"cz, {qubit} in superposition", f"Check couplers.{name}: line, frequency_hz, pulse_ns")
-            seen = signal(probing.scan(text, {one: qubits[one] for one in coupler.qubits}, SHOTS, SWEEP)[qubit])
-            drawn = Drawn("power, of full scale; level 0 | 1", POINTS[1] + 1.1 * POINTS[0])
-            sides.append(judged(of, seen, drawn, partial(analyse, of, seen)))
+        probing, sides, pair = bench.knowing({name: FULL}), [], {one: qubits[one] for one in coupler.qubits}
+        require_assigned(f"{name}: cz", pair)
+        for target, (qubit, other) in enumerate((coupler.qubits, coupler.qubits[::-1])):
+            of = Scan(name, f"cz, {qubit} in superposition", ADVICE.format(name=name, line=coupler.line))
+            scanned = probing.scan(PROGRAM.format(name=name, target=target, other=1 - target), pair, SHOTS, SWEEP)
+            partner = partner_of(scanned[other], pair[other], coupler, bench.lab.qubits[qubit])
+            seen = signal(scanned[qubit])
+            sides.append(judged(of, seen, DRAWN, partial(analyse, of, seen, partner)))
         both = together(name, "cz", sides)
         found[name] = both if both.problem else joined(both, sides)
     return found
 
 
-def analyse(of: Scan, seen: Signal) -> Result:
+def analyse(of: Scan, seen: Signal, partner: Partner) -> Result:
     """Return the phases of a target's fringe at full power: with the other in level 0, and what level 1 adds."""
     require_change(of, seen)
-    y = seen.values.reshape(2, len(POWERS), len(QUADRATURES))
-    fringe = y[..., 0] - y[..., 2] + 1j * (y[..., 1] - y[..., 3])
-    rates = np.linspace(-pi, pi, 1201)[:-1] * (len(POWERS) - 1)  # faster ones look the same as these
-    alone, other = rates[np.abs(fringe @ np.exp(-1j * np.outer(POWERS, rates))).argmax(axis=1)]
-    contrast = np.abs(fringe).mean(axis=1) / 2.0 * np.sign((fringe[0] @ np.exp(-1j * alone * POWERS)).real)
-    fit = require_fit(of, conditional, POINTS, seen, (*y.mean(axis=(1, 2)), *contrast, alone, other - alone))
-    numbers = {"alone_rad": fit.estimated(4), "more_rad": fit.estimated(5)}
-    return Result("", numbers, conditional(fit.values, POINTS))
+    points, beside = np.insert(POINTS, 3, partner.lost, axis=0), partner.behind(seen)
+    start = conditional_start(seen.values.reshape(2, len(POWERS), len(QUADRATURES)), POWERS)
+    fit = require_fit(of, conditional, points, beside, (*start, *beside.values[-2:]))
+    phases = {"alone_rad": fit.estimated(4), "more_rad": fit.estimated(5)}
+    return Result("", phases, conditional(fit.values, points)[:-2])
 
 
 def joined(both: Finding, sides: list[Finding]) -> Finding:
@@ -71,10 +72,9 @@ def joined(both: Finding, sides: list[Finding]) -> Finding:
         advice = f"at least pi is needed, of both: let couplers.{both.qubit}.pulse_ns or the line's amplitude_v grow"
         return both._replace(problem=f"{both.qubit}: cz: the conditional phase is {shown}; {advice}")
     power, relative = pi / abs(more.value), more.stderr / abs(more.value)
-    turns = [times(side.numbers["alone_rad"], -power) for side in sides]
-    rz = tuple(Estimated((turn.value + pi) % (2.0 * pi) - pi, turn.stderr) for turn in turns)
+    rz = tuple(wrapped(times(side.numbers["alone_rad"], -power)) for side in sides)
     amplitude, left = Estimated(power**0.5, power**0.5 * relative / 2.0), Estimated(0.0, pi * relative)
-    text = f"amplitude {amplitude.value:.4f} +- {amplitude.stderr:.4f}, conditional phase pi +- {left.stderr:.3f} rad, then rz by "
-    text += " and ".join(f"{turn.value:+.3f} +- {turn.stderr:.3f}" for turn in rz)
-    numbers = {"cz_amplitude": amplitude, "conditional_rad": left}
-    return both._replace(text=text, numbers=numbers, changes={**numbers, "rz_rad": rz})
+    after = " and ".join(f"{turn.value:+.3f} +- {turn.stderr:.3f}" for turn in rz)
+    text = f"amplitude {amplitude.value:.4f} +- {amplitude.stderr:.4f}, conditional phase pi +- {left.stderr:.3f} rad, then rz by {after}"
+    found = {"cz_amplitude": amplitude, "conditional_rad": left}
+    return both._replace(text=text, numbers=found, changes=found | {"rz_rad": rz})

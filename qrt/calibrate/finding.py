@@ -1,8 +1,8 @@
 """What a calibration comes to: a finding for each qubit, with its verdict, its picture, and what it changes. Data alone.
 
 An analysis is a pure function of arrays. It returns a `Result`, or raises CalibrationError with what was seen and what to try: that is the
-verdict that nothing was found. `judged` makes a finding of either, so that a failed scan has its picture, too. `updated` is the other end:
-what findings change in what is known of the qubits.
+verdict that nothing was found. `judged` makes a finding of either, so that a failed scan has its picture, too; `ruled` does so with any
+picture. `updated` is the other end: what findings change in what is known of the qubits.
 """
 
 from __future__ import annotations
@@ -76,9 +76,17 @@ class Drawn(NamedTuple):
 
 
 def judged(of: Scan, seen: Signal, drawn: Drawn, analyse: Callable[[], Result]) -> Finding:
-    """Return the finding of an analysis, whatever its verdict."""
+    """Return the finding of a scan's analysis, whatever its verdict."""
     title = f"{of.name}: {of.what}"
-    picture = Picture(title, drawn.axis, drawn.value, drawn.x, seen.values, seen.sigma, np.zeros(0), drawn.series)
+    return ruled(
+        of,
+        Picture(title, drawn.axis, drawn.value, drawn.x, seen.values, seen.sigma, np.zeros(0), drawn.series),
+        analyse,
+    )
+
+
+def ruled(of: Scan, picture: Picture, analyse: Callable[[], Result]) -> Finding:
+    """Return the finding of an analysis, whatever its verdict, with a picture of what was seen."""
     try:
         result = analyse()
     except CalibrationError as error:
@@ -91,6 +99,15 @@ def together(name: str, what: str, sides: Sequence[Finding]) -> Finding:
     """Return the beginning of one finding of several: their pictures, and what was not found."""
     pictures = tuple(one for side in sides for one in side.pictures)
     return Finding(name, what, "", {}, {}, pictures, "; ".join(side.problem for side in sides if side.problem))
+
+
+def chained(what: str, parts: Sequence[Finding]) -> Finding:
+    """Return one finding of steps in turn: what changes later counts, and the last one has the problem, if any has."""
+    numbers = {key: value for one in parts for key, value in one.numbers.items()}
+    changes = {key: value for one in parts for key, value in one.changes.items()}
+    pictures = tuple(picture for one in parts for picture in one.pictures)
+    text = "; ".join(one.text for one in parts)
+    return Finding(parts[-1].qubit, what, text, numbers, changes, pictures, parts[-1].problem)
 
 
 def updated(qubits: Qubits, findings: Findings) -> dict[str, QubitCalibration]:

@@ -42,6 +42,11 @@ def times(estimated: Estimated, factor: float) -> Estimated:
     return Estimated(estimated.value * factor, estimated.stderr * abs(factor))
 
 
+def wrapped(estimated: Estimated) -> Estimated:
+    """Return an angle in rad, taken to [-pi, pi)."""
+    return Estimated((estimated.value + np.pi) % (2.0 * np.pi) - np.pi, estimated.stderr)
+
+
 def inverse(estimated: Estimated) -> Estimated:
     """Return 1 / a number that is far from 0."""
     return Estimated(1.0 / estimated.value, estimated.stderr / estimated.value**2)
@@ -213,14 +218,34 @@ def rung(parameters: Array, points: Array) -> Array:
 
 
 def conditional(parameters: Array, points: Array) -> Array:
-    """Return c_l + b_l cos((k + l m) P - q): a fringe whose phase goes with a power P, and with another qubit's level l.
+    """Return c_l + b_l Re[e^{i (p + k P - q)} G(n_l, m P)], and behind it n_0, n_1, which are measured beside the fringe. [points + 2]
 
-    Parameters c_0, c_1, b_0, b_1, k, m; points [3, points]: l, P, q, the quadrature.
+    A fringe whose phase goes with a power P, k P, and m P more in the shots in which another qubit is in level 1. Wanted in level l, it is
+    there in a share n_l of them; of these a share g returns to level 0 at any time while the power is on. So the mean over the shots is
+
+        G(n, x) = 1 - n + n [(1 - g) e^{ix} + g (e^{ix} - 1) / ix]
+
+    Parameters c_0, c_1, b_0, b_1, k, m, p, n_0, n_1; points [4, points]: l, P, q, the quadrature, and g.
     """
-    alone, more = parameters[4:]
-    level, power, quadrature = points
-    c, b = (np.where(level > 0.0, pair[1], pair[0]) for pair in (parameters[:2], parameters[2:4]))
-    return np.asarray(c + b * np.cos((alone + more * level) * power - quadrature))
+    alone, more, phase = parameters[4:7]
+    level, power, quadrature, lost = points
+    c, b, n = (np.where(level > 0.0, pair[1], pair[0]) for pair in (parameters[:2], parameters[2:4], parameters[7:]))
+    x = more * power
+    there = (1.0 - lost) * np.exp(1j * x) + lost * np.exp(0.5j * x) * np.sinc(x / (2.0 * np.pi))
+    fringe = np.exp(1j * (phase + alone * power - quadrature)) * (1.0 - n + n * there)
+    return np.append(c + b * fringe.real, parameters[7:])
+
+
+def conditional_start(y: Array, power: Array) -> tuple[float, ...]:
+    """Return where to look for c_0 to p: y [levels, powers, quadratures], which are 0, pi/2, pi, 3 pi/2.
+
+    Phases are followed up to a turn a step of the power, which a step out of line tells from slower ones.
+    """
+    fringe = y[..., 0] - y[..., 2] + 1j * (y[..., 1] - y[..., 3])
+    rates = np.linspace(-2.0 * np.pi, 2.0 * np.pi, 2401) / np.diff(power).max()
+    alone, other = rates[np.abs(fringe @ np.exp(-1j * np.outer(power, rates))).argmax(axis=1)]
+    contrast = np.abs(fringe).mean(axis=1) / 2.0 * np.sign((fringe[0] @ np.exp(-1j * alone * power)).real)
+    return (*y.mean(axis=(1, 2)).tolist(), *contrast.tolist(), alone, other - alone, 0.0)
 
 
 def turn(vector: Array) -> Array:

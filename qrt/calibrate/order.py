@@ -5,8 +5,9 @@
 3. Ramsey at short delays: the frequency, with its sign, or the refusal of a nominal one that is too far off.
 4. Weights and threshold from raw captures. From here on neighbours on the feedline are invisible.
 5. T1, which says how long the fine Ramsey may be and how long a shot must rest.
-6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now, and cz where couplers join qubits.
-7. The assignment matrix by reference shots with all of this fixed. It comes last since it is what estimates rest on.
+6. Fine amplitude, fine frequency and T2, then the errors of x by the gates as they are now.
+7. The assignment matrix by reference shots with all of this fixed: what estimates rest on, and how often a qubit at rest is in level 1.
+8. cz where couplers join qubits, which takes that into account.
 
 That is what a run does when it has no calibration (`AUTOMATIC`). `ALL` looks for the resonator and the qubit first, raises the readout's
 amplitude where that is needed, and proves the gates at the end. Nothing is taken from the twin: only what `measure` returns.
@@ -31,11 +32,11 @@ from qrt.calibrate import (
     ramsey,
     rb,
     readout,
-    references,
     resonator_spectroscopy,
     t1,
     tone,
     train,
+    weights,
 )
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Findings, Step, coupled, require_found, updated
@@ -49,7 +50,7 @@ STEPS: Final = (
     Step("rabi", rabi.find),
     Step("tone", tone.find),
     Step("detuning", ramsey.coarse),
-    Step("weights", references.weights_and_threshold),
+    Step("weights", weights.find),
     Step("t1", t1.find),
     Step("train", train.find),
     Step("ramsey", ramsey.find),
@@ -66,7 +67,7 @@ STEPS: Final = (
     Step("bell", bell.find),
 )
 BY_NAME: Final = {step.name: step for step in STEPS}
-AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "cz", "assignment")
+AUTOMATIC: Final = ("rabi", "tone", "detuning", "weights", "t1", "train", "ramsey", "flips", "assignment", "cz")
 ALL: Final = (
     "resonator_spectroscopy",
     "qubit_spectroscopy",

@@ -1,16 +1,12 @@
-"""Sequences of a calibration: gates of all qubits side by side, then readouts that start together.
-
-A shot is a few stages. In each every qubit of the lab has its own operations, and the shorter ones are padded: `ending_together`
-pads in front, so that the last pulse ends where the readout starts; `starting_together` pads behind, so that all tones play at once.
-Durations are static: there are no branches in a calibration.
+"""What a calibration starts from, and the grids of its times.
 
 `nominal` is the state that a calibration starts from, a `QubitCalibration` whose numbers are the lab file's or the gate set's, with
-boxcar weights. Each step replaces what it found.
+boxcar weights. Each step replaces what it found. Durations of a calibration are static: there are no branches in its programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, gcd
 from typing import Any, Final
@@ -20,10 +16,9 @@ import numpy as np
 
 from qrt.pulses import GateSet
 from qrt.readout.discriminate import boxcar_weights
-from qrt.types import Calibration, Capture, Estimated, Lab, Op, Play, Pulses, QubitCalibration, Wait
+from qrt.types import Capture, Estimated, Lab, Pulses, QubitCalibration
 
 Qubits = Mapping[str, QubitCalibration]
-Stage = Mapping[str, tuple[Op, ...]]
 
 PERIOD_T1: Final = 6.0  # a shot's end to the next one's start: e^-6 = 2.5e-3 of a level 1 is left
 PERIOD_GRID_NS: Final = 1000.0
@@ -102,71 +97,8 @@ def tone_changes(lab: Lab, name: str, found: QubitCalibration, tone_hz: float) -
     return {"readout_hz": tone_hz, "weights": changed.weights, "threshold": changed.threshold, "reference_count": 0}
 
 
-def gate_set(lab: Lab, qubits: Qubits) -> GateSet:
-    """Return the gates with what was found so far."""
-    return GateSet(lab, Calibration(lab_hash="", taken_ns=0, seed=0, qubits=dict(qubits)))
-
-
-def duration_ticks(ops: Sequence[Op], gates: GateSet, lab: Lab) -> int:
-    """Return the static duration of gates, waits and readouts."""
-    total = 0
-    envelopes = gates.envelopes({op.frame.partition(".")[0] for op in ops if isinstance(op, Play)})
-    for op in ops:
-        if isinstance(op, Play):
-            total += len(envelopes[op.envelope]) * lab.timing.sample_ticks
-        elif isinstance(op, Wait):
-            assert isinstance(op.ticks, int)  # calibrations vary nothing within a run
-            total += op.ticks
-    return total
-
-
-def ending_together(stage: Stage, gates: GateSet, lab: Lab) -> Stage:
-    """Return the stage with waits in front of the shorter ones."""
-    ticks = {name: duration_ticks(ops, gates, lab) for name, ops in stage.items()}
-    longest = max(ticks.values())
-    return {name: (*_wait(longest - ticks[name]), *ops) for name, ops in stage.items()}
-
-
-def starting_together(stage: Stage, gates: GateSet, lab: Lab) -> Stage:
-    """Return the stage with waits behind the shorter ones."""
-    ticks = {name: duration_ticks(ops, gates, lab) for name, ops in stage.items()}
-    longest = max(ticks.values())
-    return {name: (*ops, *_wait(longest - ticks[name])) for name, ops in stage.items()}
-
-
-def _wait(ticks: int) -> tuple[Op, ...]:
-    return (Wait(ticks),) if ticks else ()
-
-
-def readouts(names: Sequence[str], gates: GateSet, lab: Lab, *, raw: bool = False) -> Stage:
-    """Return a measurement of every named qubit, all tones at one tick."""
-    return starting_together({name: gates.measure(name, None, raw=raw) for name in names}, gates, lab)
-
-
-def shot(stages: Sequence[Stage], gates: GateSet, lab: Lab, qubits: Qubits) -> Pulses:
-    """Return one shot made of these stages, with a period that lets every qubit relax."""
-    names = tuple(stages[0])
-    blocks = {name: tuple(op for stage in stages for op in stage[name]) for name in names}
-    ticks = max(duration_ticks(ops, gates, lab) for ops in blocks.values())
-    relax_s = PERIOD_T1 * max(max(qubits[name].t1_s.value, lab.qubits[name].t1_ns * 1e-9) for name in names)
-    period_ticks = ticks + relax_s / (lab.timing.tick_ps * 1e-12)
-    grid_ticks = whole_ticks(lab, PERIOD_GRID_NS)
-    return Pulses(
-        blocks=blocks,
-        frames=gates.frames(names),
-        envelopes=gates.envelopes(names),
-        weights=gates.weights(names),
-        period_ticks=int(np.ceil(period_ticks / grid_ticks)) * grid_ticks,
-    )
-
-
-def capture_index(pulses: Pulses, name: str, ordinal: int) -> int:
-    """Return the index in a shot row of a qubit's capture: sequencers in order, in each its captures in order."""
-    index = 0
-    for block, ops in pulses.blocks.items():
-        count = sum(isinstance(op, Capture) for op in ops)
-        if block == name:
-            assert ordinal < count, f"{name} has {count} captures"
-            return index + ordinal
-        index += count
-    raise AssertionError(f"no sequencer {name}")
+def capture_index(pulses: Pulses, register: str, k: int) -> int:
+    """Return the index in a shot row of the capture that a bit of the program comes from: sequencers in order, in each its captures."""
+    bit = pulses.bits.index(f"{register}[{k}]")
+    captures = [op.bit for ops in pulses.blocks.values() for op in ops if isinstance(op, Capture)]
+    return captures.index(bit)

@@ -7,7 +7,7 @@ projects on the direction of largest spread. Which end is level 1 is not asked h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,24 +49,23 @@ class Signal(NamedTuple):
     sigma: Array  # [points]
 
 
-def iq_of(measured: Measured, pulses: Pulses, name: str, ordinal: int) -> NDArray[np.int64]:
-    """Return iq of a qubit's capture in the executed shots, int64 [shots, 2]; CalibrationError if there are too few."""
+def executed(measured: Measured, name: str) -> NDArray[Any]:
+    """Return the rows of the shots that were executed; CalibrationError, which names a qubit, if there are too few."""
     rows: NDArray[Any] = measured.rows[measured.rows["flags"] == 0]
     if len(rows) < 2:
         raise CalibrationError(
             f"{name}: {len(rows)} of {len(measured.rows)} shots were executed; a calibration needs all of them. "
             'See the misses, or calibrate with pacing "virtual"'
         )
-    return np.asarray(rows["iq"][:, capture_index(pulses, name, ordinal)])
+    return rows
 
 
-def points_of(measured: Measured, pulses: Pulses) -> dict[str, Points]:
-    """Return the one point of every qubit that these shots are, from its first capture."""
+def points_of(measured: Measured, pulses: Pulses, names: Iterable[str]) -> dict[str, Points]:
+    """Return the one point of every qubit that these shots are; bit k of the program's register c is the k-th qubit's readout."""
     points = {}
-    for name in pulses.blocks:
-        iq = iq_of(measured, pulses, name, 0).astype(float)
-        index = capture_index(pulses, name, 0)
-        ones = measured.rows["outcomes"][measured.rows["flags"] == 0][:, index]
+    for k, name in enumerate(names):
+        rows, index = executed(measured, name), capture_index(pulses, "c", k)
+        iq, ones = rows["iq"][:, index].astype(float), rows["outcomes"][:, index]
         parts = (iq.mean(axis=0), np.cov(iq.T) / len(iq), ones.mean(), len(iq))
         points[name] = Points(*(np.asarray(part, float)[None] for part in parts))
     return points

@@ -246,9 +246,11 @@ class _Lowering:
                 blocks[name].append(Wait(one.duration, one.source))
             return
         key = id(one.duration)  # one object for all delays that are written alike
-        if key not in self._ticks_of:
-            self._ticks_of[key] = self._ticks(one.duration, one.source, "a delay")
-        ticks = self._ticks_of[key]
+        ticks = self._ticks_of.get(key)
+        if ticks is None:
+            ticks = self._ticks(one.duration, one.source, "a delay")
+            if self._rounded is None:  # else each that is rounded is told
+                self._ticks_of[key] = ticks
         self._sync(names, blocks, one.source)
         for name in names:
             blocks[name].extend(self._gates.delay(name, ticks, one.source))

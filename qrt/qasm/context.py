@@ -64,7 +64,6 @@ class Run:
         self.loops: list[ast.QASMNode] = []
         self.depth = 0  # of blocks, and of branches on outcomes
         self.recorded: dict[Cell, Any] | None = None  # on a side of a branch: what cells held before it
-        self._sources: dict[int, Source] = {}
         # What is written alike is one object, by how it is written: durations, angles, native gates of those without an angle.
         self.literals: dict[Any, Any] = {}
         self.turns: dict[Any, tuple[Any, Any]] = {}
@@ -82,18 +81,11 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        known = self._sources.get(id(node))
-        if known is not None:
-            return known
-        span = node.span
+        span, lines = node.span, self.lines
         if span is None:
-            found = Source(1, 1, "", self.path)
-        else:
-            line = span.start_line
-            text = self.lines[line - 1] if line <= len(self.lines) else ""
-            found = Source(line, span.start_column + 1, text, self.path)
-        self._sources[id(node)] = found
-        return found
+            return Source(1, 1, "", self.path)
+        line = span.start_line
+        return Source(line, span.start_column + 1, lines[line - 1] if line <= len(lines) else "", self.path)
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
