@@ -81,7 +81,7 @@ def run(
       round: whether a duration off the grid of samples or ticks is rounded to the nearest and told (Result.rounded), not refused
       on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
-      runs: folder for the record, instead of the lab's. There is no page in it, as the command writes one: a result shows itself in a notebook
+      runs: folder for the record, instead of the lab's. It has no page, which is the command's: a result shows itself in a notebook
       publish, events: whether results are streamed while they come; called on this thread with what happens
       stop, abort: looked at all the time: end at a shot boundary, end at once, both as a StoppedError that says where the record is
 
