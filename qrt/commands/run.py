@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from qrt import config
+from qrt.axes import OrderName
 from qrt.commands.interrupt import Interrupt
 from qrt.commands.replay import again
 from qrt.commands.screen import (
@@ -51,7 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     inputs: Mapping[str, float] = {}
     sweeps: tuple[str, ...] = ()
-    order: str = "point"
+    order: OrderName = "point"
     pacing: str | None = None
     period_ns: float | None = None
     stretch: int | None = None
@@ -176,7 +177,8 @@ class Writer:
                     "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
                 )
                 own = f"; compiled for the calibration: {event.measured}" if event.measured else ""
-                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{own}")
+                again = f"; compiled again for another value of {', '.join(event.causes)}" if event.causes else ""
+                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{again}{own}")
             case Playing():
                 if event.stream:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")
