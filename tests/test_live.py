@@ -288,7 +288,8 @@ def test_a_program_that_ends_with_a_stream_open_ends_its_run(given, tmp_path):
     (folder,) = tmp_path.glob("*/journal")
     record = open_run(folder.parent)
     assert record.stop["exit_status"] == "abort"
-    assert 100 <= len(record.rows) == record.stop["shots"] < MANY
+    assert record.cut == ""
+    assert 100 <= len(record.rows) < MANY
 
 
 def pictures(html):
