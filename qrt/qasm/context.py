@@ -44,7 +44,7 @@ class Run:
     ) -> None:
         self.path, self.facts = path, facts
         self.handlers, self.evaluators = handlers, evaluators
-        self.lines = [line.strip() for line in text.splitlines()]
+        self.lines = ["", *map(str.strip, text.splitlines())]  # counted from 1
         self.scope = self.globals = Scope()
         self.out: list[Statement] = []
         self.statement_count = self.iteration_count = 0
@@ -81,11 +81,15 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        span, lines = node.span, self.lines
+        span = node.span
         if span is None:
             return Source(1, 1, "", self.path)
         line = span.start_line
-        return Source(line, span.start_column + 1, lines[line - 1] if line <= len(lines) else "", self.path)
+        try:
+            text = self.lines[line]
+        except IndexError:  # of a tree that has no text
+            text = ""
+        return Source(line, span.start_column + 1, text, self.path)
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
@@ -153,8 +157,8 @@ class Run:
 
     def add(self, statement: Statement) -> None:
         """Append a statement. Raises ProgramError beyond what is sensible, naming the loop."""
-        self.statement_count += 1
-        if self.statement_count > STATEMENTS_MAX:
+        count = self.statement_count = self.statement_count + 1
+        if count > STATEMENTS_MAX:
             raise self.too_many(f"more than {STATEMENTS_MAX} statements")
         self.out.append(statement)
 

@@ -74,14 +74,15 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
         defined = None
     arguments: list[Typed] | None = None
     if defined is None and run.gathered is None and len(operands) == 1 and not node.modifiers and node.duration is None:
+        written = node.arguments
         natives: Sequence[Native] | None = None
-        if not node.arguments:
+        if not written:
             natives = run.natives.get(name) or _fixed(run, node, name)
-        elif len(node.arguments) == 1 and NATIVE.get(name) == 1:
-            turn: Expression | Classical | None = _alike(run, node.arguments[0])
+        elif len(written) == 1 and NATIVE.get(name) == 1:
+            turn: Expression | Classical | None = _alike(run, written[0])
             if turn is None:
-                arguments = [run.value(node.arguments[0])]
-                turn = angle(run, node.arguments[0], arguments[0])
+                arguments = [run.value(written[0])]
+                turn = angle(run, written[0], arguments[0])
             if type(turn) not in RUNTIME or name == "rz":
                 natives = ((name, turn),)
         if natives is not None:

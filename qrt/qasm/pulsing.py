@@ -223,7 +223,7 @@ class Pulsing:
 
     def with_companions(self, run: Run, node: ast.QASMNode, qubits: Iterable[int]) -> None:
         """Let the frames of qubits go on with them."""
-        for qubit in qubits:
+        for qubit in qubits if self.frames else ():
             name = self.lab_qubit(run, qubit)
             found = self.companions(name) if name is not None else []
             if found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 
@@ -53,17 +54,18 @@ CONSTANTS: Final[dict[str, Typed]] = {
     "euler": Typed(FLOAT, EULER),
     "ℇ": Typed(FLOAT, EULER),
 }
-SECONDS: Final = {"ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "ms": Fraction(1, 1000), "s": Fraction(1)}
+PER_SECOND: Final = {"ns": 10**9, "us": 10**6, "ms": 1000, "s": 1}
 
 
 # ---- Literals and names ------------------------------------------------------------------------------------------------
 
 
-def decimal(value: float) -> Fraction:
-    """Return a float as the decimal that it prints as."""
+def decimal(value: float, divisor: int = 1) -> Fraction:
+    """Return a float as the decimal that it prints as, divided by a whole number."""
     if value.is_integer() and abs(value) < WHOLE_MAX:  # without reading text
-        return Fraction(int(value))
-    return Fraction(repr(value))
+        return Fraction(int(value), divisor)
+    above, below = Decimal(repr(value)).as_integer_ratio()
+    return Fraction(above, below * divisor)
 
 
 def _float(run: Run, node: ast.FloatLiteral) -> Typed:
@@ -75,8 +77,10 @@ def _float(run: Run, node: ast.FloatLiteral) -> Typed:
 def _duration(run: Run, node: ast.DurationLiteral) -> Typed:
     if not math.isfinite(node.value):
         raise run.refuse(node, "this number is beyond the range of a float")
-    amount, seconds = decimal(node.value), SECONDS.get(node.unit.name)
-    return Typed(DURATION, Duration(Fraction(0), amount) if seconds is None else Duration(amount * seconds))
+    per_second = PER_SECOND.get(node.unit.name)
+    if per_second is None:
+        return Typed(DURATION, Duration(Fraction(0), decimal(node.value)))
+    return Typed(DURATION, Duration(decimal(node.value, per_second)))
 
 
 def _name(run: Run, node: ast.Identifier) -> Typed:
