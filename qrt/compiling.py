@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from qrt.opened import Asked
 from qrt.pulses.externs import declared
 from qrt.qasm import Program
 from qrt.sweeps import Reach
-from qrt.templates import Asked, Templates, lowered
+from qrt.templates import Templates, lowered
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT: Final = Templates()
@@ -38,6 +39,7 @@ class Compiling:
         self._pulses: Pulses | None = None
         self.hits = self.misses = 0
         self.rounded: tuple[str, ...] = ()  # of the last sequence
+        self.causes: tuple[str, ...] = ()  # inputs for whose other values something was compiled again
 
     def sequence(self, calibration: Calibration | None) -> Sequence:
         """Return the sequence with a calibration, None for nominal values. Raises ProgramError as lowering and compiling do."""
@@ -59,4 +61,5 @@ class Compiling:
         found = self._kept.compiled(self._asked)
         self.hits, self.misses = self.hits + found.hit, self.misses + (not found.hit)
         self.rounded, self._pulses = found.rounded, found.pulses
+        self.causes = tuple(dict.fromkeys((*self.causes, *found.causes)))
         return found.sequence

@@ -80,7 +80,8 @@ class Play:
         with ExitStack() as stack:
             stack.callback(session.loop.dials.put_back)
             ready = self.arming.ready(session.first, 0, 0)
-            session.events(Compiled(compiling.hits, compiling.misses, session.loop.compiled_count))
+            counts = compiling.hits, compiling.misses, session.loop.compiled_count
+            session.events(Compiled(*counts, compiling.causes))
             sequence = ready.sequence
             if session.batch is not None:
                 session.batch.wait_ready(session.loop.asked_to_end)

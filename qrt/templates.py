@@ -1,8 +1,8 @@
 """Programs that were compiled, kept by all that they are made of: with other values of its inputs, a program is not compiled again.
 
 The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
-depends. Inputs that are nothing but angles of turns are left open while compiling (compile.template); where others have other values, the
-program is compiled, and kept for these values. A grid is not part of the content: what is swept is an operand from a slot, whatever its
+depends. All other inputs are left open while compiling (opened.py): of their values there are only words in the sequence, and the ticks of
+its schedule. A grid is not part of the content: what is swept is an operand from a slot, whatever its
 values are. With another grid the schedule alone is proved anew, and where it decides what it decided before, which is all that a grid
 can change, the sequence is the one that was written then, with the integration weights of the points at hand. What is
 kept is bounded: the least recently used goes first. Programs with an `extern` are kept by the run alone (compiling.py).
@@ -10,9 +10,8 @@ kept is bounded: the least recently used goes first. Programs with an `extern` a
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -22,41 +21,22 @@ import numpy as np
 from qrt.axes import Grid, to_document
 from qrt.compile import (
     Decided,
-    Template,
     Written,
     compile_pulses,
-    compile_template,
     decided,
     scheduled,
     weighted,
     written,
 )
-from qrt.errors import ProgramError
+from qrt.opened import OPEN, SHAPES_MAX, Asked, Opened
 from qrt.pulses import lower
 from qrt.pulses.inputs import input_values
 from qrt.qasm import Program
+from qrt.qasm.expressions import Value
 from qrt.sweeps import Reach
-from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
+from qrt.types import Calibration, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
-SHAPES_MAX: Final = 16  # ways in which one program's schedule has decided
-COMMENT: Final = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-# A program's own turns. A pattern that begins with its letters is found fifty times as fast as one that begins with an edge of a word.
-OTHER_TURNS: Final = (re.compile(r"gate(?<=\bgate)\s+r[xyz]\b"), re.compile(r"cal(?:(?<=\bcal)|(?<=\bdefcal))\b"))
-TURN: Final = re.compile(r"\s*r[xyz]\s*\(")
-DECLARED: Final = re.compile(r"\s*input\s+(float\s*(\[[^\]]*\])?|angle)\s*")
-
-
-class Asked(NamedTuple):
-    """A program with values of all its inputs, and what it is compiled for."""
-
-    program: Program
-    inputs: Mapping[str, float]
-    lab: Lab
-    calibration: Calibration | None  # None: nominal values
-    limits: PortLimits
-    reach: Reach | None = None  # of inputs that vary from shot to shot
-    rounds: bool = False  # durations off the grid, instead of refusing them
 
 
 class Compiled(NamedTuple):
@@ -66,13 +46,7 @@ class Compiled(NamedTuple):
     hit: bool
     rounded: tuple[str, ...] = ()  # durations that were: what, where, to what
     pulses: Pulses | None = None  # that it is of, where they are kept
-
-
-class Opened(NamedTuple):
-    """A program with some inputs left open."""
-
-    template: Template | None  # None: it cannot be left open
-    rounded: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()  # inputs for whose other values a program that was there was compiled again
 
 
 class Shaped(NamedTuple):
@@ -90,41 +64,43 @@ class Templates:
     def __init__(self) -> None:
         self.hits = self.misses = 0
         self._lock = Lock()  # runs may be prepared on one thread and played on another
+        self._open: OrderedDict[Any, tuple[str, ...]] = OrderedDict()  # inputs that each program can leave open
         self._kept: OrderedDict[Any, Opened] = OrderedDict()  # left open, by program and what it is compiled for
-        self._open: OrderedDict[Any, tuple[str, ...]] = OrderedDict()  # of each program
-        self._sequences: OrderedDict[Any, Compiled] = OrderedDict()  # of those that cannot be left open
+        self._sequences: OrderedDict[Any, Compiled] = OrderedDict()  # of values that cannot be filled in
         self._shaped: OrderedDict[Any, Shaped] = OrderedDict()  # of those that are swept or controlled
+        self._asked: OrderedDict[Any, Mapping[str, Value]] = OrderedDict()  # the values of the inputs, the last time
 
     def compiled(self, asked: Asked) -> Compiled:
         """Return the sequence of a program. Raises ProgramError as lowering and compiling do."""
         with self._lock:
-            found = self._compiled(asked)
+            values = input_values(asked.program, asked.inputs, _varied(asked))
+            calibration = _bytes(_untimed(asked.calibration))
+            what = (_program_key(asked.program), _bytes(asked.lab), calibration, asked.limits, asked.rounds)
+            if asked.reach is not None:
+                found = self._swept((*what, *values.items(), asked.reach.varied), asked, asked.reach)
+            else:
+                found = self._filled(what, asked, values)
             self.hits, self.misses = self.hits + found.hit, self.misses + (not found.hit)
             return found
 
-    def _compiled(self, asked: Asked) -> Compiled:
-        values = input_values(asked.program, asked.inputs, _varied(asked))
-        named = _program_key(asked.program)
-        free: tuple[str, ...] = ()
-        if asked.reach is None:
-            if named not in self._open:
-                _keep(self._open, named, open_inputs(asked.program))
-            free = self._open[named]
-        fixed = {name: asked.inputs[name] for name in values if name not in free}
-        exact = tuple((name, values[name]) for name in fixed)
-        key = (named, _bytes(asked.lab), _bytes(_untimed(asked.calibration)), asked.limits, asked.rounds, exact)
-        if asked.reach is not None:
-            return self._swept((*key, asked.reach.varied), asked, asked.reach)
-        known = key in self._kept
-        opened = self._kept[key] if known else _opened(asked._replace(inputs=fixed), free)
-        _keep(self._kept, key, opened)
-        sequence = None if opened.template is None else opened.template.filled(values)
-        if sequence is not None:
-            return Compiled(sequence, known, opened.rounded)
-        whole = (key, *(values[name] for name in free))
-        found = self._sequences.get(whole) or _whole(asked)
-        _keep(self._sequences, whole, found._replace(hit=True))
-        return found
+    def _filled(self, what: Any, asked: Asked, values: Mapping[str, Value]) -> Compiled:
+        """Return the sequence of a program whose inputs are given: filled in, where that can be done."""
+        free = self._open.get(what[0])
+        if free is None:
+            free = tuple(one.name for one in asked.program.inputs if one.kind in OPEN)
+        last = self._asked.get(what, values)
+        opened = self._kept.get(_key(what, values, free)) or Opened(asked, free)
+        filled = opened.filled(values)
+        if filled is not None:
+            found = Compiled(filled[0], filled[1], opened.rounded)
+        else:
+            whole = (what, tuple(values.items()))
+            found = self._sequences.get(whole) or _whole(asked)
+            _keep(self._sequences, whole, found._replace(hit=True))
+        _keep(self._open, what[0], opened.free)
+        _keep(self._kept, _key(what, values, opened.free), opened)
+        _keep(self._asked, what, values)
+        return found if found.hit else found._replace(causes=_causes(last, values, opened.free))
 
     def _swept(self, key: Any, asked: Asked, reach: Reach) -> Compiled:
         """Return the sequence of a program that is swept, or controlled, its schedule proved for the values at hand."""
@@ -148,11 +124,11 @@ class Templates:
         return Compiled(sequence, hit, shaped.rounded, shaped.pulses)
 
 
-def lowered(asked: Asked, free: tuple[str, ...] = ()) -> tuple[Pulses, tuple[str, ...]]:
-    """Return a program's pulses, open where an operand varies or is left `free`, and the durations that were rounded."""
+def lowered(asked: Asked) -> tuple[Pulses, tuple[str, ...]]:
+    """Return a program's pulses, open where an operand varies, and the durations that were rounded."""
     rounded: list[str] = []
     told = rounded if asked.rounds else None
-    pulses = lower(asked.program, asked.lab, asked.calibration, asked.inputs, free or _varied(asked), rounded=told)
+    pulses = lower(asked.program, asked.lab, asked.calibration, asked.inputs, _varied(asked), rounded=told)
     return pulses, tuple(rounded)
 
 
@@ -165,34 +141,15 @@ def _whole(asked: Asked) -> Compiled:
     return Compiled(compile_pulses(pulses, asked.lab, asked.limits), False, rounded)
 
 
-def _opened(asked: Asked, free: tuple[str, ...]) -> Opened:
-    """Return a program with its free inputs left open, or nothing where more than words depends on them."""
-    try:
-        pulses, rounded = lowered(asked, free)
-        return Opened(compile_template(pulses, asked.lab, asked.limits), rounded)
-    except ProgramError:
-        return Opened(None)  # with values it may be compiled, or refused with a better reason
+def _key(what: Any, values: Mapping[str, Value], free: Collection[str]) -> Any:
+    """Return under what a program is kept whose other inputs have these values."""
+    return what, free, tuple((name, value) for name, value in values.items() if name not in free)
 
 
-def open_inputs(program: Program) -> tuple[str, ...]:
-    """Return the inputs that may be left open: real numbers and angles, not rounded to some bits, of which rx, ry and rz turn.
-
-    Wherever else one stands, what is compiled may be another thing at some of its values: U(0, 0, 0) has no pulse. This is seen in the
-    text, which is quick, and at worst leaves closed what could be open.
-    """
-    text = COMMENT.sub(" ", program.text)
-    if not text or any(pattern.search(text) for pattern in OTHER_TURNS):
-        return ()
-    statements = text.replace("{", ";").replace("}", ";").split(";")
-    names = [one.name for one in program.inputs if one.kind in {"float", "angle"}]
-    return tuple(name for name in names if _only_turns([one for one in statements if name in one], name))
-
-
-def _only_turns(statements: Iterable[str], name: str) -> bool:
-    """Say whether all that is said of a name, but for its declaration, are angles of turns."""
-    word = re.compile(rf"\b{re.escape(name)}\b")
-    befores = (one[: found.start()] for one in statements for found in word.finditer(one))
-    return all(TURN.match(before) or DECLARED.fullmatch(before) for before in befores)
+def _causes(last: Mapping[str, Value], values: Mapping[str, Value], free: Collection[str]) -> tuple[str, ...]:
+    """Return the inputs whose other values asked for compiling: of those that have others, the ones that cannot be left open, if any."""
+    others = [name for name, value in values.items() if last[name] != value]
+    return tuple([name for name in others if name not in free] or others)
 
 
 def _program_key(program: Program) -> tuple[Any, ...]:

@@ -8,7 +8,9 @@ rx(theta) q;
 c = measure q;
 """
 
-# A bit that is read twice has no estimate: no batch process starts.
+# A bit that is read twice has no estimate, so that no batch process starts: for what is not about estimates.
+READ_TWICE = TURNED + "c = measure q;\n"
+
 REPEATED = """OPENQASM 3;
 input float theta;
 input duration t;

@@ -22,7 +22,7 @@ from qrt.reasons import StoppedError
 from qrt.replay import replay
 from qrt.report.page import page
 from qrt.run import run
-from tests.short_programs import TURNED
+from tests.short_programs import READ_TWICE, TURNED
 
 WAITS = """OPENQASM 3;
 input duration t;
@@ -113,7 +113,7 @@ def test_the_same_points_from_the_same_seed_are_the_same_run(play):
         for theta in (0.1, 0.2, 0.1):
             yield {"theta": theta}
 
-    one, other = (play(TURNED, sweep=points, seed=9) for _ in range(2))
+    one, other = (play(READ_TWICE, sweep=points, seed=9) for _ in range(2))
     assert one.summary.digest == other.summary.digest
     hashes = one.record.rows["trace_hash"].reshape(3, 40)
     assert not np.array_equal(hashes[0], hashes[2])  # drawn anew
@@ -197,7 +197,7 @@ LATER = [
 @pytest.mark.parametrize(("sweep", "played", "said"), LATER)
 def test_a_later_point_that_cannot_be_ends_the_run_with_what_was_played_on_record(play, tmp_path, sweep, played, said):
     with pytest.raises(RunError, match=said) as caught:
-        play(TURNED, sweep=sweep)
+        play(READ_TWICE, sweep=sweep)
     assert f"shots 0 to {40 * played - 1} are kept in" in str(caught.value)
     record = recorded(tmp_path)
     assert (len(record.rows), len(record.legs), record.stop["exit_status"]) == (40 * played, played, "fail")
@@ -237,7 +237,7 @@ def test_a_run_that_is_told_to_stop_asks_for_no_further_point(play, tmp_path):
             yield {"theta": 0.5}
 
     with pytest.raises(StoppedError, match="stopped as asked after"):
-        play(TURNED, sweep=forever, stop=told, events=tell)
+        play(READ_TWICE, sweep=forever, stop=told, events=tell)
     record = recorded(tmp_path)
     assert len(record.rows) == 40 * len(asked)
     assert record.stop["exit_status"] == "abort"

@@ -173,7 +173,7 @@ def test_samples_that_come_late_but_in_time_change_nothing(on, pair):
 def test_on_the_hardwares_clock_a_stall_is_one_miss_and_repeats(on):
     """The wait for samples takes two periods and more; the shots of these go with the erased one."""
     port = {"answer_ns": 2_000_000.0, "faults": {"late_answers": 0.01}}
-    result = on(ONE, port, shots=200, pacing="external", period_ns=800_000.0)
+    result = on(FEEDBACK, port, shots=200, pacing="external", period_ns=800_000.0)
     rows, covered = result.record.rows, np.zeros(200, int)
     assert len(erased_of(result)) > 0
     for miss in result.record.misses:
@@ -192,7 +192,7 @@ def test_by_policy_it_ends_the_run_with_the_reason(on):
         RunError,
         match=r"in shot \d+, tick \d+, sequencer q., line \d of the program: the port was too late .*late_port_policy",
     ):
-        on(ONE, late(), policy="abort")
+        on(FEEDBACK, late(), policy="abort")
 
 
 def test_too_many_in_a_row_end_the_run_whatever_the_policy(on):
@@ -200,7 +200,7 @@ def test_too_many_in_a_row_end_the_run_whatever_the_policy(on):
         RunError,
         match=rf"in shot {ERASED_MAX - 1}.*: {ERASED_MAX} shots in a row were erased.*\nshots 0 to {ERASED_MAX - 1} are kept",
     ):
-        on(ONE, late(1.0))
+        on(FEEDBACK, late(1.0))
 
 
 def test_measuring_leaves_erased_shots_out_and_counts_them(demo_lab):

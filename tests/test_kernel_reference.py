@@ -7,6 +7,7 @@ place. The port is written in Python: it notes the calls, and answers captures w
 
 import importlib.util
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -374,48 +375,60 @@ WORD = st.one_of(st.integers(-3, 3), st.integers(-(1 << 63), (1 << 63) - 1))
 FRAME, BIT, REGISTER = st.integers(0, FRAMES - 1), st.integers(0, 3), st.integers(0, 3)
 
 
-def instruction(place, count, sequencers):
-    zero = st.just(0)
+ZERO = st.just(0)
+
+
+def same(*fields):
+    """An instruction that may stand anywhere. Made once: hypothesis takes longer to make strategies than to draw from them."""
+    each = st.tuples(*fields)
+    return lambda *_: each
+
+
+@cache
+def sync(place, count, sequencers):
     every = (1 << sequencers) - 1
-    target = st.one_of(
-        st.integers(place + 1, count), st.integers(place + 1, count), st.integers(0, count)
-    )  # mostly ahead
-    kinds = [
-        st.tuples(st.just(PLAY), FRAME, st.integers(0, 9), st.integers(-65536, 65536), st.integers(0, 1)),
-        st.tuples(st.just(CAPTURE), zero, st.integers(0, CAPTURES - 1), zero, zero),
-        st.tuples(
-            st.just(WAIT), zero, zero, zero, st.one_of(st.integers(1, 40), st.integers(1, 40), st.integers(0, 900))
-        ),
-        st.tuples(st.just(SYNC), zero, zero, zero, st.one_of(st.just(every), st.integers(1, every))),
-        st.tuples(st.just(SET_FREQUENCY), FRAME, zero, zero, WORD),
-        st.tuples(st.just(SHIFT_PHASE), FRAME, zero, zero, WORD),
-        st.tuples(st.just(READ), REGISTER, BIT, zero, zero),
-        st.tuples(st.just(WRITE), REGISTER, BIT, zero, zero),
-        st.tuples(st.just(ALU), REGISTER, st.integers(0, 9), REGISTER, WORD),
-        st.tuples(st.just(ALU), REGISTER, st.just(10), REGISTER, st.integers(0, 63)),
-        st.tuples(st.just(BRANCH), REGISTER, st.integers(0, 4), target, st.one_of(zero, WORD)),
-        st.tuples(st.just(WAIT_UNTIL), zero, zero, zero, st.integers(0, PERIOD)),
-        st.tuples(st.just(END), zero, zero, zero, zero),
-        st.tuples(st.just(LOAD), REGISTER, st.integers(0, 2), zero, zero),
-        st.tuples(st.just(LOOKUP), REGISTER, REGISTER, st.integers(0, 2), st.integers(1, 4)),
-        st.tuples(st.just(DRAW), REGISTER, zero, zero, st.sampled_from([1, 2, 5, 63])),
-        st.tuples(st.just(WEIGH), zero, REGISTER, st.integers(0, 1), st.integers(1, 3)),
-        st.tuples(st.just(EMIT), REGISTER, st.integers(0, EMITS - 1), zero, zero),
-        st.tuples(st.just(PLAY_REGISTER), FRAME, st.integers(0, 9), REGISTER, st.integers(0, 1)),
-        st.tuples(st.just(WAIT_REGISTER), REGISTER, zero, zero, zero),
-        st.tuples(st.sampled_from([SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER]), FRAME, REGISTER, zero, zero),
-    ]
-    weights = [10, 6, 8, 2, 5, 2, 5, 2, 4, 1, 3, 1, 1, 3, 2, 3, 2, 3, 3, 3, 2]
-    return st.sampled_from([kind for kind, weight in zip(kinds, weights, strict=True) for _ in range(weight)]).flatmap(
-        lambda kind: kind
-    )
+    return st.tuples(st.just(SYNC), ZERO, ZERO, ZERO, st.one_of(st.just(every), st.integers(1, every)))
+
+
+@cache
+def branch(place, count, sequencers):
+    ahead = st.integers(place + 1, count)
+    target = st.one_of(ahead, ahead, st.integers(0, count))
+    return st.tuples(st.just(BRANCH), REGISTER, st.integers(0, 4), target, st.one_of(ZERO, WORD))
+
+
+PAUSES = st.one_of(st.integers(1, 40), st.integers(1, 40), st.integers(0, 900))
+KINDS = [  # how often each is chosen, and what it is at a place
+    (10, same(st.just(PLAY), FRAME, st.integers(0, 9), st.integers(-65536, 65536), st.integers(0, 1))),
+    (6, same(st.just(CAPTURE), ZERO, st.integers(0, CAPTURES - 1), ZERO, ZERO)),
+    (8, same(st.just(WAIT), ZERO, ZERO, ZERO, PAUSES)),
+    (2, sync),
+    (5, same(st.just(SET_FREQUENCY), FRAME, ZERO, ZERO, WORD)),
+    (2, same(st.just(SHIFT_PHASE), FRAME, ZERO, ZERO, WORD)),
+    (5, same(st.just(READ), REGISTER, BIT, ZERO, ZERO)),
+    (2, same(st.just(WRITE), REGISTER, BIT, ZERO, ZERO)),
+    (4, same(st.just(ALU), REGISTER, st.integers(0, 9), REGISTER, WORD)),
+    (1, same(st.just(ALU), REGISTER, st.just(10), REGISTER, st.integers(0, 63))),
+    (3, branch),
+    (1, same(st.just(WAIT_UNTIL), ZERO, ZERO, ZERO, st.integers(0, PERIOD))),
+    (1, same(st.just(END), ZERO, ZERO, ZERO, ZERO)),
+    (3, same(st.just(LOAD), REGISTER, st.integers(0, 2), ZERO, ZERO)),
+    (2, same(st.just(LOOKUP), REGISTER, REGISTER, st.integers(0, 2), st.integers(1, 4))),
+    (3, same(st.just(DRAW), REGISTER, ZERO, ZERO, st.sampled_from([1, 2, 5, 63]))),
+    (2, same(st.just(WEIGH), ZERO, REGISTER, st.integers(0, 1), st.integers(1, 3))),
+    (3, same(st.just(EMIT), REGISTER, st.integers(0, EMITS - 1), ZERO, ZERO)),
+    (3, same(st.just(PLAY_REGISTER), FRAME, st.integers(0, 9), REGISTER, st.integers(0, 1))),
+    (3, same(st.just(WAIT_REGISTER), REGISTER, ZERO, ZERO, ZERO)),
+    (2, same(st.sampled_from([SET_FREQUENCY_REGISTER, SHIFT_PHASE_REGISTER]), FRAME, REGISTER, ZERO, ZERO)),
+]
+KIND = st.sampled_from([kind for weight, kind in KINDS for _ in range(weight)])
 
 
 @st.composite
 def sequences(draw):
     sequencers = draw(st.integers(1, 3))
     count = draw(st.integers(4, 40))
-    code = [*(draw(instruction(place, count, sequencers)) for place in range(count)), (END, 0, 0, 0, 0)]
+    code = [*(draw(draw(KIND)(place, count, sequencers)) for place in range(count)), (END, 0, 0, 0, 0)]
     entries = [draw(st.integers(0, count // 2)) for _ in range(sequencers)]
     lengths = [draw(st.integers(1, 64)) for _ in range(CAPTURES)]
     bits = [draw(st.sampled_from([*range(4), kernel.BIT_NONE])) for _ in range(CAPTURES)]

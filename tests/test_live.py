@@ -17,12 +17,9 @@ from qrt.live import stream
 from qrt.replay import replay
 from qrt.run import run
 from qrt.store import bound_hash
-from tests.short_programs import TURNED
+from tests.short_programs import READ_TWICE, TURNED
 from tests.test_report import read
 
-QUIET = (
-    TURNED + "if (c) x q;\nc = measure q;\n"
-)  # a bit that is read twice has no estimate, and no batch process starts
 MANY = 50_000_000  # shots that nobody waits for
 
 
@@ -78,11 +75,11 @@ def test_batches_are_the_run_in_pieces(given):
 
 def test_without_a_size_batches_are_those_of_the_controllers(given):
     lab = msgspec.structs.replace(given["lab"], control=msgspec.structs.replace(given["lab"].control, batch_shots=90))
-    assert [one.end for one in stream(QUIET, shots=200, **given | {"lab": lab})] == [90, 180, 200]
+    assert [one.end for one in stream(READ_TWICE, shots=200, **given | {"lab": lab})] == [90, 180, 200]
 
 
 def test_a_batch_is_durable_when_it_comes(given, tmp_path):
-    for batch in stream(QUIET, shots=3000, batch_shots=500, **given):
+    for batch in stream(READ_TWICE, shots=3000, batch_shots=500, **given):
         (folder,) = [path for path in tmp_path.iterdir() if path.name != "calibrations"]
         record = open_run(folder)
         assert len(record.rows) >= batch.end
@@ -152,7 +149,7 @@ def test_what_cannot_run_is_refused_at_once_and_what_fails_later_in_the_loop(giv
 
 
 def test_a_stream_is_looped_over_once(given):
-    live = stream(QUIET, shots=10, **given)
+    live = stream(READ_TWICE, shots=10, **given)
     with pytest.raises(RunError, match="the run begins when the stream is looped over"):
         _ = live.result
     assert len(list(live)) == 1
@@ -181,7 +178,7 @@ def test_a_loop_that_is_left_ends_the_run_and_keeps_everything(given):
 
 
 def test_an_error_in_the_loop_ends_the_run_too(given):
-    live = stream(QUIET, shots=MANY, batch_shots=300, **given)
+    live = stream(READ_TWICE, shots=MANY, batch_shots=300, **given)
     with pytest.raises(ZeroDivisionError):
         _ = [1 / (2 - batch.index) for batch in live]
     assert live.result.stopped
@@ -192,7 +189,7 @@ def test_an_error_in_the_loop_ends_the_run_too(given):
 
 
 def test_the_first_ctrl_c_ends_the_loop_after_what_was_played(given, capfd):
-    live = stream(QUIET, shots=MANY, batch_shots=300, **given)
+    live = stream(READ_TWICE, shots=MANY, batch_shots=300, **given)
     end = 0
     for batch in live:
         end = batch.end
@@ -205,7 +202,7 @@ def test_the_first_ctrl_c_ends_the_loop_after_what_was_played(given, capfd):
 
 
 def test_the_second_ctrl_c_aborts(given, tmp_path):
-    live = stream(QUIET, shots=MANY, batch_shots=300, **given)
+    live = stream(READ_TWICE, shots=MANY, batch_shots=300, **given)
 
     def twice():
         signal.raise_signal(signal.SIGINT)
@@ -219,7 +216,7 @@ def test_the_second_ctrl_c_aborts(given, tmp_path):
 
 
 def test_ctrl_c_in_a_run_returns_what_there_is(given):
-    result = run(TURNED, shots=MANY, events=Press(is_underway), **given)
+    result = run(READ_TWICE, shots=MANY, events=Press(is_underway), **given)
     assert result.stopped
     assert 0 < result.summary.shots == len(result.bits["c"]) < MANY
     assert result.record.stop["reason"] == f"stopped as asked after {result.summary.shots} shots"
@@ -237,13 +234,13 @@ def test_a_sweep_that_was_stopped_has_the_points_it_came_to(given):
 
 def test_twice_aborts_a_run_and_says_where_it_is(given):
     with pytest.raises(KeyboardInterrupt, match=r"(stopped|aborted) as asked after \d+ shots\n.* kept in"):
-        run(QUIET, shots=MANY, events=Press(is_underway, 2), **given)
+        run(READ_TWICE, shots=MANY, events=Press(is_underway, 2), **given)
 
 
 def test_before_the_first_shot_there_is_nothing_to_return(given, tmp_path):
     press = Press(lambda event: isinstance(event, CalibrationStep))
     with pytest.raises(KeyboardInterrupt, match="before the first shot"):
-        run(QUIET, shots=10, events=press, **given | {"calibration": None})
+        run(READ_TWICE, shots=10, events=press, **given | {"calibration": None})
     assert not list(tmp_path.glob("2*"))
 
 
@@ -251,8 +248,8 @@ def test_a_handler_of_the_users_own_stays(given):
     pressed = []
     before = signal.signal(signal.SIGINT, lambda *_: pressed.append(1))
     try:
-        result = run(QUIET, shots=2000, events=Press(is_underway), **given)
-        batches = list(stream(QUIET, shots=2000, events=Press(lambda event: isinstance(event, Progress)), **given))
+        result = run(READ_TWICE, shots=2000, events=Press(is_underway), **given)
+        batches = list(stream(READ_TWICE, shots=2000, events=Press(lambda event: isinstance(event, Progress)), **given))
     finally:
         signal.signal(signal.SIGINT, before)
     assert len(pressed) >= 1
@@ -262,7 +259,7 @@ def test_a_handler_of_the_users_own_stays(given):
 
 def test_in_a_thread_of_the_users_own_ctrl_c_is_left_alone(given):
     found = []
-    thread = threading.Thread(target=lambda: found.append(run(QUIET, shots=500, **given)))
+    thread = threading.Thread(target=lambda: found.append(run(READ_TWICE, shots=500, **given)))
     thread.start()
     thread.join()
     assert found[0].summary.shots == 500
@@ -306,6 +303,6 @@ def test_a_sweep_is_shown_as_a_curve(given):
 def test_what_a_lab_is_called_becomes_no_markup(given):
     lab = msgspec.structs.replace(given["lab"], name="<script>alert(1)</script>")
     calibration = msgspec.structs.replace(given["calibration"], lab_hash=bound_hash(lab))
-    html = run(QUIET, shots=10, **given | {"lab": lab, "calibration": calibration})._repr_html_()
+    html = run(READ_TWICE, shots=10, **given | {"lab": lab, "calibration": calibration})._repr_html_()
     assert "<script" not in html
     assert "&lt;script&gt;" in html

@@ -236,7 +236,8 @@ bit c;
 x q;
 delay[100.3ns] q;
 c = measure q;
-"""
+c = measure q;
+"""  # a bit that is read twice has no estimate: no batch process starts
 
 
 def test_a_duration_off_the_grid_is_refused_or_rounded_and_told(play):

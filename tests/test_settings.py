@@ -30,7 +30,7 @@ from qrt.run import run
 from qrt.store import bound_hash
 from qrt.types import Mailbox, Segment
 from tests.reference_readout import Readout
-from tests.short_programs import REPEATED, TURNED
+from tests.short_programs import READ_TWICE, REPEATED, TURNED
 
 WATCHED = """OPENQASM 3;
 qubit q;
@@ -186,8 +186,8 @@ def test_nothing_is_sent_that_did_not_change(runs, play):
         counters["upload.lines_kept"]
         == 5 * len([name for name in counters if name.endswith("_readout.segment_sent_count")]) * 2
     )
-    short = play(TURNED, shots=5, sweep={"theta": [0.0, 1.0], RANGE: [0.5]})
-    long = play(TURNED, shots=5, sweep={"theta": [0.0, 1.0], RANGE: [0.5, 1.0, 2.0, 0.5]})
+    short = play(READ_TWICE, shots=5, sweep={"theta": [0.0, 1.0], RANGE: [0.5]})
+    long = play(READ_TWICE, shots=5, sweep={"theta": [0.0, 1.0], RANGE: [0.5, 1.0, 2.0, 0.5]})
     for name in ("awg_q0", "awg_readout", "lo_q0", "lo_readout"):  # nobody says a word to them between legs
         assert long.counters[f"{name}.request_count"] == short.counters[f"{name}.request_count"]
         assert long.counters[f"{name}.sent_bytes"] == short.counters[f"{name}.sent_bytes"]
@@ -240,7 +240,7 @@ def test_virtual_and_real_time_give_the_same_rows(play, demo_lab, demo_calibrati
     lab = msgspec.structs.replace(demo_lab, timing=timing, instruments=instruments)
     given = {"lab": lab, "shots": 5, "period_ns": 500e3, "sweep": {FREQUENCY: [6.999e9, 7.0e9], "theta": [0.1, 0.2]}}
     given["calibration"] = msgspec.structs.replace(demo_calibration, lab_hash=bound_hash(lab))
-    virtual, real = (play(TURNED, pacing=pacing, **given) for pacing in ("virtual", "real"))
+    virtual, real = (play(READ_TWICE, pacing=pacing, **given) for pacing in ("virtual", "real"))
     assert real.summary.digest == virtual.summary.digest
     assert [one.body["settle_s"] for one in real.record.documents("leg")] == [0.03, 0.03]  # the lab's own
     assert real.summary.dead_s > 0.03 > 0  # waited for

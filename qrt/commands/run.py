@@ -176,7 +176,8 @@ class Writer:
                     "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
                 )
                 own = f"; compiled for the calibration: {event.measured}" if event.measured else ""
-                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{own}")
+                again = f"; compiled again for another value of {', '.join(event.causes)}" if event.causes else ""
+                screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{again}{own}")
             case Playing():
                 if event.stream:
                     screen.line(f"   streaming on {event.stream}; to listen: qrt watch {event.stream}")

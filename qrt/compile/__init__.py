@@ -30,6 +30,7 @@ from qrt.compile.instructions import (
     SYNC,
     WRITE,
 )
+from qrt.compile.operands import Operands
 from qrt.compile.sequence import (
     Decided,
     Written,
@@ -39,6 +40,7 @@ from qrt.compile.sequence import (
     scheduled,
     weighted,
     written,
+    written_template,
 )
 from qrt.compile.template import Template
 
@@ -56,6 +58,7 @@ __all__ = [
     "SYNC",
     "WRITE",
     "Decided",
+    "Operands",
     "Template",
     "Written",
     "compile_pulses",
@@ -64,4 +67,5 @@ __all__ = [
     "scheduled",
     "weighted",
     "written",
+    "written_template",
 ]

@@ -12,8 +12,9 @@ from qrt import units
 from qrt.classical import bits_of
 from qrt.compile.captures import capture_specs, with_weights
 from qrt.compile.instructions import BITS_MAX, CAPTURES_MAX, EMITS_MAX, FRAMES_MAX, SEQUENCERS_MAX, packed
+from qrt.compile.operands import Operands, Words
 from qrt.compile.segments import Segments
-from qrt.compile.template import Given, Template
+from qrt.compile.template import Filling, Given, Template
 from qrt.compile.writer import Writer, frequency_word
 from qrt.errors import ProgramError
 from qrt.kernel import FRAME_DTYPE
@@ -27,7 +28,6 @@ from qrt.types import (
     Lab,
     Op,
     OutputKind,
-    Parameter,
     Play,
     PortLimits,
     Pulses,
@@ -87,15 +87,30 @@ def compile_pulses(pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | 
     return weighted(written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach), pulses, reach)
 
 
-def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits) -> Template:
+def compile_template(pulses: Pulses, lab: Lab, limits: PortLimits, operands: Operands | None = None) -> Template:
     """Return the sequence of one shot, open where an operand varies: it is filled in later, and never loaded from a slot.
 
     Raises ProgramError as compile_pulses does, and where an operand is more than a word of one instruction.
     """
-    given: list[tuple[int, Parameter]] = []
     reach = Given()
-    found = written(pulses, lab, limits, scheduled(pulses, lab, limits, reach), reach=reach, given=given)
-    return Template.of(weighted(found, pulses, reach), given)
+    timeline = scheduled(pulses, lab, limits, reach)
+    return written_template(pulses, lab, limits, timeline, operands=operands or Operands.of(pulses), reach=reach)
+
+
+def written_template(
+    pulses: Pulses,
+    lab: Lab,
+    limits: PortLimits,
+    timeline: Timeline,
+    *,
+    operands: Operands,
+    words: Words = (),
+    reach: Reach | None = None,
+) -> Template:
+    """Return the template of open pulses for one schedule of theirs: that with these words, or with any in the reach."""
+    filling = Filling(operands, words)
+    found = written(pulses, lab, limits, timeline, reach=reach, filling=filling)
+    return Template.of(weighted(found, pulses, reach), operands, filling, words)
 
 
 def decided(timeline: Timeline) -> Decided:
@@ -110,12 +125,12 @@ def written(
     timeline: Timeline,
     *,
     reach: Reach | None,
-    given: list[tuple[int, Parameter]] | None = None,
+    filling: Filling | None = None,
 ) -> Written:
     """Return the sequence of a schedule: a function of the pulses, the lab, the limits and what was `decided`, whatever the reach is."""
     _check_counts(pulses)
     segments = Segments(pulses, lab, limits)
-    writer = Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach, given=given)
+    writer = Writer(pulses, lab, timeline, segments, limits.sample_ticks, reach=reach, filling=filling)
     entries = [writer.sequencer(name) for name in pulses.blocks]
     lines = tuple(lab.lines)
     frames = np.zeros(len(pulses.frames), FRAME_DTYPE)

@@ -40,6 +40,7 @@ from qrt.compile.instructions import (
     Instruction,
 )
 from qrt.compile.segments import Segments
+from qrt.compile.template import Filling
 from qrt.compile.values import Tables, Values
 from qrt.errors import ProgramError
 from qrt.timeline import Pad, Reach, Step, Timeline
@@ -81,10 +82,10 @@ class Writer:
         sample_ticks: int,
         *,
         reach: Reach | None,
-        given: list[tuple[int, Parameter]] | None = None,
+        filling: Filling | None = None,
     ) -> None:
-        """Get ready; `given` is for a template: it gets the instructions whose varied operands are filled in later."""
-        self._given = given
+        """Get ready; `filling` is for a template: it is told of the instructions that are filled in later."""
+        self._filling = filling
         self._pulses, self._lab, self._timeline, self._segments, self._reach = pulses, lab, timeline, segments, reach
         self._slots: dict[int, int] = {}  # the reach's number of a varied operand -> slot
         self._frames = {name: index for index, name in enumerate(pulses.frames)}
@@ -174,7 +175,12 @@ class Writer:
         return play, (WAIT, 0, 0, 0, self._durations[op.envelope])
 
     def _waits(self, op: Wait, path: Path, index: int) -> None:
-        if isinstance(op.ticks, Parameter):
+        if isinstance(op.ticks, Parameter) and self._filling is not None:
+            ticks = self._filling.ticks(op.ticks)
+            self._wait(ticks, op.source)
+            if ticks:  # without any there may be no instruction
+                self._filling.take(len(self.code) - 1, op.ticks)
+        elif isinstance(op.ticks, Parameter):
             self._load(op.ticks, op.source)
             self.add(WAIT_REGISTER, VARIED, line=op.source.line)
         elif isinstance(op.ticks, Lasting):
@@ -204,6 +210,8 @@ class Writer:
         if isinstance(op.frequency_hz, float | int):
             word = frequency_word(op.frequency_hz, op.frame, self._lab, op.source)
             self.add(SET_FREQUENCY, self._frames[op.frame], d=word, line=line)
+        elif self._is_given(op.frequency_hz):
+            self.add(SET_FREQUENCY, self._frames[op.frame], line=line)
         else:
             register = self._operand(op.frequency_hz, op.source, path, index)
             self.add(SET_FREQUENCY_REGISTER, self._frames[op.frame], register, line=line)
@@ -230,9 +238,9 @@ class Writer:
 
     def _is_given(self, value: Classical) -> bool:
         """Say whether the next instruction's operand is filled in later, and note it."""
-        if self._given is None or not isinstance(value, Parameter):
+        if self._filling is None or not isinstance(value, Parameter):
             return False
-        self._given.append((len(self.code), value))
+        self._filling.take(len(self.code), value)
         return True
 
     def _operand(self, value: Classical, source: Source, path: Path, index: int) -> int:
@@ -256,7 +264,9 @@ class Writer:
     def _settle(self, step: Step, source: Source) -> None:
         """Write the wait for the one tick at which outcomes are there: on a path without the captures the kernel would not wait."""
         if step in self._timeline.branch_ticks:
-            self.add(WAIT_UNTIL, d=self._timeline.branch_ticks[step], line=source.line)
+            index = self.add(WAIT_UNTIL, d=self._timeline.branch_ticks[step], line=source.line)
+            if self._filling is not None:
+                self._filling.branches.append((index, step))
 
     def _assign(self, op: Assign, path: Path, index: int) -> None:
         register = self._computed(op.value, op.source)
@@ -279,11 +289,11 @@ class Writer:
 
     def slot(self, varied: Parameter, source: Source) -> int:
         """Return the slot of a varied operand. Raises ProgramError where there are more of them than slots."""
-        assert self._reach is not None
-        if self._given is not None:
+        if self._filling is not None:
             raise ProgramError(
                 f"{source.where}{varied.text} is part of what is computed in the shot, which is no word to fill in"
             )
+        assert self._reach is not None
         number = self._reach.slot(varied)
         if number not in self._slots:
             if len(self.parameters) == SLOTS_MAX:
@@ -330,7 +340,7 @@ class Writer:
             self._meeting(op, (), 0)
         yield self._block(op.ops, (*step.path, 0))
         if step in self._timeline.join_ticks:
-            self.add(WAIT_UNTIL, d=self._timeline.join_ticks[step], line=op.source.line)
+            self._until_joined(step, op.source)
         else:
             (pad,) = self._timeline.pads[step]
             self._pad(pad, op.source)
@@ -356,7 +366,13 @@ class Writer:
         if op.pad and step in self._timeline.pads:
             self._pad(self._timeline.pads[step][side], op.source)
         elif op.pad:
-            self.add(WAIT_UNTIL, d=self._timeline.join_ticks[step], line=op.source.line)
+            self._until_joined(step, op.source)
+
+    def _until_joined(self, step: Step, source: Source) -> None:
+        """Write the wait for the one tick at which sides or a box end."""
+        index = self.add(WAIT_UNTIL, d=self._timeline.join_ticks[step], line=source.line)
+        if self._filling is not None:
+            self._filling.joins.append((index, step))
 
     def _aim(self, branch: int) -> None:
         """Let a jump that was written before go to the next instruction."""

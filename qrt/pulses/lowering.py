@@ -54,6 +54,7 @@ from qrt.qasm.pulses import (
     PulseStatement,
     sequencers_of,
 )
+from qrt.qasm.shape import Shape
 from qrt.timeline.order import Order
 from qrt.types import Assign as AssignOp
 from qrt.types import Box as BoxOp
@@ -94,13 +95,27 @@ def lower(
 
     rounded: takes a line for each duration off the grid, which then is rounded to the nearest; None: they are refused.
     """
+    pulses, _ = lower_open(program, lab, calibration, inputs, varied, rounded=rounded)
+    return pulses
+
+
+def lower_open(
+    program: Program,
+    lab: Lab,
+    calibration: Calibration | None,
+    inputs: Mapping[str, float],
+    varied: Collection[str] = (),
+    *,
+    rounded: list[str] | None = None,
+) -> tuple[Pulses, Shape]:
+    """Return the same, and for which values of the `varied` inputs known ones would be pulses of the same shape."""
     gates = GateSet(lab, calibration)
     values = input_values(program, inputs, varied)
     facts = LabFacts(lab, gates, program.path)
     elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
     if rounded is not None:
         rounded += elaborated.events
-    return lowered(elaborated, lab, gates, rounded)
+    return lowered(elaborated, lab, gates, rounded), elaborated.shape
 
 
 def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | None = None) -> Pulses:

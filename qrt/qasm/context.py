@@ -19,6 +19,7 @@ from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import KNOWN, RUNTIME, Type, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.scope import BitRegister, Cell, Scope, bit_cell
+from qrt.qasm.shape import Shaping
 from qrt.qasm.words import a, what
 from qrt.types import Bits, Classical, Source, Variable
 
@@ -57,6 +58,7 @@ class Run:
         self.gathered: list[Any] | None = None  # qrt.qasm.controlled.Applied: of a gate's body, for modifiers
         self.rounds = False  # durations off the samples' grid, instead of refusing them; each is told
         self.events: list[str] = []
+        self.shape = Shaping()  # what depends on open inputs beside words
         self.tree: Any = None  # of the whole program
         self.input_values: Mapping[str, Any] = {}
         self.calls: list[str] = []  # subroutines and gates that are being inlined

@@ -18,6 +18,7 @@ from qrt.qasm.kinds import RUNTIME, Type, Typed, wrapped
 from qrt.qasm.measure import measure, measured
 from qrt.qasm.program import Output
 from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
+from qrt.qasm.sequenced import WORD_BITS
 from qrt.qasm.values import CONSTANTS, located, reason
 from qrt.qasm.values import cast as cast_value
 from qrt.qasm.words import a
@@ -83,6 +84,8 @@ def input_or_output(run: Run, node: ast.IODeclaration) -> Completion:
     if given is None:
         source = run.source(node)
         value = Typed(type_, Name(name, source, type_.kind == "duration"))
+        if type_.width and type_.width < WORD_BITS and type_.kind != "float":
+            run.shape.by(value.value)  # a known one is brought to so many bits, or refused
     else:
         whole = type_.kind in {"int", "uint", "bool", "bit"}
         number = int(given.rational) if whole else given

@@ -87,6 +87,7 @@ def _score(run: Run, one: Defcal, indices: Sequence[int], arguments: Sequence[Ty
     for pattern, argument in zip(wanted, arguments, strict=True):
         if isinstance(pattern, ast.ClassicalArgument):
             continue
+        run.shape.by(argument.value)
         if not _is_same(run.value(pattern), argument):
             return None
         values += 1

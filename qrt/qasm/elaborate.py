@@ -86,6 +86,7 @@ def elaborate(
         outputs=tuple(output for output, _, _ in run.outputs),
         statements=tuple(finished(stretches.solved_regions(run, run.out))),
         events=tuple(run.events),
+        shape=run.shape.found(),
         pulses=pulses,
     )
 

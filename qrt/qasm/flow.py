@@ -159,7 +159,9 @@ def _meet(run: Run, cell: Cell, sides: Sequence[tuple[Side, Any]], source: Sourc
     (_, one), (_, other) = sides
     if type(one) is type(other) and one == other:
         run.hold(cell, one)
-    elif cell.is_bit:
+        return
+    run.shape.by(one, other)  # known ones would be numbers of the sequencers
+    if cell.is_bit:
         index = run.bit_index(cell)
         if cell.is_local:  # one that is known was not written
             for side, value in sides:

@@ -99,6 +99,7 @@ def play(run: Run, node: Any, frame: Frame, envelope: str, one: Wave) -> None:
     extra_rad = one.phase_rad
     if not frame.is_free:
         extra_rad = calculated("+", held(run, node, frame.carrier), extra_rad)
+    run.shape.apart(extra_rad, ZERO)
     if extra_rad != ZERO:
         run.add(FramePhase(frame.sequencer, frame.nco, extra_rad, source))
     count = len(one.shape)
@@ -118,6 +119,10 @@ def delay(run: Run, node: Any, frame: Frame, duration: Any) -> None:
 
 def set_frequency(run: Run, node: Any, frame: Frame, frequency_hz: Amount) -> None:
     """Set a frame's frequency; the carrier's phase is continuous."""
+    if frame.nco is None:
+        run.shape.by(frequency_hz)  # nobody plays at it; whether an NCO could is asked of a known one
+    elif not isinstance(frame.frequency.value, Lost):
+        run.shape.apart(frequency_hz, frame.frequency.value)
     if frame.nco is not None and frequency_hz != frame.frequency.value:
         run.add(FrameFrequency(frame.sequencer, frame.nco, frame.above_source(frequency_hz), run.source(node)))
     run.hold(frame.frequency, frequency_hz)
@@ -125,6 +130,7 @@ def set_frequency(run: Run, node: Any, frame: Frame, frequency_hz: Amount) -> No
 
 def shift_phase(run: Run, node: Any, frame: Frame, phase_rad: Amount) -> None:
     """Add to a frame's phase."""
+    run.shape.apart(phase_rad, ZERO)
     if frame.nco is not None and phase_rad != ZERO:
         run.add(FramePhase(frame.sequencer, frame.nco, phase_rad, run.source(node)))
     if not isinstance(frame.phase.value, Lost):

@@ -161,7 +161,9 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     numbers = [Exact(Fraction(one.value)) if type(one.value) is int else one.value for one in values]
     if any(type(one) in VARIED for one in numbers):
         source = run.source(node)
-        return Typed(FLOAT, Function(name, REAL[name], tuple(as_expression(one, source) for one in values), source))
+        found = Function(name, REAL[name], tuple(as_expression(one, source) for one in values), source)
+        run.shape.finite(found)
+        return Typed(FLOAT, found)
     return located(run, node, name, lambda: _real(name, values))
 
 

@@ -262,8 +262,10 @@ def _finish(run: Run, node: ast.QASMNode, gates: Sequence[Applied]) -> None:
 def _steps(run: Run, node: ast.QASMNode, step: Step, qubit: int) -> None:
     source = run.source(node)
     for native, turn in expanded(run, node, step):
-        if turn is not None and native == "rz" and turn.value == NOTHING:
-            continue
+        if turn is not None and native == "rz":
+            run.shape.apart(turn.value, NOTHING)
+            if turn.value == NOTHING:
+                continue
         if run.pulsing is not None and run.pulsing.gate(run, node, native, (qubit,), () if turn is None else (turn,)):
             continue
         run.add(Gate(native, qubit, None if turn is None else angle(run, node, turn), source))

@@ -86,6 +86,7 @@ def power(run: Run, node: ast.QASMNode, gates: Sequence[Applied], exponent: Type
     if len(gates) == 1 and gates[0].step.name in {*ROTATIONS, *PHASES}:
         return _multiplied(run, node, gates[0], exponent)
     number = exponent.value
+    run.shape.by(number)
     if (
         type(number) in KNOWN
         and getattr(number, "rational", None) is not None

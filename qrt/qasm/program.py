@@ -14,6 +14,7 @@ import msgspec
 
 from qrt.qasm.expressions import Expression
 from qrt.qasm.pulses import PulseStatement, Tables
+from qrt.qasm.shape import Shape
 from qrt.types import NOWHERE, Classical, Lasting, Source
 
 Kind = Literal["int", "uint", "float", "angle", "duration", "bool", "bit"]
@@ -157,3 +158,4 @@ class Elaborated(msgspec.Struct, frozen=True):
     statements: tuple[Statement, ...]
     events: tuple[str, ...] = ()  # what is done other than written, one line each with its place
     pulses: Tables = Tables()
+    shape: Shape = Shape()

@@ -138,6 +138,7 @@ class Pulsing:
         if frame.nco is None or frame.nco in self.oscillators:
             return
         frequency_hz, phase_rad, source = frame.frequency.value, frame.phase.value, run.source(node)
+        run.shape.by(frequency_hz, phase_rad)  # known ones are what the frame begins with
         known = isinstance(frequency_hz, Exact | float)
         relative = frame.above_source(frequency_hz)
         start_hz = Fraction(0)

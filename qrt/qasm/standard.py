@@ -61,6 +61,8 @@ def universal(run: Run, node: ast.QASMNode, theta: Typed, phi: Typed, lambda_: T
     number = theta.value
     if type(number) is int and number == 0:
         number = Exact(Fraction(0))
+    for special in (Exact(Fraction(0)), Exact(Fraction(0), Fraction(1, 2))):
+        run.shape.apart(number, special)
     if number == Exact(Fraction(0)):
         return [("rz", operate(run, node, "+", phi, lambda_))]
     if number == Exact(Fraction(0), Fraction(1, 2)):

@@ -22,6 +22,7 @@ from qrt.qasm.expressions import ARITHMETIC, Binary, Duration, Exact, Literal, N
 from qrt.qasm.fixed import Fixed
 from qrt.qasm.indices import element_of, indexed, positions
 from qrt.qasm.kinds import (
+    ANGLE,
     BIT,
     BOOL,
     COMPLEX,
@@ -151,7 +152,12 @@ def operate(run: Run, node: ast.QASMNode, name: str, left: Typed, right: Typed) 
         result = _varied_type(name, left, right)
         if result is not None:
             source = run.source(node)
-            return Typed(result, Binary(name, as_expression(left, source), as_expression(right, source), source))
+            found = Binary(name, as_expression(left, source), as_expression(right, source), source)
+            if any(side.type.kind == "angle" and side.type.width for side in (left, right)):
+                run.shape.by(found)  # a known one is brought to so many bits
+            if name == "**" or (name == "/" and type(right.value) in VARIED):
+                run.shape.finite(found)
+            return Typed(result, found)
     if reals.is_real(name, left, right):
         return located(run, node, name, lambda: reals.operate(run, name, left, right))
     return located(run, node, name, lambda: binary_word(name, left, right, run.source(node)))
@@ -164,10 +170,11 @@ def _varied_type(name: str, left: Typed, right: Typed) -> Type | None:
         return FLOAT if kinds == ("duration", "duration") and name == "/" else DURATION
     if "float" in kinds or (name in {"/", "**"} and "angle" not in kinds):
         return FLOAT if "float" in kinds else None
-    if "angle" in kinds and not left.type.width | right.type.width * (kinds[1] == "angle"):
-        return FLOAT
+    if kinds == ("angle", "angle") and name == "/":
+        return None  # how often one goes into the other
     if "angle" in kinds:
-        return FLOAT
+        scaled = name in {"*", "/"} and (kinds[0] in WHOLE or kinds[1] in WHOLE)
+        return ANGLE if name in {"+", "-"} or scaled else FLOAT
     return None
 
 

@@ -174,7 +174,9 @@ def _scale(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Typed])
 
 
 def _turn(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Typed]) -> Wave:
-    return waves.turned(values[0].value, amount(run, node, "ang of phase_shift", values[1]))
+    angle = amount(run, node, "ang of phase_shift", values[1])
+    run.shape.by(angle)  # a known one turns the samples
+    return waves.turned(values[0].value, angle)
 
 
 def _mix(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Typed]) -> Wave:
