@@ -44,6 +44,7 @@ class Pulsing:
         self.made: dict[int, Frame] = {}  # by the call of newframe
         self.oscillators: dict[str, Oscillator] = {}
         self.envelopes: dict[str, Any] = {}
+        self.shapes: dict[Any, Any] = {}  # qrt.qasm.waveform_calls.Shape, by what makes it
         self.weights: dict[str, Any] = {}
         self.captures: dict[str, str] = {}
         self.sequencers: dict[str, None] = {}
