@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt.errors import ProgramError, RunError, WorldError
-from qrt.grids import LEGS_MAX, Settings, Swept, out_of_range, swept_of
+from qrt.grids import LEGS_MAX, Settings, Swept, allowed_of, swept_of, takes, told
 from qrt.legs import Leg, leg_of
 from qrt.qasm.program import Program
 from qrt.types import Estimate
@@ -68,7 +68,12 @@ class Adaptive:
             raise ProgramError(f"sweep = {points!r}: no generator; give one, or a function that returns one")
         first = self._asked(0, None)
         if first is None:
-            raise ProgramError("the sweep's generator ended without a point: nothing is to be played")
+            once = (
+                ""
+                if callable(points)
+                else "; one that was gone through is at its end: give the function that returns it"
+            )
+            raise ProgramError(f"the sweep's generator ended without a point: nothing is to be played{once}")
         self.first = first
 
     @property
@@ -144,9 +149,9 @@ def _number(one: Swept, value: Any, where: str) -> Fraction | float:
         raise ProgramError(f"{where}{one.name} = {value!r:.200} is not a finite number")
     number = float(value)
     if one.setting is not None:
-        axis = leg_of(0, {one.name: number}, {one.name: one.unit}, 1).held[one.name]
-        if problem := out_of_range(axis, one.setting):
-            raise ProgramError(f"{where}{problem}")
+        if not takes(one.setting, number):
+            possible = allowed_of(one.setting)
+            raise ProgramError(f"{where}{one.name} = {told(one.setting, number)}: possible is {possible}")
     elif one.kind == "duration" and number < 0:
         raise ProgramError(f"{where}{one.name} = {number:g}: a duration is a number of seconds, at least 0")
     elif one.kind in {"int", "uint"} and (not number.is_integer() or (one.kind == "uint" and number < 0)):

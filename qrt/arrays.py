@@ -2,8 +2,8 @@
 
 A `NamedArray` is a numpy array with a name for every axis, the values along them (`coords`), a unit, and, where it is a mean or an
 estimate, one standard error for every value. It is the same type on every machine: whether xarray is installed decides only whether
-`to_xarray` can be called. Numpy's functions and Python's operators take it for its `values`; they give plain arrays, since what becomes of
-names, units and errors under an operation is not decided here.
+`to_xarray` can be called. Numpy's functions, the methods of its arrays (`x.mean(axis=-1)`) and Python's operators take it for its `values`;
+they give plain arrays, since what becomes of names, units and errors under an operation is not decided here.
 """
 
 from __future__ import annotations
@@ -90,6 +90,24 @@ class NamedArray(NDArrayOperatorsMixin):
         """Return what numpy's indexing gives of the values."""
         return self.values[key]
 
+    def __getattr__(self, name: str) -> Any:
+        """Return what numpy's array of the values has by that name: `ndim`, `T`, `mean`, ..."""
+        if name.startswith("_") or name in NamedArray.__slots__ or not hasattr(np.ndarray, name):
+            raise AttributeError(f"a NamedArray has no {name!r}, and neither has a numpy array")
+        return getattr(self.values, name)
+
+    def __bool__(self) -> bool:
+        return bool(self.values)
+
+    def __float__(self) -> float:
+        return float(self.values)
+
+    def __int__(self) -> int:
+        return int(self.values)
+
+    def __format__(self, form: str) -> str:
+        return format(self.values.item(), form) if form and self.values.ndim == 0 else format(repr(self), form)
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
         if dtype is None or dtype == self.values.dtype:
             return self.values.copy() if copy else self.values
@@ -127,6 +145,22 @@ class Columns(Mapping[str, A]):
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    def __repr__(self) -> str:
+        return f"<{self._what}s: {', '.join(self._indices) or 'none'}>"
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return what a notebook offers behind `[`."""
+        return list(self._indices)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled with all arrays."""
+        return columns_of, (dict(self), self._what)
+
+
+def columns_of(arrays: Mapping[str, A], what: str) -> Columns[A]:
+    """Return columns of arrays that are there."""
+    return Columns(tuple(arrays), list(arrays.values()).__getitem__, what)
 
 
 def xarray_module() -> Any:

@@ -188,6 +188,10 @@ class Run:
         """The misses, as their documents say them."""
         return tuple(document.body for document in self.documents("miss"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be pickled as the place where it is: a run is opened again."""
+        return open_run, (self.path.absolute(),)
+
     def documents(self, doc: str) -> tuple[Document, ...]:
         """Return the recorded documents of a name, in order."""
         return tuple(document for document in self._documents if document.doc == doc)

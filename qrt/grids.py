@@ -14,7 +14,7 @@ between their points the instruments are set. What becomes of the values is in s
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from openqasm3 import ast
 
-from qrt.axes import TABLE_MAX, Axis, Grid, Line
+from qrt.axes import TABLE_MAX, Axis, Grid, Line, OrderName
 from qrt.errors import ProgramError, nearest
 from qrt.qasm.elaborate import Constants
 from qrt.qasm.expressions import Duration, Exact, as_float
@@ -63,7 +63,7 @@ def grid_of(
     sweeps: Sweeps,
     program: Program,
     inputs: Mapping[str, float],
-    order: str,
+    order: OrderName,
     shots: int,
     *,
     settings: Settings | None = None,
@@ -88,13 +88,9 @@ def grid_of(
                     f"{where}{one.name} has a value already ({inputs[one.name]}): give --input or --sweep, not both"
                 )
         axes.append(_axis(swept, names, form, where))
-    if order not in {"point", "shot"}:
-        raise ProgramError(
-            f"order = {order!r} is not allowed; allowed: point (all shots of a point together), shot (every shot another point)"
-        )
     outer = [axis for axis in axes if any(one.setting is not None for one in axis.together)]
     inner = [axis for axis in axes if axis not in outer]
-    grid = Grid((*outer, *inner), "point" if order == "point" else "shot", shots)
+    grid = Grid((*outer, *inner), order, shots)
     _check(grid, len(inner) + any(one.setting is None for axis in outer for one in axis.together))
     return grid
 
@@ -117,10 +113,19 @@ def _check(grid: Grid, kernel_axes: int) -> None:
 def _pairs(sweeps: Sweeps) -> list[tuple[tuple[str, ...], Any]]:
     """Return names and form of each axis."""
     found: list[tuple[tuple[str, ...], Any]] = []
-    for one in sweeps.items() if isinstance(sweeps, Mapping) else sweeps:
+    given: Iterable[Any] = sweeps.items() if isinstance(sweeps, Mapping) else sweeps
+    for one in given:
+        if not isinstance(one, str) and not (isinstance(one, tuple) and len(one) == 2):
+            raise ProgramError(
+                f"sweep: {one!r:.80} is no axis; a list has 'NAME=form' texts in it, a mapping values by name"
+            )
         key, form = one if isinstance(one, tuple) else one.partition("=")[::2]
         names = key.split(",") if isinstance(key, str) else key
-        found.append((tuple(str(name).strip() for name in names), form))
+        if not isinstance(names, list | tuple) or not names or not all(isinstance(name, str) for name in names):
+            raise ProgramError(
+                f"sweep: {key!r:.80} is no name; an axis has a name, or a tuple of those that go along it together"
+            )
+        found.append((tuple(name.strip() for name in names), form))
     return found
 
 
@@ -321,10 +326,19 @@ def out_of_range(axis: Axis, setting: Setting) -> str:
     listed = (0, axis.count - 1) if isinstance(axis.points, Line) and not setting.words else range(axis.count)
     for index in listed:
         value = as_float(axis.exact(index))
-        if not setting.low <= value <= setting.high or (setting.words and not value.is_integer()):
-            told = f"{value:.12g} {setting.unit}".rstrip()
-            return f"{axis.name} = {told} at point {index}: possible is {allowed_of(setting)}"
+        if not takes(setting, value):
+            return f"{axis.name} = {told(setting, value)} at point {index}: possible is {allowed_of(setting)}"
     return ""
+
+
+def takes(setting: Setting, value: float) -> bool:
+    """Return whether the instrument takes a value."""
+    return setting.low <= value <= setting.high and (not setting.words or value.is_integer())
+
+
+def told(setting: Setting, value: float) -> str:
+    """Return a value with its unit, for a person."""
+    return f"{value:.12g} {setting.unit}".rstrip()
 
 
 def _check_table(swept: Swept, count: int, what: str) -> None:
@@ -337,13 +351,15 @@ def _check_table(swept: Swept, count: int, what: str) -> None:
 def _listed(swept: Swept, values: Any, where: str) -> Axis:
     """Return the axis of an array of numbers."""
     try:
-        array = np.asarray(values, dtype=np.float64)
+        given = np.asarray(values)
+        array = given.astype(np.float64, casting="unsafe" if given.dtype == object else "same_kind")
     except (TypeError, ValueError) as error:
-        raise ProgramError(f"{where}numbers are needed, or one of the forms: {FORMS}") from error
-    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
-        raise ProgramError(
-            f"{where}one or more finite numbers in one dimension are needed, not {array.shape} {array.dtype}"
-        )
+        raise ProgramError(f"{where}{values!r:.80}: numbers are needed, or one of the forms: {FORMS}") from error
+    if array.ndim != 1 or not array.size:
+        raise ProgramError(f"{where}one or more numbers in one dimension are needed, not of shape {array.shape}")
+    if not np.isfinite(array).all():
+        index = int(np.argmin(np.isfinite(array)))
+        raise ProgramError(f"{where}{array[index]:g} at point {index} is not a finite number")
     _check_table(swept, array.size, "an array")
     points = tuple(Exact(Fraction(repr(value))) for value in array.tolist())
     if problem := _problem(swept, points):

@@ -28,12 +28,13 @@ from qrt.errors import ProgramError, RunError
 from qrt.events import Playing, Progress, RunEvent
 from qrt.interrupt import Flag, Interrupt, is_ours_to_take
 from qrt.legs import values_of
+from qrt.options import Options, read, whole
 from qrt.points import Swept, sums_of, swept_of
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums, tables
 from qrt.reasons import StoppedError
 from qrt.report import cells, collect
 from qrt.results import Result, at_points, axes_of, clouds_of
-from qrt.run import Options, Prepared
+from qrt.run import Prepared
 from qrt.session import Session
 from qrt.shots import Shots
 from qrt.types import Estimate
@@ -45,9 +46,9 @@ def stream(program: Any, *, batch_shots: int | None = None, **options: Unpack[Op
     batch_shots: shots of a batch; None: as many as the lab's controllers get, `control.batch_shots`. Everything else is as in `qrt.run`.
     What can be refused with nothing open is refused here; the run begins with the loop.
     """
-    if batch_shots is not None and batch_shots < 1:
+    if batch_shots is not None and whole("batch_shots", batch_shots) < 1:
         raise ProgramError(f"batch_shots = {batch_shots}: at least 1 is needed")
-    return Stream(program, batch_shots, options)
+    return Stream(program, batch_shots, read(options))
 
 
 class Batch:
@@ -140,6 +141,11 @@ class Stream:
             raise KeyboardInterrupt(str(self._failure)) from self._failure
         if self._failure is not None:
             raise self._failure
+
+    def __repr__(self) -> str:
+        thread = self._thread
+        state = "not begun" if thread is None else "going on" if thread.is_alive() else "ended"
+        return f"<stream of {self._prepared.session.shots} shots, {self._size} a batch: {state}>"
 
     @property
     def result(self) -> Result:

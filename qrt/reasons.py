@@ -41,8 +41,15 @@ def place_of(report: kernel.Report, sequence: Sequence) -> str:
 
 
 def qubit_of(report: kernel.Report, sequence: Sequence) -> str:
-    """Return the qubit whose operation the kernel ended at, as a TOML key names it: every qubit has the sequencer of its name."""
-    return sequence.sequencers[report.error_sequencer] if report.error_sequencer >= 0 else "<name>"
+    """Return the qubit whose operation the kernel ended at, as a TOML key names it: a qubit's sequencer and its readout's frame tell it."""
+    if report.error_sequencer < 0:
+        return "<name>"
+    name = sequence.sequencers[report.error_sequencer]
+    return (
+        name.removesuffix("_readout")
+        if name.endswith("_readout") or name in {one.qubit for one in sequence.slots}
+        else "<name>"
+    )
 
 
 PORT_FAILED: Final = frozenset({kernel.Status.PORT, kernel.Status.TOO_LATE, kernel.Status.ERASED})

@@ -54,8 +54,11 @@ def new_uid(t_ns: int) -> str:
     return time.strftime("%Y%m%d-%H%M%S-", time.gmtime(t_ns // 10**9)) + uuid.uuid4().hex[:8]
 
 
-def check_writable(runs: Path) -> None:
-    """Make the folder of runs if it is not there, and write a file without a name in it. MachineError if that fails."""
+def check_writable(runs: Path, size: int = 0) -> None:
+    """Make the folder of runs if it is not there, and write a file without a name in it. MachineError if that fails.
+
+    size: bytes of a run, for which the disk has to have room; it is not set aside, and a disk that fills up meanwhile closes the record.
+    """
     try:
         runs.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=runs) as file:
@@ -63,6 +66,17 @@ def check_writable(runs: Path) -> None:
             file.flush()
     except OSError as error:
         raise MachineError(_unwritable(runs, error)) from error
+    free = shutil.disk_usage(runs).free
+    if size > free:
+        raise MachineError(
+            f"{runs}: the run would take {size / 2**30:.4g} GiB, and {free / 2**30:.4g} GiB are free: take fewer shots, "
+            "free some space, or choose another folder (--runs)"
+        )
+
+
+def size_of(row: np.dtype[Any], shots: int) -> int:
+    """Return how many bytes so many shots take: rows and their lateness."""
+    return shots * (row.itemsize + np.dtype(np.int64).itemsize)
 
 
 class RunFolder:

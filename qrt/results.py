@@ -42,7 +42,7 @@ class Result:
 
     sweep: the same per point as one table (points.Swept), None without a sweep. stopped: whether the run was ended before its last shot, by
     Ctrl-C or the end of a loop over qrt.stream. rounded: durations that were, with their places, of a run with `round`. record: the run as
-    recorded (client.Run), every shot in the order of time.
+    recorded (client.Run), every shot in the order of time. A pickled result has its folder in it by name, and is opened from there again.
     """
 
     def __init__(
@@ -88,6 +88,10 @@ class Result:
                 if array.stderr is not None:
                     found[f"{name}{suffix}.stderr"] = whole["stderr"].drop_vars("stderr")
         return xarray_module().Dataset(found, attrs={"run": str(self.folder), "shots": self.summary.shots})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        made_of = (self.summary, self.record, self.found, self.calibration, self.counters)
+        return Result, made_of, {"stopped": self.stopped}
 
     def __repr__(self) -> str:
         stopped = ", stopped before its last" if self.stopped else ""

@@ -1,8 +1,7 @@
 """A run, from a program and a lab to a record, a stream and results: the function `qrt.run`.
 
-Its steps are in session.py and playing.py, what it returns in results.py, what it takes as a program in programs.py; here it is read what
-was asked for. A run is first prepared, which checks all that can be checked with nothing open, and then played; qrt.stream plays it in a
-thread.
+Its steps are in session.py and playing.py, what it returns in results.py, what it takes in programs.py and options.py. A run is first
+prepared, which checks all that can be checked with nothing open, and then played; qrt.stream plays it in a thread.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Required, TypedDict
+from typing import Any
 
 import msgspec
 
 from qrt.adaptive import Points
+from qrt.axes import OrderName
 from qrt.client import open_run
 from qrt.config import checked, lab_hash, load
 from qrt.config.controlled import with_controllers
@@ -25,6 +25,7 @@ from qrt.grids import Sweeps
 from qrt.interrupt import Interrupt, is_ours_to_take
 from qrt.latencies import lab_on, published
 from qrt.loop import NEVER, Stop
+from qrt.options import Options, asked, read
 from qrt.playing import Play
 from qrt.programs import Given, given
 from qrt.qasm import Program, parse_program, program_of
@@ -35,28 +36,6 @@ from qrt.store import bound_hash
 from qrt.types import Calibration, Controller, Lab
 
 
-class Options(TypedDict, total=False):
-    """What a run can be asked for; `run` says what each means."""
-
-    lab: Required[str | Path | Lab]
-    shots: int | None
-    averages: int
-    inputs: Mapping[str, float] | None
-    sweep: Sweeps | Points | Callable[[], Points] | None
-    order: str
-    seed: int | None
-    calibration: str | Calibration | None
-    pacing: str | None
-    period_ns: float | None
-    stretch: int | None
-    round: bool
-    on: str | None
-    controllers: Mapping[str, Controller] | None
-    runs: str | Path | None
-    publish: bool
-    events: Callable[[RunEvent], None]
-
-
 def run(
     program: Any,
     *,
@@ -65,9 +44,9 @@ def run(
     averages: int = 1,
     inputs: Mapping[str, float] | None = None,
     sweep: Sweeps | Points | Callable[[], Points] | None = None,
-    order: str = "point",
+    order: OrderName = "point",
     seed: int | None = None,
-    calibration: str | Calibration | None = None,
+    calibration: str | Path | Calibration | None = None,
     pacing: str | None = None,
     period_ns: float | None = None,
     stretch: int | None = None,
@@ -85,7 +64,7 @@ def run(
     Args:
       program: path of an OpenQASM 3 file, its text, an openqasm3.ast.Program, or an oqpy.Program. Spans of a tree's nodes are set to their
         places in the text that is recorded. `qrt.Program` is oqpy's, and keeps the Python lines for errors; oqpy itself forgets them
-      lab: path of a lab file, or a lab
+      lab: path of a lab file, or a lab (types.Lab)
       shots: how many, >= 1; of a sweep at each point, one pass after the other
       averages: how often all points are gone through, >= 1, each time with `shots` of them. With it alone a shot a point: slow drifts then
         are the same at every point. Where instruments are set between points, passes are made before the next setting
@@ -102,7 +81,7 @@ def run(
       round: whether a duration off the grid of samples or ticks is rounded to the nearest and told (Result.rounded), not refused
       on: a published controller (qrt.latencies): the twin's port takes its feedback latency and granularity
       controllers: feedback laws in the loop, beside the lab's; one of the same name takes its place
-      runs: folder for the record, instead of the lab's
+      runs: folder for the record, instead of the lab's. It has no page, which is the command's: a result shows itself in a notebook
       publish, events: whether results are streamed while they come; called on this thread with what happens
       stop, abort: looked at all the time: end at a shot boundary, end at once, both as a StoppedError that says where the record is
 
@@ -121,7 +100,7 @@ def run(
     # fmt: on
     prepared = Prepared(program, options)
     if stop is not None or abort is not None or not is_ours_to_take():
-        return prepared.play(stop or NEVER, abort or NEVER)
+        return prepared.play(asked("stop", stop) or NEVER, asked("abort", abort) or NEVER)
     with Interrupt() as interrupt:
         try:
             return prepared.play(interrupt.stop, interrupt.abort, keep_stopped=True)
@@ -134,6 +113,7 @@ class Prepared:
 
     def __init__(self, program: Any, options: Options) -> None:
         """Raise what `run` raises before it opens anything."""
+        options = read(options)
         self.given = given(program)
         self.publish = options.get("publish", True)
         try:
@@ -163,18 +143,18 @@ def _session(program: Given, options: Options) -> Session:
     """Return the session of what was asked for."""
     lab = options["lab"] if isinstance(options["lab"], Lab) else load(options["lab"])
     shots, averages = _counts(options.get("shots"), options.get("averages", 1))
-    on, runs, seed = options.get("on"), options.get("runs"), options.get("seed")
+    on, runs, seed, sweep = options.get("on"), options.get("runs"), options.get("seed"), options.get("sweep")
     return Session(
         lab=_with_options(lab if on is None else lab_on(lab, published(on)), options),
         lab_hash=lab_hash(lab),  # of the lab itself: pacing, period, port and controllers may change from run to run
         bound_hash=bound_hash(lab),
         program=_read(program),
         text=program.text,
-        inputs=dict(options.get("inputs") or {}),
+        inputs=options.get("inputs") or {},
         shots=shots,
         averages=averages,
         rounds=options.get("round", False),
-        sweep=options.get("sweep") or (),
+        sweep=() if sweep is None else sweep,
         order=options.get("order", "point"),
         seed=secrets.randbits(63) if seed is None else seed,
         runs=Path(runs if runs is not None else lab.runs),

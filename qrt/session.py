@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from qrt.adaptive import Points
+from qrt.axes import OrderName
 from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
 from qrt.captured import check_captures
@@ -25,6 +26,7 @@ from qrt.compiling import Compiling
 from qrt.controlling import asked_for, begin_with, law_sources, reach_of
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, RunEvent
 from qrt.grids import Sweeps
+from qrt.kernel import row_dtype
 from qrt.legs import PlayedLeg, legs_of
 from qrt.loop import Loop, Stop, limits_of
 from qrt.observables import observables_of
@@ -33,7 +35,7 @@ from qrt.points import check_points
 from qrt.publisher import Publisher
 from qrt.pulses.externs import sources_of
 from qrt.qasm import Program
-from qrt.record import check_writable, new_uid
+from qrt.record import check_writable, new_uid, size_of
 from qrt.store import calibration_hash, check_calibration, load_calibration, save_calibration
 from qrt.types import Calibration, Lab, PortLimits
 from qrt.walking import swept_by
@@ -56,7 +58,7 @@ class Session:
         runs: Path,
         events: Callable[[RunEvent], None],
         sweep: Sweeps | Points | Callable[[], Points] = (),
-        order: str = "point",
+        order: OrderName = "point",
         averages: int = 1,
         rounds: bool = False,
     ) -> None:
@@ -74,7 +76,7 @@ class Session:
         self.batch: BatchProcess | None = None
         self.publisher: Publisher | None = None
 
-    def prepare(self, calibration: str | Calibration | None) -> None:
+    def prepare(self, calibration: str | Path | Calibration | None) -> None:
         """Check all that can be checked with nothing open."""
         if isinstance(calibration, Calibration):
             self.given = calibration
@@ -98,7 +100,7 @@ class Session:
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
         self.capture_count, self.emit_count = len(nominal.slots), nominal.emit_count
-        check_writable(self.runs)
+        check_writable(self.runs, size_of(row_dtype(self.capture_count, self.emit_count), self.shots))
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
         """Open everything, cheapest refusal first; `stack` closes it in the opposite order, whatever happens."""
@@ -117,6 +119,7 @@ class Session:
                 self.batch.wait_ready(self.loop.asked_to_end)  # a law that cannot be used is told with nothing open
                 self.loop.check_asked()
         stack.enter_context(self.loop)
+        self.loop.watch(self.observables.product)
         self.events(InstrumentsFound(self.loop.found))
 
     def calibrate(self) -> None:

@@ -144,7 +144,7 @@ def save_calibration(runs: Path, calibration: Calibration) -> Path:
     return path
 
 
-def load_calibration(runs: Path, name: str, lab: Lab, bound: str) -> Calibration:
+def load_calibration(runs: Path, name: str | Path, lab: Lab, bound: str) -> Calibration:
     """Return the calibration that `name` means: a file's path, a hash or the start of one, or `latest` for this lab's newest.
 
     CalibrationError if there is none, more than one, if the bytes do not match the name, or if it does not belong to this lab.
@@ -154,7 +154,7 @@ def load_calibration(runs: Path, name: str, lab: Lab, bound: str) -> Calibration
     elif Path(name).is_file():
         path = Path(name)
     else:
-        path = _by_prefix(runs, name)
+        path = _by_prefix(runs, str(name))
     calibration = _read(path)
     check_calibration(calibration, lab, bound, str(path))
     return calibration

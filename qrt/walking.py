@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from qrt import documents, kernel
 from qrt.adaptive import Adaptive, Seen
-from qrt.axes import Grid
+from qrt.axes import Grid, OrderName
 from qrt.compiling import Compiling
 from qrt.controlling import bound_to, reach_of
 from qrt.drivers.settings import settings_of
@@ -70,7 +70,7 @@ class SweptBy(NamedTuple):
 
 
 def swept_by(
-    lab: Lab, program: Program, inputs: Mapping[str, float], sweep: Any, *, order: str, shots: int, averages: int
+    lab: Lab, program: Program, inputs: Mapping[str, float], sweep: Any, *, order: OrderName, shots: int, averages: int
 ) -> SweptBy:
     """Read what a run's `sweep` is: forms and arrays by name, or a generator. ProgramError for what is neither."""
     generates = callable(sweep) or isinstance(sweep, Generator)
@@ -212,9 +212,10 @@ class Walk:
 
     @property
     def truth(self) -> Truth:
-        """What the plant knows: of several legs no populations, since they are not of one state."""
+        """What the plant knows: of several legs no populations and no product, since they are not of one state."""
         assert self._truth is not None
-        return Truth(self._truth.population if len(self._reports) == 1 else {}, dict(self._counted))
+        one = self._truth if len(self._reports) == 1 else Truth({}, {})
+        return Truth(one.population, dict(self._counted), one.product)
 
     def total(self) -> Walked:
         """Return what all of it came to."""

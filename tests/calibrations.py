@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from qrt.calibrate import rb, resonator_spectroscopy
+from qrt.calibrate import rb
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Finding, require_found, updated
 from qrt.calibrate.order import ALL, BY_NAME, suiting, take
@@ -57,27 +57,23 @@ class Behind(NamedTuple):
     even: Device
     odd: Device
     steps: tuple[str, ...]
-    quiet: bool
 
 
 NEAR: Final = tuple(step for step in ALL if not step.endswith("spectroscopy"))
 LABS: Final = {
-    "reference": Behind(QUBITS, QUBITS, NEAR, quiet=True),
-    "noisy": Behind(noisy(QUBITS), noisy(QUBITS), NEAR, quiet=False),
-    "off": Behind(off(QUBITS, -3e6), off(QUBITS, 3e6), ALL, quiet=True),
-    "noisy and off": Behind(noisy(off(QUBITS, -3e6)), noisy(off(QUBITS, 3e6)), ALL, quiet=False),
+    "reference": Behind(QUBITS, QUBITS, NEAR),
+    "noisy": Behind(noisy(QUBITS), noisy(QUBITS), NEAR),
+    "off": Behind(off(QUBITS, -3e6), off(QUBITS, 3e6), ALL),
+    "noisy and off": Behind(noisy(off(QUBITS, -3e6)), noisy(off(QUBITS, 3e6)), ALL),
 }
 
 
-def shorten(lab: str) -> None:
+def shorten() -> None:
     """Make this process's calibrations as quick as hundreds of seeds need them, where that costs nothing but longer error bars.
 
-    Benchmarking has fewer and shorter sequences and fewer shots; the weak tone of a spectroscopy has a tenth of its shots where there is
-    a tenth of the noise, so that its points are as good as in the noisy lab.
+    Benchmarking has fewer and shorter sequences and fewer shots.
     """
     rb.LENGTH_MAX, rb.SEQUENCES, rb.SHOTS = 400, 3, 600  # type: ignore[misc]
-    if LABS[lab].quiet:
-        resonator_spectroscopy.SHOTS //= 10  # type: ignore[misc]
 
 
 def rows_of_lab(lab: str, seed: int) -> list[Row]:

@@ -144,7 +144,7 @@ FIRST = [
     (yields({"theta": 50.0}), "at theta = 50 the pulse has"),
     (
         yields({POWER: 26.0}),
-        "point 0 of the sweep: lo_readout.power_dbm = 26 dBm at point 0: possible is -30 to 25 dBm",
+        "point 0 of the sweep: lo_readout.power_dbm = 26 dBm: possible is -30 to 25 dBm",
     ),
     (lambda: 5, "sweep = .*: no generator"),
 ]

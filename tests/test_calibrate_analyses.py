@@ -28,7 +28,7 @@ from qrt.calibrate import (
     top,
     train,
 )
-from qrt.calibrate.signals import Points, Scan, Signal
+from qrt.calibrate.signals import Points, Scan, Signal, magnitude
 from qrt.errors import CalibrationError
 from qrt.types import Estimated
 
@@ -309,9 +309,7 @@ def test_levels_that_look_alike_at_every_tone_are_refused(rng):
 def test_the_magnitude_of_noise_alone_is_not_raised(rng):
     mean = rng.normal(0.0, 1.0, size=(4000, 2))
     mean[0] = (100.0, 0.0)
-    seen = resonator_spectroscopy.magnitude(
-        Points(mean, np.tile(np.eye(2), (4000, 1, 1)), np.zeros(4000), np.ones(4000))
-    )
+    seen = magnitude(Points(mean, np.tile(np.eye(2), (4000, 1, 1)), np.zeros(4000), np.ones(4000)))
     assert seen.values[0] == pytest.approx(1.0, abs=1e-3)
     assert np.median(seen.values[1:]) < np.median(np.hypot(*mean[1:].T)) / 100.0
     assert seen.sigma[0] == pytest.approx(0.01, rel=1e-3)

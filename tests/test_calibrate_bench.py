@@ -4,9 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from qrt.calibrate import ramsey, rb, t1, train
+from qrt.calibrate import ramsey, rb, resonator_spectroscopy, t1, train
 from qrt.calibrate.bench import Bench, delays_to, program_for, seconds
-from qrt.calibrate.sequences import nominal
+from qrt.calibrate.sequences import boxcar, nominal
+from qrt.calibrate.signals import Points, pooled
 from qrt.config import load
 from qrt.errors import CalibrationError
 from qrt.loop import Loop
@@ -33,16 +34,23 @@ def quiet(lab):
     return Bench(lab, None, lambda _: None)
 
 
-def test_one_arm_for_all_points_sees_what_one_arm_for_each_sees(lab):
-    """Mean iq of 24 points of two qubits on two axes: differences over their noise, chi2 outside the bounds in 0.2 % of seeds."""
+def tones(lab):
+    """Return the program of a resonator spectroscopy, with tones that are not weak."""
+    several = (resonator_spectroscopy.TONE.format(name=name, k=k, weak=1.0) for k, name in enumerate(lab.qubits))
+    return resonator_spectroscopy.PROGRAM + "".join(several)
+
+
+@pytest.mark.parametrize("name", ["ramsey", "resonator_spectroscopy"])
+def test_one_arm_for_all_points_sees_what_one_arm_for_each_sees(lab, name):
+    """Mean iq of 24 points of two qubits: differences over their noise, chi2 outside the bounds in 0.2 % of seeds."""
+    text, sweep = {
+        "ramsey": (ramsey.PROGRAM, {"phi": ramsey.QUADRATURES, "t": delays_to(lab, 4e-6, 6)}),
+        "resonator_spectroscopy": (tones(lab), {"offset_hz": np.linspace(-3e6, 3e6, 24)}),
+    }[name]
     with Loop(lab, 5) as loop:
-        delays = delays_to(lab, 4e-6, 6)
-        sweep = {"phi": ramsey.QUADRATURES, "t": delays}
-        one = Bench(lab, loop.measure, lambda _: None, loop.measure_swept).scan(
-            ramsey.PROGRAM, nominal(lab), 400, sweep
-        )
+        one = Bench(lab, loop.measure, lambda _: None, loop.measure_swept).scan(text, nominal(lab), 400, sweep)
         arms = loop.arm_count
-        each = Bench(lab, loop.measure, lambda _: None).scan(ramsey.PROGRAM, nominal(lab), 400, sweep)
+        each = Bench(lab, loop.measure, lambda _: None).scan(text, nominal(lab), 400, sweep)
         assert (arms, loop.arm_count) == (1, 25)
     for name in lab.qubits:
         assert one[name].mean.shape == (24, 2)
@@ -53,6 +61,70 @@ def test_one_arm_for_all_points_sees_what_one_arm_for_each_sees(lab):
         print(f"{name}: chi2 {chi2:.1f} of 48, the scan moves by {moved:.0f} sigma")
         assert moved > 20
         assert 22.0 < chi2 < 84.0
+
+
+def test_a_swept_tone_is_demodulated_at_its_own_frequency(lab):
+    """Each point beside a `measure` of a lab whose tones are there: the same mean iq, within 5 standard errors of either quadrature."""
+    offsets = np.array([-3e6, 0.0, 2e6])
+    with Loop(lab, 6) as loop:
+        bench = Bench(lab, loop.measure, lambda _: None, loop.measure_swept)
+        swept = bench.scan(tones(lab), nominal(lab), 1000, {"offset_hz": offsets})
+        text = "OPENQASM 3.0; qubit[QUBITS] q; bit[QUBITS] c = measure q;"
+        moved = [
+            {
+                n: boxcar(lab, n, msgspec.structs.replace(q, readout_hz=q.readout_hz + hz))
+                for n, q in nominal(lab).items()
+            }
+            for hz in offsets.tolist()
+        ]
+        measured = bench.each([(text, at) for at in moved], 1000)
+    for name in lab.qubits:
+        apart = swept[name].mean - measured[name].mean
+        noise = np.sqrt(np.einsum("nii->ni", swept[name].covariance + measured[name].covariance))
+        print((apart / noise).round(1))
+        assert np.all(np.abs(apart) < 5.0 * noise)
+        assert np.ptp(swept[name].mean, axis=0).max() > 50.0 * noise.max()
+
+
+def test_tones_of_different_lengths_begin_together(lab):
+    readout = msgspec.structs.replace(lab.qubits["q1"].readout, duration_ns=600.0)
+    short = msgspec.structs.replace(
+        lab, qubits=lab.qubits | {"q1": msgspec.structs.replace(lab.qubits["q1"], readout=readout)}
+    )
+    pulses = quiet(short).pulses(program_for(tones(short), 2), nominal(short), {"offset_hz": 1e6}, None)
+    with Loop(short, 1) as loop:
+        events = schedule(pulses, loop.limits, None).events
+    assert {e.tick for e in events if e.kind in {"play", "capture"}} == {0}
+    assert 121_000 <= pulses.period_ticks <= 122_000
+
+
+def test_scans_played_several_times_are_one_whose_shots_count_alike(rng):
+    parts = np.split(rng.normal(size=(700, 2)), [100, 400])
+    points = [
+        {"q": Points(one.mean(axis=0)[None], np.cov(one.T)[None] / len(one), one[:1, 0], np.array([len(one)]))}
+        for one in parts
+    ]
+    together = pooled(points)["q"]
+    whole = np.concatenate(parts)
+    np.testing.assert_allclose(together.mean[0], whole.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(together.covariance[0], np.cov(whole.T) / 700, rtol=0.1, atol=2e-4)
+    assert together.shots == [700]
+    assert together.ones[0] == pytest.approx(sum(len(one) * one[0, 0] for one in parts) / 700)
+
+
+def test_a_scan_is_repeated_until_every_qubit_is_seen_well_enough(lab):
+    with Loop(lab, 7) as loop:
+        bench = Bench(lab, loop.measure, lambda _: None, loop.measure_swept)
+
+        def repeated(enough, most):
+            before = loop.arm_count
+            seen = bench.repeated(t1.PROGRAM, nominal(lab), 20, {"t": (0.0, 1e-6)}, enough=enough, most=most)
+            assert all(np.all(one.shots == 20 * (loop.arm_count - before)) for one in seen.values())
+            return loop.arm_count - before
+
+        assert repeated(lambda points: points.shots[0] > 50, 5) == 3
+        assert repeated(lambda _: False, 2) == 2
+        assert repeated(lambda _: True, 5) == 1
 
 
 def ticks_before_captures(pulses, limits):

@@ -78,7 +78,7 @@ def test_the_judge_sees_bars_that_are_too_small_too_large_and_numbers_that_are_b
 @pytest.mark.prove
 @pytest.mark.parametrize("lab", LABS)
 def test_a_hundred_seeds_agree_within_their_stated_uncertainty(lab, capsys):
-    pulls = pulls_of(partial(rows_of_lab, lab), range(1000, 1000 + SEEDS), partial(shorten, lab))
+    pulls = pulls_of(partial(rows_of_lab, lab), range(1000, 1000 + SEEDS), shorten)
     with capsys.disabled():
         print(f"\n{table(lab, pulls)}")
     assert {len(away) for away in pulls.values()} == {2 * SEEDS}

@@ -1,6 +1,7 @@
 """Arrays with names: where each shot of a run comes to stand, against plain loops; means and their errors; the same in xarray."""
 
 import itertools
+import pickle
 
 import msgspec
 import numpy as np
@@ -305,3 +306,33 @@ def test_xarray_has_the_same_memory_axes_units_and_errors(averaged):
     whole = averaged.to_xarray()
     assert set(whole) >= {"Z(c)", "Z(c).stderr", "Z(c).raw", "c.mean", "c.mean_iq", "c.bit", "c.outcome", "c.iq"}
     assert whole["c.iq"].sel(quadrature="I", theta=1.0, t=2e-5).dims == ("average", "shot")
+
+
+def test_an_array_is_used_like_one_of_numpy():
+    array = NamedArray("x", np.arange(6.0).reshape(2, 3), ("a", "b"))
+    assert (array.ndim, array.size, array.T.shape, array.tolist()) == (2, 6, (3, 2), [[0, 1, 2], [3, 4, 5]])
+    assert array.mean() == 2.5
+    assert array.max(axis=0).tolist() == [3, 4, 5]
+    with pytest.raises(AttributeError, match="a NamedArray has no 'unti', and neither has a numpy array"):
+        _ = array.unti
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(array)
+    one = NamedArray("y", 0.25, stderr=0.5)
+    assert (float(one), f"{one:.3f}", f"{one}", int(NamedArray("z", 3)), bool(one)) == (
+        0.25,
+        "0.250",
+        repr(one),
+        3,
+        True,
+    )
+
+
+def test_a_pickled_result_is_the_same(averaged):
+    again = pickle.loads(pickle.dumps(averaged))
+    assert repr(again) == repr(averaged)
+    assert (again.summary, again.stopped, again.counters) == (averaged.summary, averaged.stopped, averaged.counters)
+    assert again.to_xarray().identical(averaged.to_xarray())
+    bits = pickle.loads(pickle.dumps(averaged.bits))
+    assert repr(bits) == repr(averaged.bits) == "<bits: c>"
+    assert np.array_equal(bits["c"].values, averaged.bits["c"].values)
+    assert bits["c"].coords.keys() == averaged.bits["c"].coords.keys()

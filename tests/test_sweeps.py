@@ -273,8 +273,6 @@ def test_what_does_not_go_together_is_told():
         ProgramError, match=r"--sweep 'a=values\(0\)': a has a value already \(0.5\): give --input or --sweep, not both"
     ):
         grid("a=values(0)", inputs={"a": 0.5})
-    with pytest.raises(ProgramError, match=r"order = 'row' is not allowed; allowed: point .*, shot"):
-        grid("a=values(0)", order="row")
     with pytest.raises(
         ProgramError, match=r"a sweep of 1048576 x 1048577 = 1099512676352 points; possible are 1099511627776"
     ):

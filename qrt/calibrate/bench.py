@@ -22,7 +22,7 @@ import numpy as np
 from qrt.axes import Grid
 from qrt.calibrate.fit import Array
 from qrt.calibrate.sequences import DELAY_GRID_NS, PERIOD_GRID_NS, PERIOD_T1, Qubits, whole_ticks
-from qrt.calibrate.signals import Points, points_of, stacked
+from qrt.calibrate.signals import Points, points_of, pooled, stacked
 from qrt.grids import grid_of
 from qrt.pulses import lower
 from qrt.qasm import Program, parse_program
@@ -74,6 +74,22 @@ class Bench(msgspec.Struct, frozen=True):
         parts = (measured.rows[k * shots : (k + 1) * shots] for k in range(grid.points))
         return stacked([points_of(Measured(part, {}), pulses, qubits) for part in parts])
 
+    def repeated(
+        self,
+        text: str,
+        qubits: Qubits,
+        shots: int,
+        sweep: Mapping[str, Sequence[float] | Array],
+        *,
+        enough: Callable[[Points], bool],
+        most: int,
+    ) -> dict[str, Points]:
+        """Return the points of a scan that is played until those of every qubit are good enough, or `most` times."""
+        scans = [self.scan(text, qubits, shots, sweep)]
+        while len(scans) < most and not all(map(enough, pooled(scans).values())):
+            scans.append(self.scan(text, qubits, shots, sweep))
+        return pooled(scans)
+
     def each(self, shots_of: Iterable[tuple[str, Qubits]], shots: int) -> dict[str, Points]:
         """Return the points of every qubit over (program, numbers of the qubits), one arm for each."""
         return stacked([self._arm(program_for(text, len(qubits)), qubits, shots, {}) for text, qubits in shots_of])
@@ -117,7 +133,8 @@ def delays_to(lab: Lab, longest_s: float, count: int) -> Array:
 def rested(pulses: Pulses, lab: Lab, qubits: Qubits, reach: Reach | None) -> Pulses:
     """Return the shot with waits in front of shorter pulses, and a period that lets every qubit relax.
 
-    Between two syncs the blocks end together: the shorter ones wait first. Readouts start together, so what holds one is left alone.
+    Between two syncs the blocks of qubits end together: the shorter ones wait first. Readouts start together, so what holds one is left
+    alone, and so are frames of the program's own that have their own time.
     """
 
     def ticks(op: Op) -> int:
@@ -131,18 +148,19 @@ def rested(pulses: Pulses, lab: Lab, qubits: Qubits, reach: Reach | None) -> Pul
                 return reach.span(((reach.slot(varied), 1),))[1]  # longest; every block has the same
         return 0
 
-    stages = {name: _stages(ops) for name, ops in pulses.blocks.items()}
+    stages = {name: _stages(pulses.blocks[name]) for name in qubits if name in pulses.blocks}
     longest = [max(sum(map(ticks, ops)) for ops in stage) for stage in zip(*stages.values(), strict=True)]
-    blocks = {
+    late = {
         name: tuple(
             op for part, most in zip(parts, longest, strict=True) for op in _late(part, most - sum(map(ticks, part)))
         )
         for name, parts in stages.items()
     }
-    relax_s = PERIOD_T1 * max(max(qubits[name].t1_s.value, lab.qubits[name].t1_ns * 1e-9) for name in blocks)
+    beside = max((sum(map(ticks, ops)) for name, ops in pulses.blocks.items() if name not in stages), default=0)
+    relax_s = PERIOD_T1 * max(max(qubits[name].t1_s.value, lab.qubits[name].t1_ns * 1e-9) for name in qubits)
     grid = whole_ticks(lab, PERIOD_GRID_NS)
-    period = ceil((sum(longest) + relax_s / (lab.timing.tick_ps * 1e-12)) / grid) * grid
-    return msgspec.structs.replace(pulses, blocks=blocks, period_ticks=period)
+    period = ceil((sum(longest) + beside + relax_s / (lab.timing.tick_ps * 1e-12)) / grid) * grid
+    return msgspec.structs.replace(pulses, blocks={**pulses.blocks, **late}, period_ticks=period)
 
 
 def _stages(ops: Sequence[Op]) -> list[tuple[Op, ...]]:

@@ -3,8 +3,8 @@
 The tone starts a field a' = -z a + drive, z = kappa/2 + 2 pi i (f - f0), which boxcar weights at the tone sum over its length T: the
 magnitude of the mean iq is b |(T - (1 - e^(-zT)) / z) / z|, without any offset but the noise of the mean. f0 is the resonance that level 0
 pulls: 2 % of level 1 at rest move it by some 20 kHz, and widen it by 100. The best tone lies about chi away: `tone` finds it from there.
-Weights are made for one frequency, so every point is an arm of its own. All tones of a feedline move together, so that they stay whole
-multiples of 1 / duration_ns apart. The tone is weak: it must not measure the qubit, and the twin refuses one that would do so by half.
+Integration weights follow the tone, point by point, and all points are one arm. All tones move together, so that they stay whole multiples
+of 1 / duration_ns apart. They are weak: a tone must not measure the qubit, and the twin refuses one that would do so by half.
 """
 
 from __future__ import annotations
@@ -18,49 +18,47 @@ import numpy as np
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
 from qrt.calibrate.fit import Array, rung, scan, times
-from qrt.calibrate.sequences import Qubits, boxcar, replaced, tone_changes
-from qrt.calibrate.signals import Points, Scan, Signal, require_change, require_fit
+from qrt.calibrate.sequences import Qubits, tone_changes
+from qrt.calibrate.signals import Points, Scan, Signal, magnitude, require_change, require_fit
 
-PROGRAM: Final = """OPENQASM 3.0;
-include "stdgates.inc";
-qubit[QUBITS] q;
-bit[QUBITS] c = measure q;
+PROGRAM: Final = 'OPENQASM 3.0; defcalgrammar "openpulse"; input float offset_hz; bit[QUBITS] c;\n'
+TONE: Final = """cal {{ shift_frequency({name}_readout, offset_hz); shift_frequency({name}_acquire, offset_hz);
+play({name}_readout, scale({name}_tone, {weak})); c[{k}] = capture_v2({name}_acquire, {name}_tone, 0); }}
 """
 OFFSETS_HZ: Final = np.linspace(-8e6, 8e6, 17)
-SHOTS: Final = 100_000
+SHOTS, ARMS_MAX, NOISE_MAX = (
+    10_000,
+    10,
+    0.04,
+)  # at a point; arms are added until a point's standard error is below, of the largest
 WEAK: Final = 0.025  # of the readout's amplitude: 1 / 1600 of its photons
+TONES_MAX: Final = 8  # in an arm: each has two of the kernel's sixteen sequencers, to play and to capture
+ADVICE: Final = f"Check qubits.{{name}}.readout: frequency_hz (right to {OFFSETS_HZ[-1] / 1e6:g} MHz?), amplitude, the line and its source"
 KAPPAS: Final = tau * np.array([0.5e6, 1e6, 2e6, 4e6, 8e6])  # to start from, 1/s
 
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
-    """Move all tones together through `OFFSETS_HZ`."""
-    weak = {name: replaced(q, readout_amplitude=WEAK * q.readout_amplitude) for name, q in qubits.items()}
-    moved = [
-        {n: boxcar(bench.lab, n, replaced(q, readout_hz=q.readout_hz + hz)) for n, q in weak.items()}
-        for hz in OFFSETS_HZ.tolist()
-    ]
-    found: Findings = {}
-    for name, points in bench.each([(PROGRAM, at) for at in moved], SHOTS).items():
-        hz, seen = qubits[name].readout_hz + OFFSETS_HZ, magnitude(points)
-        at = np.stack([hz, np.full(len(hz), bench.lab.qubits[name].readout.duration_ns * 1e-9)])
-        of = Scan(
-            name,
-            "resonator spectroscopy",
-            f"Check qubits.{name}.readout: frequency_hz (right to {OFFSETS_HZ[-1] / 1e6:g} MHz?), amplitude, the line and its source",
+    """Move tones together through `OFFSETS_HZ`, up to `TONES_MAX` at once."""
+    names, points, found = list(qubits), dict[str, Points](), Findings()
+    for k in range(0, len(names), TONES_MAX):
+        group = {name: qubits[name] for name in names[k : k + TONES_MAX]}
+        text = PROGRAM + "".join(TONE.format(name=name, k=place, weak=WEAK) for place, name in enumerate(group))
+        points |= bench.repeated(
+            text,
+            group,
+            SHOTS,
+            {"offset_hz": OFFSETS_HZ},
+            enough=lambda one: bool(np.median(magnitude(one).sigma) < NOISE_MAX),
+            most=ARMS_MAX,
         )
-        found[name] = judged(of, seen, Drawn("tone (GHz)", hz / 1e9), partial(analyse, of, at, seen))
-        if not found[name].problem:
-            tone_hz = round(found[name].numbers["resonator_hz"].value, -3)
-            found[name] = found[name]._replace(changes=tone_changes(bench.lab, name, qubits[name], tone_hz))
+    for name, qubit in qubits.items():
+        hz, seen = qubit.readout_hz + OFFSETS_HZ, magnitude(points[name])
+        at = np.stack([hz, np.full(len(hz), bench.lab.qubits[name].readout.duration_ns * 1e-9)])
+        of = Scan(name, "resonator spectroscopy", ADVICE.format(name=name))
+        found[name] = one = judged(of, seen, Drawn("tone (GHz)", hz / 1e9, "mean iq"), partial(analyse, of, at, seen))
+        if (resonator := one.numbers.get("resonator_hz")) is not None:
+            found[name] = one._replace(changes=tone_changes(bench.lab, name, qubit, round(resonator.value, -3)))
     return found
-
-
-def magnitude(points: Points) -> Signal:
-    """Return |mean iq| of the largest, without what noise adds to it, and its standard errors."""
-    size = np.hypot(*points.mean.T)
-    sigma = np.sqrt(np.einsum("nii->n", points.covariance) / 2.0)
-    clean = np.sqrt(np.maximum(size**2 - sigma**2, 0.0))
-    return Signal(clean / size.max(), sigma / size.max())
 
 
 def analyse(of: Scan, points: Array, seen: Signal) -> Result:

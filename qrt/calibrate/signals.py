@@ -79,6 +79,21 @@ def stacked(points: Sequence[Mapping[str, Points]]) -> dict[str, Points]:
     }
 
 
+def pooled(scans: Sequence[Mapping[str, Points]]) -> dict[str, Points]:
+    """Return the points of every qubit from one scan that was played several times, each shot counting alike."""
+    points = {}
+    for name in scans[0]:
+        shots = np.stack([one[name].shots for one in scans])
+        share = shots / shots.sum(axis=0)
+        means, covariances, ones = (np.stack([one[name][part] for one in scans]) for part in range(3))
+        mean, covariance = (
+            (share[..., None] * means).sum(axis=0),
+            (share[..., None, None] ** 2 * covariances).sum(axis=0),
+        )
+        points[name] = Points(mean, covariance, (share * ones).sum(axis=0), shots.sum(axis=0))
+    return points
+
+
 def signal(points: Points) -> Signal:
     """Return the points along the direction in which they move most."""
     centred = points.mean - points.mean.mean(axis=0)
@@ -95,6 +110,13 @@ def toward(points: Points, direction: Array) -> Signal:
     scale = float(np.ptp(values)) or 1.0
     sigma = np.maximum(sigma, 0.1 * float(np.median(sigma)))
     return Signal(values / scale, np.maximum(sigma / scale, 1e-12))
+
+
+def magnitude(points: Points) -> Signal:
+    """Return |mean iq| of the largest, without what noise adds to it, and its standard errors."""
+    size = np.hypot(*points.mean.T)
+    sigma = np.sqrt(np.einsum("nii->n", points.covariance) / 2.0)
+    return Signal(np.sqrt(np.maximum(size**2 - sigma**2, 0.0)) / size.max(), sigma / size.max())
 
 
 def require_change(of: Scan, seen: Signal) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from qrt import config
+from qrt.axes import OrderName
 from qrt.commands.interrupt import Interrupt
 from qrt.commands.replay import again
 from qrt.commands.screen import (
@@ -51,7 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     inputs: Mapping[str, float] = {}
     sweeps: tuple[str, ...] = ()
-    order: str = "point"
+    order: OrderName = "point"
     pacing: str | None = None
     period_ns: float | None = None
     stretch: int | None = None
