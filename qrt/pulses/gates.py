@@ -89,6 +89,7 @@ class GateSet:
         self._coupled = {} if calibration is None else calibration.couplers
         self._couplers = {frozenset(one.qubits): name for name, one in lab.couplers.items()}
         self._is_nominal = calibration is None
+        self._ticks: dict[float, int] = {}  # of the durations that were asked for
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -104,9 +105,12 @@ class GateSet:
 
     def ticks(self, duration_ns: float) -> int:
         """Return a duration of the lab's configuration in ticks; the configuration was checked, so that it is whole."""
-        ticks = Fraction(repr(duration_ns)) * PS_PER_NS / self._lab.timing.tick_ps
-        assert ticks.denominator == 1
-        return int(ticks)
+        found = self._ticks.get(duration_ns)
+        if found is None:
+            ticks = Fraction(repr(duration_ns)) * PS_PER_NS / self._lab.timing.tick_ps
+            assert ticks.denominator == 1
+            found = self._ticks[duration_ns] = int(ticks)
+        return found
 
     def sx_ticks(self, qubit: str) -> int:
         """Return the duration of an sx pulse in ticks."""

@@ -68,6 +68,7 @@ class Run:
         self.recorded: dict[Cell, Any] | None = None  # on a side of a branch: what cells held before it
         # What is written alike is one object, by how it is written: durations, angles, native gates of those without an angle.
         self.literals: dict[Any, Any] = {}
+        self.durations: dict[Any, Typed] = {}
         self.turns: dict[Any, tuple[Any, Any]] = {}
         self.natives: dict[str, Any] = {}
         self.defined: set[str] = set()  # names of gates that the program defines

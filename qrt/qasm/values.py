@@ -55,6 +55,7 @@ CONSTANTS: Final[dict[str, Typed]] = {
     "euler": Typed(FLOAT, EULER),
     "ℇ": Typed(FLOAT, EULER),
 }
+ZERO: Final = Fraction(0)
 PER_SECOND: Final = {"ns": 10**9, "us": 10**6, "ms": 1000, "s": 1}
 
 
@@ -76,12 +77,15 @@ def _float(run: Run, node: ast.FloatLiteral) -> Typed:
 
 
 def _duration(run: Run, node: ast.DurationLiteral) -> Typed:
-    if not math.isfinite(node.value):
-        raise run.refuse(node, "this number is beyond the range of a float")
-    per_second = PER_SECOND.get(node.unit.name)
-    if per_second is None:
-        return Typed(DURATION, Duration(Fraction(0), decimal(node.value)))
-    return Typed(DURATION, Duration(decimal(node.value, per_second)))
+    key = (node.value, id(node.unit))
+    found = run.durations.get(key)
+    if found is None:
+        if not math.isfinite(node.value):
+            raise run.refuse(node, "this number is beyond the range of a float")
+        per_second = PER_SECOND.get(node.unit.name)
+        known = Duration(ZERO, decimal(node.value)) if per_second is None else Duration(decimal(node.value, per_second))
+        found = run.durations[key] = Typed(DURATION, known)
+    return found
 
 
 def _name(run: Run, node: ast.Identifier) -> Typed:
