@@ -17,10 +17,12 @@ from qrt.commands.replay import again
 from qrt.commands.screen import (
     CALIBRATION_HEAD,
     CONTROLLER_HEAD,
+    COUPLER_HEAD,
     ESTIMATE_HEAD,
     Screen,
     calibration_rows,
     controller_rows,
+    coupler_rows,
     erased_line,
     estimate_rows,
     found_rows,
@@ -170,6 +172,8 @@ class Writer:
             case Calibrated():
                 self._begin_calibration()
                 screen.table(CALIBRATION_HEAD, calibration_rows(event.calibration, self._lab))
+                if event.calibration.couplers:
+                    screen.table(COUPLER_HEAD, coupler_rows(event.calibration))
                 screen.line(f"   {'stored as' if event.taken_now else 'reused:'} {event.hash}")
             case Compiled():
                 screen.step(
