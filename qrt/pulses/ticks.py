@@ -34,7 +34,7 @@ def ticks_of(
     assert isinstance(duration, Duration)
     if not duration.samples:  # most are seconds, and whole: one division of integers
         whole, rest = divmod(duration.seconds.numerator * PS_PER_S, duration.seconds.denominator * timing.tick_ps)
-        if not rest and whole >= 0:
+        if not rest and 0 <= whole <= TICKS_MAX:
             return whole
     ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
     tick_ns = timing.tick_ps / 1000
