@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -66,6 +66,7 @@ from qrt.types import (
     WriteBit,
 )
 
+NUMBER: Final = (float, int)  # classes of an operand that is known; a union would be made anew for each that is asked
 Path = tuple[int, ...]
 Writing = Iterator["Writing"]  # yields what has to be written first
 
@@ -157,7 +158,7 @@ class Writer:
 
     def _play(self, op: Play, path: Path, index: int) -> None:
         line, amplitude = op.source.line, op.amplitude
-        if isinstance(amplitude, float | int):
+        if isinstance(amplitude, NUMBER):
             key = (op.frame, op.envelope, amplitude, op.restart)
             played = self._plays.get(key)
             if played is None:
@@ -191,7 +192,7 @@ class Writer:
 
     def _phase(self, op: ShiftPhase, path: Path, index: int) -> None:
         line, phase, exact = op.source.line, op.phase_rad, op.turns
-        if isinstance(phase, float | int):
+        if isinstance(phase, NUMBER):
             key = (op.frame, phase, id(exact))
             shift = self._shifts.get(key)
             if shift is None:
@@ -207,7 +208,7 @@ class Writer:
 
     def _frequency(self, op: SetFrequency, path: Path, index: int) -> None:
         line = op.source.line
-        if isinstance(op.frequency_hz, float | int):
+        if isinstance(op.frequency_hz, NUMBER):
             word = frequency_word(op.frequency_hz, op.frame, self._lab, op.source)
             self.add(SET_FREQUENCY, self._frames[op.frame], d=word, line=line)
         elif self._is_given(op.frequency_hz):

@@ -20,7 +20,7 @@ from qrt.qasm.kinds import KNOWN, RUNTIME, Type, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.scope import BitRegister, Cell, Scope, bit_cell
 from qrt.qasm.shape import Shaping
-from qrt.qasm.words import a, clipped, excerpt, what
+from qrt.qasm.words import LINE_MAX, a, clipped, excerpt, what
 from qrt.types import Bits, Classical, Source, Variable
 
 BOUNDS = Type("bounds")  # of a cell that holds what a variable can be
@@ -45,7 +45,8 @@ class Run:
     ) -> None:
         self.path, self.facts = path, facts
         self.handlers, self.evaluators = handlers, evaluators
-        self.lines = ["", *map(excerpt, text.splitlines())]  # counted from 1
+        lines = map(str.strip, text.splitlines())
+        self.lines = ["", *(line if len(line) <= LINE_MAX else excerpt(line) for line in lines)]  # counted from 1
         self.scope = self.globals = Scope()
         self.out: list[Statement] = []
         self.statement_count = self.iteration_count = 0

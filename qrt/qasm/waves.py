@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from qrt.qasm.expressions import ARITHMETIC, Binary, Exact, Expression, Literal,
 from qrt.types import NOWHERE
 
 Amount = Exact | float | Expression  # a number, known or of the inputs that vary
+KNOWN: Final = (Exact, float)  # classes of one that is; a union would be made anew for each that is asked
 ONE, ZERO = Exact(Fraction(1)), Exact(Fraction(0))
 
 
@@ -39,7 +40,7 @@ def number(value: Any) -> Amount:
 
 def is_known(amount: Amount) -> bool:
     """Say whether an amount is known while compiling."""
-    return isinstance(amount, Exact | float)
+    return isinstance(amount, KNOWN)
 
 
 def calculated(operator: str, one: Amount, other: Amount) -> Amount:
@@ -48,16 +49,16 @@ def calculated(operator: str, one: Amount, other: Amount) -> Amount:
         return other if one == ONE else one
     if operator in {"+", "-"} and other == ZERO:
         return one
-    if isinstance(one, Exact | float) and isinstance(other, Exact | float):
+    if isinstance(one, KNOWN) and isinstance(other, KNOWN):
         result: Value = ARITHMETIC[operator](one, other)
-        assert isinstance(result, Exact | float)
+        assert isinstance(result, KNOWN)
         return result
     return Binary(operator, _expression(one), _expression(other), NOWHERE)
 
 
 def _expression(amount: Amount) -> Expression:
     """Return an amount as a tree without places, so that what means the same is the same."""
-    return Literal(amount, NOWHERE) if isinstance(amount, Exact | float) else fold(amount, {})
+    return Literal(amount, NOWHERE) if isinstance(amount, KNOWN) else fold(amount, {})
 
 
 def wave(label: str, samples: waveforms.Samples, amplitude: Amount | complex = ONE) -> Wave:
@@ -94,7 +95,7 @@ def scaled(one: Wave, factor: Amount | complex) -> Wave:
 
 def turned(one: Wave, phase_rad: Amount) -> Wave:
     """Return a waveform times exp(i phase): in its samples if the phase is known, else in the frame while it plays."""
-    if isinstance(phase_rad, Exact | float):
+    if isinstance(phase_rad, KNOWN):
         shape, peak, _ = waveforms.normalised(waveforms.phase_shifted(one.shape, as_float(phase_rad)))
         assert abs(peak - 1) < 1e-9 or not peak
         return Wave(one.label, shape, one.amplitude, one.phase_rad)
@@ -126,7 +127,7 @@ def summed(one: Wave, other: Wave) -> Wave:
 
 def samples_of(one: Wave) -> waveforms.Samples:
     """Return the samples of a waveform whose amplitude and phase are known."""
-    assert isinstance(one.amplitude, Exact | float)
-    assert isinstance(one.phase_rad, Exact | float)
+    assert isinstance(one.amplitude, KNOWN)
+    assert isinstance(one.phase_rad, KNOWN)
     samples: waveforms.Samples = one.shape * as_float(one.amplitude) * np.exp(1j * as_float(one.phase_rad))
     return samples
