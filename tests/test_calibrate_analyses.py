@@ -17,6 +17,7 @@ from qrt.calibrate import (
     drag,
     echo,
     flips,
+    heralds,
     qubit_spectroscopy,
     rabi,
     ramsey,
@@ -255,6 +256,39 @@ def test_the_smallest_amplitude_that_is_enough_is_taken(sigmas, place):
     found = readout.analyse(OF, tried, Signal(np.array(sigmas), np.full(5, 0.1)))
     assert found.changes["readout_amplitude"] == pytest.approx(tried[place])
     assert found.numbers["separation_sigma"] == Estimated(sigmas[place], 0.1)
+
+
+@pytest.mark.parametrize("megahertz", [11.0, 12.5, 13.5, 15.0])
+@pytest.mark.parametrize("turned", [1.0, 1.6])
+def test_a_qubit_at_an_end_of_the_scan_or_beyond_is_refused(megahertz, turned, rng):
+    """Its side lobes look like a line inside."""
+    hz, length_s = 5e9 + np.linspace(-12e6, 12e6, 49), 480e-9
+    rate = np.hypot(turned * pi / length_s, tau * (hz - 5e9 - megahertz * 1e6))
+    exact = (turned * pi / length_s / rate) ** 2 * np.sin(rate * length_s / 2.0) ** 2
+    sigma = np.full(49, 0.01)
+    with pytest.raises(
+        CalibrationError, match=r"q: scan: the middle .* not 2\.08 MHz inside the 4\.988000 to 5\.012000 GHz .* look at"
+    ):
+        qubit_spectroscopy.analyse(OF, hz, Signal(exact + rng.normal(0.0, sigma), sigma), length_s)
+
+
+def test_a_level_that_is_gone_by_the_first_delay_is_said_to_be(rng):
+    delays, sigma = np.linspace(0.0, 80e-6, 14), np.full(14, 0.01)
+    with pytest.raises(
+        CalibrationError, match=r"q: scan: level 1 is gone by the first delay, 6\.15 us: T1 is below 2\.1 us\. look at"
+    ):
+        t1.analyse(OF, delays, Signal(np.exp(-delays / 0.4e-6) + rng.normal(0.0, sigma), sigma), 20e-6)
+
+
+@pytest.mark.parametrize(("bits", "share"), [(14, 0.0), (9, 0.046), (8, 0.32)])
+def test_captures_at_the_ends_of_the_adc_are_counted(bits, share, rng):
+    """White noise of 128 counts through an ADC of these bits: beyond 2 sigma are 4.6 %, beyond 1 sigma 32 %."""
+    half = 1 << (bits - 1)
+    captures = tuple(
+        np.clip(np.rint(rng.normal(0.0, 128.0, (200, 500))), -half, half - 1).astype(np.int16) for _ in range(2)
+    )
+    kept = heralds.Kept((False, True), captures, (np.zeros(1, int), np.zeros(1, int)), 5.0, {})
+    assert kept.saturated == pytest.approx(share, rel=0.03)
 
 
 def test_clouds_that_touch_at_every_amplitude_are_refused():

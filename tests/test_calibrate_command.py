@@ -117,6 +117,16 @@ def test_a_tone_that_the_twin_refuses_leaves_a_page_as_well(request, tmp_path):
     assert "nothing is stored; the scans: " in text
 
 
+def test_a_spectroscopys_tone_that_is_too_strong_is_told_with_qubit_and_step(request, tmp_path):
+    lab = write_lab(request.config.rootpath, tmp_path, amplitude="0.49")
+    status, text = called("calibrate", "resonator_spectroscopy", "--lab", lab, "--runs", tmp_path / "runs", "--seed", 3)
+    assert status == 5
+    assert "the twin refuses the readout tone of q0: " in text
+    assert "raise `qubits.q0.readout.amplitude`" in text
+    assert "lower them where the tone shall not measure" in text
+    assert "while resonator_spectroscopy was calibrated" in text
+
+
 def test_every_name_of_the_issue_is_one_and_help_lists_all():
     wanted = {
         "resonator_spectroscopy",
