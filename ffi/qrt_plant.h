@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include "qrt_port.h"
 
-#define QRT_PLANT_ABI 5
+#define QRT_PLANT_ABI 6
 #define QRT_PLANT_QUBITS_MAX 4
 #define QRT_PLANT_COUPLERS_MAX 6 /* every pair */
 #define QRT_PLANT_LINES_MAX 11   /* a drive line for each qubit, a line for each coupler, the feedline */
@@ -121,6 +121,9 @@ typedef struct {
     /* of level 1 at the k-th projective tone of a shot, summed over shots */
     double population_sum[QRT_PLANT_QUBITS_MAX][QRT_PLANT_TONES_MAX];
     int64_t shot_count[QRT_PLANT_QUBITS_MAX][QRT_PLANT_TONES_MAX];    /* shots that had a k-th tone */
+    double product_sum;     /* of Z of the watched qubits (qrt_plant_watch), summed over the shots that had all of their tones: the mean
+                               that the joint state has at the last of them, times the levels found at tones that began before */
+    int64_t product_count;  /* these shots */
     int64_t dac_clip_count;  /* samples */
     int64_t adc_clip_count;  /* samples */
     int64_t jump_count;
@@ -150,6 +153,9 @@ qrt_status qrt_plant_segment(qrt_plant *plant, uint16_t line, uint16_t segment, 
 qrt_status qrt_plant_start(qrt_plant *plant, uint64_t seed, double idle_s);
 /* Fills the port that the kernel plays on. */
 qrt_status qrt_plant_port(qrt_plant *plant, qrt_port *port_out);
+/* From the next shot on, which qubits' Z are multiplied in the truth: of each qubit at its so-many-th projective tone of the shot, from 0
+ * on, or -1: not in it. QRT_ERR_ARGUMENT. */
+qrt_status qrt_plant_watch(qrt_plant *plant, const int32_t tones[QRT_PLANT_QUBITS_MAX]);
 qrt_status qrt_plant_read_truth(const qrt_plant *plant, qrt_plant_truth *truth_out);
 /* Logs the state path into lent memory from now on; count_out counts entries that did not fit, too. */
 qrt_status qrt_plant_log_path(qrt_plant *plant, qrt_plant_path *path, uint32_t path_count_max);

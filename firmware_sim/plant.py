@@ -7,6 +7,7 @@ and units are those of ffi/qrt_plant.h. A plant is single-threaded: while a kern
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,11 +41,14 @@ class Truth:
     """What the plant knows and the runtime must not.
 
     `population_sum[q, k]`, float64, and `shot_count[q, k]`, int64, shape [qubits, 64]: population of level 1 at the start of the
-    k-th projective tone of a shot on qubit q, summed over the shots that had one. The counts are samples, jumps and responses.
+    k-th projective tone of a shot on qubit q, summed over the shots that had one. `product_sum` is of the product of Z that was
+    watched, over `product_count` shots. The other counts are samples, jumps and responses.
     """
 
     population_sum: NDArray[np.float64]
     shot_count: NDArray[np.int64]
+    product_sum: float
+    product_count: int
     dac_clip_count: int
     adc_clip_count: int
     jump_count: int
@@ -309,6 +313,11 @@ class Plant:
     def port(self) -> Port:
         return self._port
 
+    def watch(self, tones: Mapping[int, int]) -> None:
+        """Let the truth hold, from the next shot on, the product of Z of these qubits, each at its tone of that index in the shot."""
+        indices = [tones.get(qubit, -1) for qubit in range(QUBITS_MAX)]
+        _must(_lib.qrt_plant_watch(self.handle, indices), f"qrt_plant_watch({dict(tones)})")
+
     def truth(self) -> Truth:
         """Return a copy of the accumulators since `start`."""
         struct = _ffi.new("qrt_plant_truth *")
@@ -320,6 +329,8 @@ class Plant:
         return Truth(
             population_sum=population[:count].copy(),
             shot_count=shots[:count].copy(),
+            product_sum=float(struct.product_sum),
+            product_count=int(struct.product_count),
             dac_clip_count=int(struct.dac_clip_count),
             adc_clip_count=int(struct.adc_clip_count),
             jump_count=int(struct.jump_count),

@@ -138,6 +138,7 @@ class TwoTransmons:
         self.visa_library: Any = None
         self._places: dict[str, dict[str, tuple[Instrument, Faults]]] = {"visa": {}, "serial": {}}
         self._armed: ArmedPort | None = None
+        self._watched: Mapping[int, int] = {}
         self._ending = ExitStack()
         self._build(seed)
 
@@ -180,6 +181,7 @@ class TwoTransmons:
             plant = previous.plant  # its cached responses stay
             plant.start(seed, idle_s)
         self._armed = ArmedPort(image, plant)
+        self._armed.plant.watch(self._watched)
         if self.lab.mailbox is not None:
             generators = {place: self.instruments[line.awg] for place, line in enumerate(self.lab.lines.values())}
             rack = Rack(self._armed.address, generators, self.lab.timing.sample_ticks)
@@ -205,16 +207,21 @@ class TwoTransmons:
         assert self._armed is not None
         return self._armed.truth()
 
+    def watch(self, tones: Mapping[str, int]) -> None:
+        """Let the truth of arms from now on hold the mean product of Z of these qubits, each at its tone of that index in the shot."""
+        self._watched = {self.qubits.index(name): tone for name, tone in tones.items()}
+
     def known(self) -> Truth:
-        """Return the same by names: mean populations, and everything that the physics clipped or let jump."""
+        """Return the same by names: mean populations, the mean product, and everything that the physics clipped or let jump."""
         truth = self.truth()
         population = {
             (name, tone): float(truth.population_sum[index, tone]) / int(truth.shot_count[index, tone])
             for index, name in enumerate(self.qubits)
             for tone in np.flatnonzero(truth.shot_count[index]).tolist()
         }
+        product = truth.product_sum / truth.product_count if truth.product_count else None
         names = ("dac_clip_count", "adc_clip_count", "jump_count", "response_miss_count")
-        return Truth(population, {f"plant.{name}": getattr(truth, name) for name in names})
+        return Truth(population, {f"plant.{name}": getattr(truth, name) for name in names}, product)
 
     def plant_bytes(self) -> bytes:
         """Return what the last arm was made of."""

@@ -38,14 +38,28 @@ class Program(oqpy.Program):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stack: list[ProgramState] = [_State()]
-        self.places: dict[str, Place] = {}  # of variables, at their first use
+        self.places: dict[str, Place] = {}  # of variables, ports and externs, at their first use
 
     def _push(self) -> None:
         self.stack.append(_State())
 
     def _add_var(self, var: Any) -> None:
-        self.places.setdefault(var.name, caller())
+        for name in (var.name, _port_of(var)):
+            if name:
+                self.places.setdefault(name, caller())
         super()._add_var(var)
+
+    def _add_statement(self, stmt: Any) -> None:
+        for name in self.externs:  # the ones that the statement calls are among them by now
+            self.places.setdefault(name, caller())
+        super()._add_statement(stmt)
+
+
+def _port_of(var: Any) -> str:
+    """Return the port of a frame, of which oqpy itself hears only while the program is written; empty for all else."""
+    arguments = getattr(getattr(var, "init_expression", None), "args", None)
+    port = arguments.get("port") if isinstance(var, oqpy.FrameVar) and isinstance(arguments, dict) else None
+    return port.name if isinstance(port, oqpy.PortVar) else ""
 
 
 def caller() -> Place:

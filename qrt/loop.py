@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import entry_points
 from types import TracebackType
@@ -57,6 +57,7 @@ class SimulatedLab(Protocol):
     @property
     def limits(self) -> PortLimits: ...
     def arm(self, seed: int, idle_s: float) -> ArmedPort: ...
+    def watch(self, tones: Mapping[str, int]) -> None: ...
     def known(self) -> Truth: ...
     def plant_bytes(self) -> bytes: ...
     def close(self) -> None: ...
@@ -146,6 +147,11 @@ class Loop:
             return limits_of(self.lab)
         limits: PortLimits = self._twin.limits
         return limits
+
+    def watch(self, tones: Mapping[str, int]) -> None:
+        """Ask for the mean product of Z in the truth of arms from now on: of each qubit at its readout tone of that index."""
+        if self._twin is not None:
+            self._twin.watch(tones)
 
     @property
     def truth(self) -> Truth:

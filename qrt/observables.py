@@ -31,6 +31,13 @@ class Observables(msgspec.Struct, frozen=True):
     excluded: tuple[str, ...]  # why a bit has none
     own_tones: bool = False  # the program plays tones itself, so that nobody knows which of the plant's a bit saw
 
+    @property
+    def product(self) -> dict[str, int]:
+        """The qubits whose Z are multiplied in the last term, and which tone of the shot is each one's; empty without a product."""
+        last = self.terms[-1] if self.terms and len(self.terms[-1]) > 1 else ()
+        places = ((self.bit_qubits[bit], self.tones[bit]) for bit in last)
+        return {qubit: tone for qubit, tone in places if qubit is not None and tone is not None}
+
 
 def observables_of(sequence: Sequence) -> Observables:
     """Return what can be estimated from this sequence's bits."""
@@ -101,14 +108,14 @@ def _always(sequence: Sequence, entry: int, captures: frozenset[int]) -> bool:
 
 
 def with_truth(estimates: Sequences[Estimate], observables: Observables, truth: Truth | None) -> tuple[Estimate, ...]:
-    """Return the estimates with the plant's own value of <Z> at the start of the tone, where it knows one: single bits only."""
+    """Return the estimates with the plant's own value of <Z>, or of the product, at the start of the tones, where it knows one."""
     if truth is None or observables.own_tones:
         return tuple(estimates)
     result = []
     for term, estimate in zip(
         observables.terms[: len(estimates)], estimates, strict=True
     ):  # of a single shot there are none
-        known = None
+        known = truth.product
         if len(term) == 1:
             qubit, tone = observables.bit_qubits[term[0]], observables.tones[term[0]]
             assert qubit is not None

@@ -124,4 +124,6 @@ class _Printer(Printer):  # type: ignore[misc]
 def _declared(node: ast.QASMNode) -> str:
     """Return the name that a statement declares; empty if it declares none."""
     named = getattr(node, "identifier", None) or getattr(node, "qubit", None)
+    if isinstance(node, ast.ExternDeclaration):
+        named = node.name
     return named.name if isinstance(named, ast.Identifier) else ""

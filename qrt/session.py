@@ -119,6 +119,7 @@ class Session:
                 self.batch.wait_ready(self.loop.asked_to_end)  # a law that cannot be used is told with nothing open
                 self.loop.check_asked()
         stack.enter_context(self.loop)
+        self.loop.watch(self.observables.product)
         self.events(InstrumentsFound(self.loop.found))
 
     def calibrate(self) -> None:

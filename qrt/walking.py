@@ -212,9 +212,10 @@ class Walk:
 
     @property
     def truth(self) -> Truth:
-        """What the plant knows: of several legs no populations, since they are not of one state."""
+        """What the plant knows: of several legs no populations and no product, since they are not of one state."""
         assert self._truth is not None
-        return Truth(self._truth.population if len(self._reports) == 1 else {}, dict(self._counted))
+        one = self._truth if len(self._reports) == 1 else Truth({}, {})
+        return Truth(one.population, dict(self._counted), one.product)
 
     def total(self) -> Walked:
         """Return what all of it came to."""

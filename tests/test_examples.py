@@ -216,6 +216,10 @@ def test_conditional_phase(played):
         away(both, -kept * (1 - np.cos(theta)) / 2).max() < TOLERANCE + 2
     )  # outcomes that are wrong turn the wrong way
     assert both.values[4] < -0.85
+    over_all = result.estimates["Z(look)*Z(phase)"]  # read one after the other
+    assert abs(over_all.value - over_all.truth) < (TOLERANCE + 1) * np.linalg.norm(
+        msgspec.structs.astuple(over_all.stderr)
+    )
 
 
 def test_bell(played, coupled):
@@ -226,6 +230,9 @@ def test_bell(played, coupled):
     kept = (1 - 2 * THERMAL + 1 - 2 * THERMAL_OTHER) / 2 * (1 - GATES_S * (1 / T1_S + 1 / T2_S + 2 / T2_OTHER_S) / 2)
     expected = kept * np.array([[1, -1], [1, 1]]) / 2**0.5
     assert away(both, expected).max() < TOLERANCE + 1
+    over_all = result.estimates["Z(seen[0])*Z(seen[1])"]  # of all points together
+    assert over_all.truth == pytest.approx(expected.mean(), abs=0.01)
+    assert abs(over_all.value - over_all.truth) < TOLERANCE * np.linalg.norm(msgspec.structs.astuple(over_all.stderr))
     chsh, error = (both.values * [[1, -1], [1, 1]]).sum(), (both.stderr**2).sum() ** 0.5
     print(f"CHSH {chsh:.3f} +- {error:.3f}, expected {4 * kept / 2**0.5:.3f}")
     assert chsh > 2 + 20 * error

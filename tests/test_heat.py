@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from qrt.report import heat
-from qrt.report.data import HeatMap
+from qrt.report import heat, panels, shades
+from qrt.report.data import HeatMap, Panels
 from tests.short_programs import TURNED
 from tests.test_live import pictures
 
@@ -51,8 +51,8 @@ def test_a_cell_stands_at_its_point_with_its_values_shade(rng):
             place = pytest.approx((left, bottom - height, left + width, bottom), abs=0.06)
             (opacity,) = (shade for box, shade in found.items() if box == place)
             share = (value[row, column] + 4) / 11
-            step = round(share * (heat.SHADES - 1)) / (heat.SHADES - 1)
-            assert opacity == pytest.approx(heat.PALEST + (1 - heat.PALEST) * step, abs=1e-3)
+            step = round(share * (shades.SHADES - 1)) / (shades.SHADES - 1)
+            assert opacity == pytest.approx(shades.PALEST + (1 - shades.PALEST) * step, abs=1e-3)
     said = texts(figure)
     assert {"Z(c)", "a (V)", "t (s)", "standard error up to 0.01", "7", "−4", "1.5", "0.2"} <= set(said)
 
@@ -62,7 +62,7 @@ def test_what_has_no_estimate_is_blank_and_one_value_everywhere_is_drawn():
     value[1, 2] = np.nan
     figure = heat.figure(of(value))
     assert len(cells(figure)) == 5
-    assert set(cells(figure).values()) == {heat.PALEST}
+    assert set(cells(figure).values()) == {shades.PALEST}
 
 
 @pytest.mark.parametrize("x", [[1.0, 10.0, 100.0], [0.5, 0.5, 1.0]], ids=["logspace", "the same value twice"])
@@ -85,4 +85,51 @@ def test_a_run_over_two_axes_shows_one_map_whatever_axes_of_one_point_there_are(
     (drawing,), _ = pictures(result._repr_html_())
     assert {one.text for one in drawing.iter(f"{SVG}text")} >= {"dig.range_v (V)", "theta", "Z(c)"}
     paths = [one for one in drawing.iter(f"{SVG}path") if one.get("fill-opacity")]
-    assert sum(one.get("d").count("M") for one in paths) == 8 + heat.SHADES
+    assert sum(one.get("d").count("M") for one in paths) == 8 + shades.SHADES
+
+
+def panels_of(points, rows, columns, value=None):
+    value = (
+        np.arange(points * rows * columns, dtype=np.float64).reshape(points, rows, columns) if value is None else value
+    )
+    places = np.arange(points, dtype=np.float64)[:, None] + 500
+    y, x = np.arange(rows, dtype=np.float64), np.arange(columns, dtype=np.float64)
+    return Panels("Z(c)", ("a (V)", "t (s)"), y, x, ("b (V)",), places, value, np.full(value.shape, 0.01))
+
+
+def test_more_axes_have_a_map_at_each_point_of_the_others_in_one_scale(rng):
+    value = rng.permutation(5 * 2 * 3).reshape(5, 2, 3).astype(np.float64)
+    found = cells(panels.figure(panels_of(5, 2, 3, value)))
+    assert len(found) == value.size
+    width, height = panels.PANEL_WIDTH / 3, panels.PANEL_HEIGHT / 2
+    for (point, row, column), one in np.ndenumerate(value):
+        down, across = divmod(point, panels.COLUMNS)
+        left = panels.LEFT + across * (panels.PANEL_WIDTH + panels.GAP) + column * width
+        caption = panels.LINE + 5
+        bottom = panels.TOP + down * (panels.PANEL_HEIGHT + caption + panels.GAP)
+        bottom += caption + panels.PANEL_HEIGHT - row * height
+        place = pytest.approx((left, bottom - height, left + width, bottom), abs=0.06)
+        (opacity,) = (shade for box, shade in found.items() if box == place)
+        step = round(one / (value.size - 1) * (shades.SHADES - 1)) / (shades.SHADES - 1)
+        assert opacity == pytest.approx(shades.PALEST + (1 - shades.PALEST) * step, abs=1e-3)
+
+
+def test_of_more_maps_and_cells_than_there_is_room_for_some_are_drawn_and_that_is_said():
+    said = texts(panels.figure(panels_of(30, 2, 100)))
+    told = "standard error up to 0.01; 10 of 30 maps and 68 of 200 points of each are drawn"
+    assert {told, "above each: b (V)", "500", "527"} <= set(said)
+    assert "501" not in said
+    assert "standard error up to 0.01" in texts(panels.figure(panels_of(12, 2, 2)))
+    unknown = np.full((30, 2, 2), np.nan)
+    unknown[1] = 0.5  # which is not drawn
+    assert "no estimate at these points; 10 of 30 maps are drawn" in texts(panels.figure(panels_of(30, 2, 2, unknown)))
+
+
+def test_a_run_over_three_axes_shows_maps_of_the_two_fastest(play):
+    sweep = {"dig.range_v": [0.5, 1.0], "lo_readout.power_dbm": [10.0, 11.0, 12.0], "theta": "linspace(0, 3, 4)"}
+    result = play.func(TURNED, **play.keywords | {"shots": 5}, sweep=sweep)
+    (drawing,), _ = pictures(result._repr_html_())
+    said = {one.text for one in drawing.iter(f"{SVG}text")}
+    assert said >= {"above each: dig.range_v (V)", "0.5", "1", "lo_readout.power_dbm (dBm)", "theta", "Z(c)"}
+    paths = [one for one in drawing.iter(f"{SVG}path") if one.get("fill-opacity")]
+    assert sum(one.get("d").count("M") for one in paths) == 24 + shades.SHADES

@@ -53,10 +53,15 @@ def test_bits_with_an_expectation_value(observed, text, terms, excluded):
         assert reason in reasons[name]
 
 
-def test_truth_stands_beside_the_single_bits_that_the_plant_knows(observed):
+def test_truth_stands_beside_what_the_plant_knows(observed):
     found = observed("a = measure q[0]; b = measure q[1];")
+    assert found.product == {"q0": 0, "q1": 0}
     estimates = [Estimate(name, 0.0, 0.0, StdErr(0.1, 0.0, 0.0, 0.0)) for name in ("Z(a)", "Z(b)", "Z(a)*Z(b)")]
     told = with_truth(estimates, found, Truth({("q0", 0): 0.25}, {}))
     assert [one.truth for one in told] == [0.5, None, None]
+    told = with_truth(estimates, found, Truth({("q0", 0): 0.25, ("q1", 0): 0.5}, {}, -0.75))
+    assert [one.truth for one in told] == [0.5, 0.0, -0.75]
+    assert observed("reset q[0]; a = measure q[0]; b = measure q[1];").product == {"q0": 1, "q1": 0}
+    assert observed("a = measure q[0]; b = measure q[0];").product == {}
     assert with_truth(estimates, found, None) == tuple(estimates)
     assert with_truth((), found, Truth({}, {})) == ()

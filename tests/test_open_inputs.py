@@ -4,16 +4,20 @@ The reference is the compiler itself, asked anew with the values as constants. E
 """
 
 from functools import partial
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qrt import compiling
+from qrt.config import load
 from qrt.errors import ProgramError
 from qrt.templates import Templates
 from tests.test_templates import asked, counts, fresh, told
 
+ROOT = Path(__file__).parents[1]
 HEAD = (
     'OPENQASM 3;\ninclude "stdgates.inc";\ndefcalgrammar "openpulse";\n'
     "input float a; input angle p; input float b; input int n; input duration t; input float f;\nqubit[2] q; bit[2] c;\n"
@@ -31,6 +35,7 @@ PULSES = [
     "set_phase(q0_drive, {x});",
     "set_frequency(q0_drive, 5.0e9 + f);",
     "shift_frequency(q0_drive, 1e6 * ({x}));",
+    "set_frequency(q0_readout, 7.0e9 + f); play(q0_readout, constant(0.1, 40ns)); play(q0_readout, constant(0.1, 40ns));",
     "delay[{d}] q0_drive;",
     "play(q0_drive, scale(constant(0.1, 40ns), {x}));",
 ]
@@ -65,6 +70,8 @@ CLOSED = [  # other values make another shot
     "cal {{ frame k = newframe(drive_q0, 4.9e9 + f, 0); play(k, constant(0.1, 40ns)); }}",
     "cal {{ play(q0_drive, phase_shift(constant(0.1, 40ns), a)); }}",
     "cal {{ play(q0_drive, constant(0.1, n * 16ns)); }}",
+    "cal {{ set_frequency(q0_acquire, 7.0e9 + f); }}",
+    "defcal ry(0.25) r {{ delay[100ns] q0_drive; }} defcal ry(angle k) r {{ play(q0_drive, constant(0.1, 40ns)); }} ry(a) q[0];",
 ]
 FIXED = ["h q;", "barrier q;", "c[0] = measure q[0];", "reset q[1];", "pow(2) @ sx q[0];"]
 BODIES = [*FILLED, *CLOSED, *FIXED]
@@ -118,6 +125,22 @@ SPECIAL = [
 OPERANDS = [("a", "t"), ("1 / b", "n * 16ns"), ("a * p", "(t / 16ns) * 48ns")]
 
 
+COUPLED = ["cp({x}) q[0], q[1];", "ctrl @ rx({x}) q[1], q[0];", "cp(n * pi) q[0], q[1];", "crz({x}) q[1], q[0];"]
+BENCH = load(ROOT / "configs" / "coupled.toml")
+BENCH = msgspec.structs.replace(BENCH, timing=msgspec.structs.replace(BENCH.timing, shot_period_ns=1e6))
+
+
+@pytest.mark.parametrize("body", COUPLED)
+def test_a_gate_of_two_qubits_is_what_compiling_gives(body) -> None:
+    for x, _ in OPERANDS:
+        templates = Templates()
+        for values in (*PLAIN, *SPECIAL, *PLAIN):
+            one = asked(body.format(x=x), head=HEAD, lab=BENCH, **values)
+            wanted = told(lambda: fresh(one))  # noqa: B023
+            assert told(lambda: templates.compiled(one).sequence) == wanted  # noqa: B023
+        assert templates.hits
+
+
 @pytest.mark.parametrize("body", [*FILLED, *CLOSED])
 def test_each_place_of_an_input_is_filled_in_or_named_as_the_cause(body) -> None:
     for x, d in OPERANDS:
@@ -131,6 +154,13 @@ def test_each_place_of_an_input_is_filled_in_or_named_as_the_cause(body) -> None
                 assert templates.misses == 1 + number * (body in CLOSED)
         for values in PLAIN:
             assert templates.compiled(asked(text, head=HEAD, **values)).hit
+
+
+def test_inputs_of_few_bits_are_brought_to_them_or_refused() -> None:
+    head, templates = "input int[4] k; input angle[4] w; qubit[2] q;\n", Templates()
+    for k, w in ((3, 0.3), (-2, 1.0), (20, 0.0), (0, 9.0)):
+        one = asked("rz(k * 0.1) q[0]; rz(w) q[0];", head=head)._replace(inputs={"k": k, "w": w})
+        assert told(lambda: templates.compiled(one).sequence) == told(lambda: fresh(one))  # noqa: B023
 
 
 def test_the_input_that_asked_for_compiling_is_named() -> None:

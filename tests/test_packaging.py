@@ -97,6 +97,7 @@ def test_the_wheel_holds_one_import_root_and_both_extensions(wheel: Path, clone:
     )
     assert {name for name in names if name.endswith(".py")} == expected
     assert "-cp311-abi3-" in wheel.name
+    assert "qrt/py.typed" in names  # else a user's mypy takes all of it for Any
 
 
 def test_the_wheel_loads_without_the_project(wheel: Path, tmp_path: Path) -> None:

@@ -213,3 +213,55 @@ def test_a_tone_while_the_other_qubit_is_read() -> None:
         assert math.remainder(after - before - expected, tau) == pytest.approx(0, abs=1e-9)
         assert math.hypot(plant.peek(0, end).x, plant.peek(0, end).y) == pytest.approx(1)
     assert jump_count > 50
+
+
+def counted(plant: Plant, tones: dict[int, int], shots: list[dict[int, list[int]]]) -> int:
+    """Return how many shots of readouts, qubits by tick after the shot's start, had all of the product's tones."""
+    plant.watch(tones)
+    for shot, ticks in enumerate(shots):
+        plant.port().begin_shot(shot, shot * PERIOD)
+        for tick, qubits in ticks.items():
+            read(plant, shot * PERIOD + tick, *qubits)
+    return plant.truth().product_count
+
+
+def test_a_product_of_z_is_that_of_the_joint_state_where_tones_begin_together() -> None:
+    """Exactly, whatever the levels that are found: of pairs and of all three, at the first tone and after one."""
+    for tones, word in (({0: 0, 1: 0}, (3, 3, 0)), ({0: 0, 2: 0}, (3, 0, 3)), ({0: 0, 1: 0, 2: 0}, (3, 3, 3))):
+        plays, end = random_plays(7, 2)
+        for seed in range(2):
+            plant, twin = plant_of(seed=seed), plant_of(seed=seed)
+            plant.watch(tones)
+            plant.port().begin_shot(0, 0)
+            for one in (plant, twin):
+                play_all(one, plays)
+            read(plant, end, 0, 1, 2)
+            truth = plant.truth()
+            assert truth.product_count == 1
+            assert truth.product_sum == pytest.approx(float(twin.joint(end)[word]), abs=1e-12)
+
+
+def test_a_product_of_z_knows_the_levels_of_tones_that_began_before() -> None:
+    """Qubit 0 is read first: its level, times what the joint state given that level has of qubit 1 when that is read."""
+    plays, end = random_plays(7, 2)
+    signs = set()
+    for seed in range(12):
+        plant = plant_of(seed=seed)
+        plant.watch({0: 0, 1: 0})
+        plant.port().begin_shot(0, 0)
+        play_all(plant, plays)
+        plant.log_path(64)
+        read(plant, end, 0)
+        assert plant.truth().product_count == 0
+        read(plant, end + 700, 1)
+        sign = 1 - 2 * found(plant, end)[0][0]
+        known = sign * (1 - 2 * found(plant, end + 700)[1][1])
+        assert plant.truth().product_sum == pytest.approx(known, abs=1e-12)
+        signs.add(sign)
+    assert signs == {-1, 1}
+
+
+def test_a_product_of_z_counts_shots_that_have_all_of_its_tones() -> None:
+    shots = [{0: [0, 1]}, {0: [0], 3000: [0, 1]}, {0: [1], 3000: [0]}, {0: [1, 0], 3000: [0]}]
+    for tones, count in (({0: 1, 1: 0}, 2), ({0: 0, 1: 0}, 4), ({0: 0, 1: 1}, 0), ({}, 0)):
+        assert counted(plant_of(), tones, shots) == count

@@ -158,6 +158,23 @@ def test_a_branch_is_made_where_its_with_stands_and_a_variable_where_it_is_used_
     assert f"made at {__file__}:{first}:" in refusal(prepare, program)
 
 
+def test_a_port_and_a_function_of_the_lab_are_made_where_they_are_used_first(prepare):
+    frame = oqpy.FrameVar(oqpy.PortVar("drive_qx"), 5e9, name="f")
+    program = qrt.Program()
+    program.play(frame, oqpy.WaveformVar([0.1, 0.1], name="w")); wrong = line()  # fmt: skip  # noqa: E702
+    program.play(frame, oqpy.WaveformVar([0.1, 0.1], name="v"))
+    told = refusal(prepare, program)
+    assert "the lab has no port 'drive_qx'" in told
+    assert f"made at {__file__}:{wrong}:" in told
+    program = qrt.Program()
+    shape = oqpy.declare_waveform_generator("absent", [("length", oqpy.duration)])
+    program.play(oqpy.FrameVar(oqpy.PortVar("drive_q0"), 5e9, name="f"), oqpy.WaveformVar([0.1, 0.1], name="w"))
+    program.play(oqpy.FrameVar(oqpy.PortVar("drive_q0"), 5e9, name="f"), shape(40e-9)); wrong = line()  # fmt: skip  # noqa: E702
+    told = refusal(prepare, program)
+    assert "the lab provides no function 'absent'" in told
+    assert f"made at {__file__}:{wrong}:" in told
+
+
 def test_programs_that_are_put_together_keep_their_lines(prepare):
     q = oqpy.Qubit("q")
     part, whole = qrt.Program(), qrt.Program()

@@ -229,29 +229,41 @@ void separate(qrt_plant *plant)
     }
 }
 
-/* ---- What tests ask ------------------------------------------------------------------------------------------------- */
+/* ---- What truth and tests ask --------------------------------------------------------------------------------------- */
+
+/* < product over q of sigma_mu_q >, word = sum over q of mu_q 4^q. */
+static double mean_of(const qrt_plant *plant, uint32_t word)
+{
+    const plant_state *s = &plant->state;
+    uint32_t inside[CLUSTERS_MAX] = {0};
+    double product = 1.0;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
+        const qubit *u = &s->qubits[q];
+        const uint32_t digit = word >> 2 * q & 3;
+        if (u->cluster > 0)
+            inside[u->cluster - 1] += digit << 2 * place_of(&s->clusters[u->cluster - 1], q);
+        else {
+            const bloch v = u->is_definite ? (bloch){0.0, 0.0, 1.0 - 2.0 * u->level} : u->v;
+            const double components[4] = {1.0, v.x, v.y, v.z};
+            product *= components[digit];
+        }
+    }
+    for (uint32_t k = 0; k < CLUSTERS_MAX; k++)
+        if (s->clusters[k].member_count > 0)
+            product *= s->clusters[k].tensor[inside[k]];
+    return product;
+}
+
+double mean_of_z(const qrt_plant *plant, uint32_t qubits)
+{
+    uint32_t word = 0;
+    for (uint32_t q = 0; q < plant->config.qubit_count; q++)
+        word |= (qubits >> q & 1) * 3u << 2 * q;
+    return mean_of(plant, word);
+}
 
 void read_joint(const qrt_plant *plant, double *joint_out)
 {
-    const plant_state *s = &plant->state;
-    const uint32_t qubit_count = plant->config.qubit_count;
-    for (uint32_t index = 0; index < 1u << 2 * qubit_count; index++) {
-        uint32_t inside[CLUSTERS_MAX] = {0};
-        double product = 1.0;
-        for (uint32_t q = 0; q < qubit_count; q++) {
-            const qubit *u = &s->qubits[q];
-            const uint32_t digit = index >> 2 * q & 3;
-            if (u->cluster > 0)
-                inside[u->cluster - 1] += digit << 2 * place_of(&s->clusters[u->cluster - 1], q);
-            else {
-                const bloch v = u->is_definite ? (bloch){0.0, 0.0, 1.0 - 2.0 * u->level} : u->v;
-                const double components[4] = {1.0, v.x, v.y, v.z};
-                product *= components[digit];
-            }
-        }
-        for (uint32_t k = 0; k < CLUSTERS_MAX; k++)
-            if (s->clusters[k].member_count > 0)
-                product *= s->clusters[k].tensor[inside[k]];
-        joint_out[index] = product;
-    }
+    for (uint32_t word = 0; word < 1u << 2 * plant->config.qubit_count; word++)
+        joint_out[word] = mean_of(plant, word);
 }

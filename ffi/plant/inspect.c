@@ -10,6 +10,50 @@ qrt_status qrt_plant_read_truth(const qrt_plant *plant, qrt_plant_truth *truth_o
     return QRT_OK;
 }
 
+/* ---- The product of Z that is watched ------------------------------------------------------------------------------- */
+
+qrt_status qrt_plant_watch(qrt_plant *plant, const int32_t tones[QRT_PLANT_QUBITS_MAX])
+{
+    uint32_t qubits = 0;
+    for (uint32_t q = 0; q < QRT_PLANT_QUBITS_MAX; q++) {
+        if (tones[q] < -1 || (tones[q] >= 0 && q >= plant->config.qubit_count))
+            return QRT_ERR_ARGUMENT;
+        plant->watch.tones[q] = tones[q];
+        qubits |= (uint32_t)(tones[q] >= 0) << q;
+    }
+    plant->watch.qubits = qubits;
+    plant->watch.left = 0;
+    return QRT_OK;
+}
+
+void watch_shot(qrt_plant *plant)
+{
+    plant->watch.left = plant->watch.qubits;
+    plant->watch.sample = -1;
+    plant->watch.before = plant->watch.found = 1.0;
+}
+
+void watch_tone(qrt_plant *plant, uint32_t q, int64_t sample, int32_t level)
+{
+    watch *w = &plant->watch;
+    if (!(w->left >> q & 1) || w->tones[q] != (int32_t)plant->state.qubits[q].tone_count)
+        return;
+    if (w->sample != sample) { /* the others that are left may begin here, too; if not, this is done again there */
+        w->sample = sample;
+        w->before *= w->found;
+        w->found = 1.0;
+        w->expected = mean_of_z(plant, w->left);
+    }
+    w->found *= level ? -1.0 : 1.0;
+    w->left &= ~(1u << q);
+    if (w->left == 0) {
+        plant->truth.product_sum += w->before * w->expected;
+        plant->truth.product_count++;
+    }
+}
+
+/* ---- The path of levels, the state ---------------------------------------------------------------------------------- */
+
 qrt_status qrt_plant_log_path(qrt_plant *plant, qrt_plant_path *path, uint32_t path_count_max)
 {
     plant->path = path;

@@ -107,6 +107,7 @@ static qrt_status begin_shot(void *self, int64_t shot, int64_t tick)
     s->shot = shot;
     s->shot_start = sample;
     fault_begin_shot(&plant->fault, s->seed, shot);
+    watch_shot(plant);
     for (uint32_t q = 0; q < plant->config.qubit_count; q++) {
         qubit *u = &s->qubits[q];
         u->draw_count = u->tone_count = 0;

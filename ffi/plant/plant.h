@@ -227,6 +227,18 @@ typedef struct {
     int64_t asked_ns; /* 0: nobody has */
 } capture;
 
+/* A product of Z of several qubits, each at one of its tones in the shot. */
+typedef struct {
+    int32_t tones[QRT_PLANT_QUBITS_MAX];
+    uint32_t qubits; /* that are in it, a bit each */
+    /* In this shot: */
+    uint32_t left;   /* whose tone has not begun */
+    int64_t sample;  /* where the last one began */
+    double expected; /* product of Z of those that were left then, just before */
+    double found;    /* of the levels that were found there */
+    double before;   /* of those found at earlier samples */
+} watch;
+
 struct qrt_plant {
     qrt_plant_config config;
     double sample_s;
@@ -250,6 +262,7 @@ struct qrt_plant {
     fault fault;
     plant_state state;
     qrt_plant_truth truth;
+    watch watch;
     qrt_plant_path *path;
     uint32_t path_count_max;
     int64_t path_count;
@@ -324,6 +337,8 @@ void couple_vectors(qrt_plant *plant, const uint32_t pair[2], const pair_map *ma
 void condition(qrt_plant *plant, uint32_t q, int32_t level);
 /* Takes out of the clusters what is not correlated any more. */
 void separate(qrt_plant *plant);
+/* < product of Z > over a set of qubits, a bit each, as they stand. */
+double mean_of_z(const qrt_plant *plant, uint32_t qubits);
 void read_joint(const qrt_plant *plant, double *joint_out);
 
 /* ---- coupler.c ------------------------------------------------------------------------------------------------------ */
@@ -341,5 +356,10 @@ int drift_is_due(const qrt_plant *plant, int64_t sample);
 qrt_status drift_until(qrt_plant *plant, int64_t sample, int64_t shot, uint32_t index);
 /* A new run begins at sample 0 with what there is. */
 void rebase_drift(qrt_plant *plant);
+
+/* ---- inspect.c ------------------------------------------------------------------------------------------------------ */
+void watch_shot(qrt_plant *plant);
+/* A projective tone begins on a qubit at `sample`, up to which all have come, and has found `level`; the state is still that before. */
+void watch_tone(qrt_plant *plant, uint32_t q, int64_t sample, int32_t level);
 
 #endif

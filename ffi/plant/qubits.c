@@ -343,8 +343,10 @@ void collapse(qrt_plant *plant, uint32_t q, int64_t sample, int64_t tone_end)
 {
     qubit *u = &plant->state.qubits[q];
     const double population = u->is_definite ? (double)u->level : 0.5 - 0.5 * u->v.z;
-    if (!u->is_definite) {
+    if (!u->is_definite)
         u->level = draw_uniform(plant, q) < population;
+    watch_tone(plant, q, sample, u->level);
+    if (!u->is_definite) {
         condition(plant, q, u->level);
         u->is_definite = 1;
         u->definite_end = 0;

@@ -158,7 +158,6 @@ class _Writer:
     def phase(self, turn: Typed, qubits: tuple[int, ...]) -> None:
         """A phase where all of these qubits are at level 1; of none of them it is nobody's."""
         self._run.shape.by(*(turn.value,) * (len(qubits) > 1))  # an odd multiple of pi is a cz
-        self._run.shape.apart(turn.value, Exact(Fraction(0)))
         if not qubits or turn.value == 0 or turn.value == Exact(Fraction(0)):
             return
         if len(qubits) == 1:

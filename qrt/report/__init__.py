@@ -1,8 +1,9 @@
 """The report page of a run: what was seen, what it means, and what it does not.
 
-`data` says what a page is made of, `collect` takes that from a run, `page` makes text of it; `clouds`, `shot`, `trace`, `heat`, `updates`
-and `curve` are the figures, drawn by hand as SVG on `axes` and `markup`; `sweep` chooses between two; `reset` holds the formula behind the
-curve. `calibration` is the page of a calibration, with a `scan` for every picture. `write` and `write_calibration` are the shells.
+`data` says what a page is made of, `collect` takes that from a run, `page` makes text of it; `clouds`, `shot`, `trace`, `heat`, `panels`,
+`updates` and `curve` are the figures, drawn by hand as SVG on `axes`, `shades` and `markup`; `sweep` chooses among three; `reset` holds the
+formula behind the curve. `calibration` is the page of a calibration, with a `scan` for every picture. `write` and `write_calibration` are
+the shells.
 """
 
 from __future__ import annotations

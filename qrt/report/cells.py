@@ -12,7 +12,7 @@ from math import hypot
 
 from qrt.report import clouds
 from qrt.report.axes import picture
-from qrt.report.data import Cloud, HeatMap, Trace
+from qrt.report.data import Cloud, Swept
 from qrt.report.markup import Markup, element, join
 from qrt.report.page import pair, signed
 from qrt.report.sweep import drawn
@@ -25,7 +25,7 @@ def cell(
     title: str,
     note: str,
     estimates: Sequence[Estimate],
-    swept: Sequence[Trace | HeatMap] = (),
+    swept: Sequence[Swept] = (),
     seen: Sequence[Cloud] = (),
 ) -> str:
     """Return the HTML of a result: a picture of each observable of a sweep, or else the clouds; `note` stands beside the title."""
@@ -34,7 +34,7 @@ def cell(
     return element("div", head, table, *_pictures(swept, seen))
 
 
-def _pictures(swept: Sequence[Trace | HeatMap], seen: Sequence[Cloud]) -> list[Markup]:
+def _pictures(swept: Sequence[Swept], seen: Sequence[Cloud]) -> list[Markup]:
     if swept:
         return [_image(*drawn(one)) for one in swept]
     shown = tuple(seen[:CLOUD_COUNT_MAX])

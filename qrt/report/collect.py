@@ -8,7 +8,7 @@ depend on the path, has a page without the curve. Nothing is computed here but d
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from math import hypot
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from qrt.client import Run
 from qrt.points import Swept
-from qrt.report.data import Bar, Cloud, Feedback, HeatMap, MissRow, QubitFacts, ResetFacts, Trace, Updates
+from qrt.report.data import Bar, Cloud, Feedback, HeatMap, MissRow, Panels, QubitFacts, ResetFacts, Trace, Updates
+from qrt.report.data import Swept as Pictured
 from qrt.timeline import Event, Timeline
 from qrt.types import (
     Box,
@@ -132,10 +133,10 @@ def reset(
     return None
 
 
-def swept(found: Swept | None) -> tuple[Trace | HeatMap, ...]:
+def swept(found: Swept | None) -> tuple[Pictured, ...]:
     """Return a picture's data for each observable of a sweep, the first SWEPT_COUNT_MAX of them.
 
-    Where one axis has two points or more a trace, where two have a heat map, of more axes nothing.
+    Where one axis has two points or more a trace, where two have a heat map, where more have one at each point of the first ones.
     """
     if found is None:
         return ()
@@ -149,6 +150,14 @@ def swept(found: Swept | None) -> tuple[Trace | HeatMap, ...]:
             axes, shape = (_axis(found, first), _axis(found, last)), (len(y), len(x))
             return tuple(
                 HeatMap(title, axes, y, x, one.value.reshape(shape), one.stderr.reshape(shape)) for title, one in curves
+            )
+        case [*others, (first, y), (last, x)]:
+            axes, each = (_axis(found, first), _axis(found, last)), (-1, len(y), len(x))
+            outer = tuple(_axis(found, name) for name, _ in others)
+            places = np.array(list(product(*(values for _, values in others))))
+            return tuple(
+                Panels(title, axes, y, x, outer, places, one.value.reshape(each), one.stderr.reshape(each))
+                for title, one in curves
             )
     return ()
 

@@ -103,6 +103,22 @@ class HeatMap(msgspec.Struct, frozen=True):
     stderr: NDArray[np.float64]  # [rows, columns]
 
 
+class Panels(msgspec.Struct, frozen=True):
+    """An observable over three axes of a sweep or more: over the two fastest at each point of the others, the last of these fastest."""
+
+    title: str
+    axes: tuple[str, str]  # name and unit of the two, the fastest last
+    y: NDArray[np.float64]  # [rows], values along the first of them
+    x: NDArray[np.float64]  # [columns], along the last
+    others: tuple[str, ...]  # name and unit of each other axis
+    places: NDArray[np.float64]  # [points, others] where these are
+    value: NDArray[np.float64]  # [points, rows, columns], mitigated; NaN where there is none
+    stderr: NDArray[np.float64]  # [points, rows, columns]
+
+
+Swept = Trace | HeatMap | Panels
+
+
 class Updates(msgspec.Struct, frozen=True):
     """What a controller made of the batches of a run: the value after each, whether it was taken, and whether it came in time."""
 
@@ -148,6 +164,6 @@ class ReportData(msgspec.Struct, frozen=True):
     period_ns: float
     reset: ResetFacts | None
     limits: tuple[str, ...]
-    swept: tuple[Trace | HeatMap, ...] = ()
+    swept: tuple[Swept, ...] = ()
     updates: tuple[Updates, ...] = ()
     misses: tuple[MissRow, ...] = ()

@@ -78,6 +78,7 @@ class Truth(msgspec.Struct, frozen=True):
         tuple[str, int], float
     ]  # (qubit, k) -> mean population of level 1 at the start of its k-th readout tone in the shot
     counters: Mapping[str, int]  # clipped samples, jumps
+    product: float | None = None  # mean product of Z at the readout tones that were asked for; None: none were
 
 
 class StdErr(msgspec.Struct, frozen=True):
