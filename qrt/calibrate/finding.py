@@ -42,6 +42,7 @@ class Picture(NamedTuple):
     bars: Array  # [points] standard errors
     fitted: Array  # [points] or empty
     series: int = 1  # equal parts, one behind the other, that are drawn over one another
+    sides: tuple[str, str] | None = None  # of a threshold at x = 0: what belongs below it, and above
 
 
 class Finding(NamedTuple):

@@ -148,5 +148,6 @@ def clouds(title: str, values: Pair, threshold: int) -> Picture:
     distance = float(np.ptp([np.median(one) for one in values])) or 1.0
     middles = np.tile(((edges[:-1] + edges[1:]) / 2.0 - threshold) / distance, len(values))
     bars = np.concatenate([np.sqrt(share / max(len(one), 1)) for share, one in zip(shares, values, strict=True)])
-    axis, value = "I over the threshold, in distances of the clouds", "share of the shots"
-    return Picture(title, axis, value, middles, np.concatenate(shares), bars, np.zeros(0), len(values))
+    axis, value = "I over the threshold, in distances of the clouds", "shots (%)"
+    percent = 100.0 * np.concatenate(shares)
+    return Picture(title, axis, value, middles, percent, 100.0 * bars, np.zeros(0), len(values), ("no x", "x"))
