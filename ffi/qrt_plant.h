@@ -59,9 +59,10 @@ typedef struct {
  * line, in volts,
  *     H / h = |V|^2 (zz |11><11| + stark_a |1><1|_a + stark_b |1><1|_b)
  * in every frame: the tone shifts a's frequency by stark_a |V|^2, and by zz |V|^2 more while b is in level 1, and so with b. This is
- * the lowest order in the tone's power of the Stark-induced ZZ interaction of Mitchell et al., Phys. Rev. Lett. 127, 200502 (2021) and
- * Wei et al., Phys. Rev. Lett. 129, 060501 (2022), in which both transmons are driven; how it depends on the tone's frequency, and the
- * ZZ that is there without a tone, are left out. */
+ * the lowest order of the Stark-induced ZZ interaction of two coupled transmons that are driven at once, off resonance: Mitchell et al.,
+ * Phys. Rev. Lett. 127, 200502 (2021), arXiv:2105.05384; Wei et al., Phys. Rev. Lett. 129, 060501 (2022), arXiv:2106.00675. There it goes
+ * with the product of the two drives' amplitudes and with the cosine of the phase between them; here one line drives both, so that their
+ * ratio and phase are fixed. How it depends on the tone's frequency, and the ZZ that is there without a tone, are left out. */
 typedef struct {
     uint32_t qubits[2]; /* a, b */
     double zz_hz_per_v2;

@@ -4,6 +4,11 @@ The lab's nominal frequencies are off; magnitude and sign of that are found, and
 knows of the populations at the start of the readout tone.
 """
 
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
 import msgspec
 import numpy as np
 import pytest
@@ -96,15 +101,19 @@ def short_experiments(lab, found, loop, rng):
         yield result.value - true, result.raw - true, bar
 
 
+def session(lab, seed):
+    """Return [experiments x qubits, 3] of a whole session, with a calibration of its own."""
+    rng = np.random.default_rng(seed)
+    with Loop(lab, seed) as loop:
+        found = calibrate(lab, loop.measure, seed).qubits
+        return [one for _ in range(EXPERIMENTS) for one in short_experiments(lab, found, loop, rng)]
+
+
 def sessions(lab, seeds):
-    """Return [seeds, experiments, 3] of whole sessions, each with a calibration of its own."""
-    results = []
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        with Loop(lab, seed) as loop:
-            found = calibrate(lab, loop.measure, seed).qubits
-            results.append([one for _ in range(EXPERIMENTS) for one in short_experiments(lab, found, loop, rng)])
-    return np.array(results)
+    """Return [seeds, experiments x qubits, 3]; a process for each core takes seeds in turn."""
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        return np.array(list(pool.map(partial(session, lab), seeds)))
 
 
 @pytest.mark.prove

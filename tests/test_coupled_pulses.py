@@ -101,7 +101,7 @@ def test_either_order_is_the_same_and_frames_do_not_turn_without_a_calibration()
 def test_pairs_without_a_coupler_or_calibration_are_refused_by_name() -> None:
     for body, wanted in (
         ("cx q[1], q[2];", ("p.qasm:1:13: cx needs cz between q[1] and q[2]: the lab 'demo' has no coupler between q1 and q2; its couplers "
-         "join q1 and q0, q2 and q0: use these, or write a defcal cz")),
+         "join q1 and q0, q2 and q0: use these, let a transpiler such as Qiskit's route the program over them, or write a defcal cz")),
         ("gate bell a, b { h a; ctrl @ x a, b; } bell q[0], q[2];", ("p.qasm:1:35: x needs cz between q[0] and q[2]: the calibration "
          "has no coupler 'q0_q2', which joins them: qrt calibrate cz, or write a defcal cz")),
         ("ctrl(2) @ z q[0], q[1], q[2];", "z needs cz between"),

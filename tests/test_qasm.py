@@ -261,7 +261,7 @@ def test_everything_else_is_refused_with_its_place(body: str, column: int, wante
         ("// nothing\n", "there is no statement"),
         (
             "// old\nOPENQASM 2.0;\nqreg q[1];",
-            "p.qasm:2:1: this is OpenQASM 2.0; supported: OPENQASM 3\n    OPENQASM 2.0;",
+            'p.qasm:2:1: this is OpenQASM 2.0; supported: OPENQASM 3. Write OPENQASM 3; and include "stdgates.inc"',
         ),
         ("OPENQASM 3; bit c;", "the program has no qubit; declare one: qubit q;"),
         ("qubit q; rz(" + "(" * 5000 + "1" + ")" * 5000 + ") q;", "nested too deeply"),

@@ -187,7 +187,14 @@ def test_constants_outside_of_a_program_are_real_numbers() -> None:
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
-        ("int n; rz(n) q;", "'n' has no value yet"),
+        ("uint[4] n; n = 16;", "16 is no uint[4]: 0 to 15; uint[4](16) would wrap it"),
+        ("array[int[8], 2] v; v[1] = 300;", "300 is no int[8]: -128 to 127"),
+        ("def f(int[8] n) { } f(128);", "128 is no int[8]: -128 to 127"),
+        ("def f() -> uint[1] { return 2; } f();", "2 is no uint[1]: 0 to 1"),
+        ("int n; n = 9223372036854775808;", "9223372036854775808 is no int: -9223372036854775808 to"),
+        ("int n = 0x" + "f" * 2000 + ";", "a number of 8000 bits; possible are 4096"),
+        ("int n = " + "9" * 5000 + ";", "a whole number of thousands of digits"),
+        ("int n = 2 ** 2000 * 2 ** 2000 * 2 ** 2000;", "the result of * is no finite number"),
         ("int[4] n = 8;", "8 is no int[4]: -8 to 7; int[4](8) would wrap it"),
         ("uint n = -1;", "-1 is no uint: 0 to"),
         ("int[0] n = 1;", "int size must be positive"),
@@ -240,7 +247,6 @@ def test_constants_outside_of_a_program_are_real_numbers() -> None:
         ("array[int, 100000] v;", "possible are 65536 elements"),
         ("array[int, 2] v = {1, 2}; rz(v[2]) q;", "index 2 is outside an array of 2: 0 to 1"),
         ("array[int, 2] v = {1, 2}; rz(v[0, 1]) q;", "2 indices into array[int, 2], which has 1 dimensions"),
-        ("array[int, 2] v; rz(v[0]) q;", "this element has no value yet"),
         ("array[int, 2] v = {1, 2}; rz(sizeof(v, 1)) q;", "dimension 1 of array[int, 2], which has 1: 0 to 0"),
         ("rz(sizeof(3)) q;", "sizeof is of arrays, not of an int"),
         ("array[int, 2] v = {1, 2}; v = v + v;", "has no meaning: take elements"),

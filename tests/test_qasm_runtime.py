@@ -90,7 +90,7 @@ def known(*numbers: Number) -> str:
 
 def both_ways(expression: str, result: str, *numbers: Number) -> tuple[int, int]:
     """The value of an expression, computed while compiling, and by the machine from outcomes."""
-    tail = f" output {result} o; o = {expression};"
+    tail = f" output {result} o; o = {result}({expression});"
     constant = elaborated(known(*numbers) + tail)
     (emitted,) = [one for one in constant.statements if isinstance(one, Emit)]
     assert isinstance(emitted.value, int), "what is known costs nothing"

@@ -20,7 +20,16 @@ from qrt.report.data import Bar, Cloud, Feedback, MissRow, QubitFacts, ReportDat
 from qrt.report.markup import VOID, element, join
 from qrt.report.page import page
 from qrt.timeline import schedule
-from qrt.types import Calibration, Estimate, Estimated, Found, PortLimits, QubitCalibration, StdErr
+from qrt.types import (
+    Calibration,
+    CouplerCalibration,
+    Estimate,
+    Estimated,
+    Found,
+    PortLimits,
+    QubitCalibration,
+    StdErr,
+)
 
 HOSTILE = "</title><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 
@@ -91,6 +100,11 @@ def data(rng: np.random.Generator) -> ReportData:
         estimates=(estimate,),
         calibration_hash="sha256:" + "9f" * 32,
         qubits=(qubit,),
+        couplers={
+            "q0_q1": CouplerCalibration(
+                Estimated(0.7343, 5e-4), Estimated(0.0, 4e-3), (Estimated(1.68, 0.006), Estimated(-2.17, 0.006))
+            )
+        },
         clouds=(cloud(rng, "q0, before the reset", 0.5), cloud(rng, "q0, after the reset", 0.03)),
         bars=bars,
         feedbacks=(Feedback("q0 drive", 1020.0, 1620.0),),
@@ -382,6 +396,15 @@ def test_the_demo_program_has_bars_a_decision_and_a_reset(project):
     assert found.truth == pytest.approx(0.035)
     assert found.error_1.stderr == pytest.approx(5e-4)
     assert collect.reset(decisions, estimates[:1], calibration, lab) is None
+
+
+def test_a_coupler_s_pulse_has_a_row_of_its_own(project):
+    lab = config.load(project / "configs/coupled.toml")
+    program = 'OPENQASM 3; include "stdgates.inc"; qubit[2] q; bit[2] c; cx q[1], q[0]; c = measure q;'
+    pulses = lower(parse_program(program, "p"), lab, None, {})
+    rows = [(bar.row, bar.start_ns, bar.duration_ns) for bar in collect.bars(schedule(pulses, LIMITS), pulses, 1.0)]
+    assert rows[:2] == [("q0 drive", 0.0, 30.0), ("q0 drive", 150.0, 30.0)]
+    assert rows[-1] == ("q0_q1 drive", 30.0, 120.0)
 
 
 def test_a_reset_statement_decides_on_its_own_bit(project):

@@ -2,7 +2,7 @@
 
 Conditional Ramsey scans, each qubit in turn the target: the other in level 0 or 1, sx, the pulse at amplitude a, rz(-q), sx. Of the tone's
 power P = a^2 the fringe's phase is k P with the other in level 0, and (k + m) P in level 1; `partner` knows how often it is in either. The
-phase at P = 0 is of sx. One step in P is odd: no faster phase looks the same. |m| P = pi makes cz; rz must take k P back.
+phase at P = 0 is of sx. Two steps in P are odd: no faster phase looks the same. |m| P = pi makes cz; rz must take k P back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ input angle other; input float a; input angle phi; qubit[QUBITS] q; bit[QUBITS] 
 rx(other) q[{other}]; sx q[{target}]; barrier q; cal {{ play({name}_drive, scale({name}_cz, a)); }} barrier q;
 rz(-phi) q[{target}]; sx q[{target}]; barrier q; c = measure q;
 """
-POWERS: Final = np.insert(np.linspace(0.0, 1.0, 13), 1, 0.43 / 12.0)
+POWERS: Final = np.insert(np.linspace(0.0, 1.0, 13), 1, (0.06 / 12.0, 0.43 / 12.0))
 POINTS: Final = np.stack([one.ravel() for one in np.meshgrid((0.0, 1.0), POWERS, QUADRATURES, indexing="ij")])
 DRAWN: Final = Drawn("power, of full scale; level 0 | 1", POINTS[1] + 1.1 * POINTS[0])
 SWEEP: Final = {"other": np.array([0.0, pi]), "a": np.sqrt(POWERS), "phi": np.array(QUADRATURES)}

@@ -239,7 +239,7 @@ def conditional(parameters: Array, points: Array) -> Array:
 def conditional_start(y: Array, power: Array) -> tuple[float, ...]:
     """Return where to look for c_0 to p: y [levels, powers, quadratures], which are 0, pi/2, pi, 3 pi/2.
 
-    Phases are followed up to a turn a step of the power, which a step out of line tells from slower ones.
+    Phases are followed up to a turn a step of the power, which steps out of line tell from slower ones.
     """
     fringe = y[..., 0] - y[..., 2] + 1j * (y[..., 1] - y[..., 3])
     rates = np.linspace(-2.0 * np.pi, 2.0 * np.pi, 2401) / np.diff(power).max()

@@ -17,10 +17,12 @@ from qrt.commands.replay import again
 from qrt.commands.screen import (
     CALIBRATION_HEAD,
     CONTROLLER_HEAD,
+    COUPLER_HEAD,
     ESTIMATE_HEAD,
     Screen,
     calibration_rows,
     controller_rows,
+    coupler_rows,
     erased_line,
     estimate_rows,
     found_rows,
@@ -170,13 +172,16 @@ class Writer:
             case Calibrated():
                 self._begin_calibration()
                 screen.table(CALIBRATION_HEAD, calibration_rows(event.calibration, self._lab))
+                if event.calibration.couplers:
+                    screen.table(COUPLER_HEAD, coupler_rows(event.calibration))
                 screen.line(f"   {'stored as' if event.taken_now else 'reused:'} {event.hash}")
             case Compiled():
                 screen.step(
                     "Run",
                     "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
                 )
-                own = f"; compiled for the calibration: {event.measured}" if event.measured else ""
+                own = f"; compiled for the calibration: {event.measured}, kept: {event.measured_kept}"
+                own *= event.measured + event.measured_kept > 0
                 again = f"; compiled again for another value of {', '.join(event.causes)}" if event.causes else ""
                 screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{again}{own}")
             case Playing():

@@ -7,7 +7,6 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from qrt.errors import ProgramError
 from qrt.pulses.externs import Externs
 from qrt.pulses.gates import GateSet
 from qrt.pulses.ports import ports_of
@@ -17,27 +16,21 @@ from qrt.qasm.program import Statement
 from qrt.types import Lab
 
 
-def lab_qubits(names: Sequence[str], lab: Lab, path: str) -> tuple[str, ...]:
-    """Return the lab's qubit for each of a program's. Raises ProgramError for those that it has not."""
+def lab_qubits(names: Sequence[str], lab: Lab) -> tuple[str, ...]:
+    """Return the lab's qubit for each of a program's, of which elaboration has found none absent."""
     listed = list(lab.qubits)
-    places = [int(name[1:]) if name.startswith("$") else index for index, name in enumerate(names)]
-    beyond = [name for name, place in zip(names, places, strict=True) if place >= len(listed)]
-    if beyond:
-        pairs = ", ".join(
-            f"{name} would be number {place}" for name, place in zip(names, places, strict=True) if name in beyond
-        )
-        known = ", ".join(f"{index}: {name}" for index, name in enumerate(listed))
-        raise ProgramError(
-            f"{path}:1:1: the lab {lab.name!r} has {len(listed)} qubits ({known}); {pairs}: use fewer, or a lab with more"
-        )
-    return tuple(listed[place] for place in places)
+    return tuple(listed[place] for place in _places(names))
+
+
+def _places(names: Sequence[str]) -> list[int]:
+    return [int(name[1:]) if name.startswith("$") else index for index, name in enumerate(names)]
 
 
 class LabFacts:
     """Facts of a lab, with the durations of its calibrated gates."""
 
-    def __init__(self, lab: Lab, gates: GateSet, path: str) -> None:
-        self._lab, self._gates, self._path = lab, gates, path
+    def __init__(self, lab: Lab, gates: GateSet) -> None:
+        self._lab, self._gates = lab, gates
 
     @cached_property
     def pulses(self) -> Ports:
@@ -65,14 +58,25 @@ class LabFacts:
         """Functions that the lab provides."""
         return Externs(self._lab)
 
-    def uncoupled(self, one: int, other: int) -> str | None:
-        """Return why there is no cz between two qubits of the lab; of one that it has not, lowering will say so."""
-        names = list(self._lab.qubits)
-        if max(one, other) >= len(names):
+    def absent(self, names: Sequence[str]) -> str | None:
+        """Return which qubits of a program the lab has not."""
+        listed = list(self._lab.qubits)
+        beyond = [
+            f"{name} would be number {place}"
+            for name, place in zip(names, _places(names), strict=True)
+            if place >= len(listed)
+        ]
+        if not beyond:
             return None
+        known = ", ".join(f"{index}: {name}" for index, name in enumerate(listed))
+        return f"the lab {self._lab.name!r} has {len(listed)} qubits ({known}); {', '.join(beyond)}: use fewer, or a lab with more"
+
+    def uncoupled(self, one: int, other: int) -> str | None:
+        """Return why there is no cz between two qubits of the lab."""
+        names = list(self._lab.qubits)
         return self._gates.uncoupled(names[one], names[other])
 
     def lengths_s(self, statements: Sequence[Statement], qubits: Sequence[str]) -> Mapping[int, Fraction]:
         """Return how long statements take on each qubit that they act on."""
-        ticks = lengths(statements, self._lab, self._gates, lab_qubits(qubits, self._lab, self._path))
+        ticks = lengths(statements, self._lab, self._gates, lab_qubits(qubits, self._lab))
         return {qubit: Fraction(count * self._lab.timing.tick_ps, PS_PER_S) for qubit, count in ticks.items()}

@@ -184,7 +184,8 @@ class GateSet:
         if name is not None:
             return f"the calibration has no coupler {name!r}, which joins them: qrt calibrate cz, or write a defcal cz"
         joined = ", ".join(f"{pair.qubits[0]} and {pair.qubits[1]}" for pair in self._lab.couplers.values())
-        there = f"its couplers join {joined}: use these" if joined else "it has none: [couplers.NAME] in the lab file"
+        routed = "use these, let a transpiler such as Qiskit's route the program over them"
+        there = f"its couplers join {joined}: {routed}" if joined else "it has none: [couplers.NAME] in the lab file"
         return f"the lab {self._lab.name!r} has no coupler between {one} and {other}; {there}, or write a defcal cz"
 
     def coupler(self, one: str, other: str) -> str:

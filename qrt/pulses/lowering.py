@@ -24,10 +24,11 @@ from qrt.pulses.native import operations, place
 from qrt.pulses.needs import Needs
 from qrt.pulses.ticks import ticks_of
 from qrt.pulses.weights import weights as filter_weights
-from qrt.qasm.elaborate import deep, elaborate
+from qrt.qasm.elaborate import elaborate
 from qrt.qasm.expressions import Expression
 from qrt.qasm.formula import Formula
 from qrt.qasm.kinds import RUNTIME
+from qrt.qasm.nesting import deep
 from qrt.qasm.program import (
     Assign,
     Barrier,
@@ -111,7 +112,7 @@ def lower_open(
     """Return the same, and for which values of the `varied` inputs known ones would be pulses of the same shape."""
     gates = GateSet(lab, calibration)
     values = input_values(program, inputs, varied)
-    facts = LabFacts(lab, gates, program.path)
+    facts = LabFacts(lab, gates)
     elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
     if rounded is not None:
         rounded += elaborated.events
@@ -121,7 +122,7 @@ def lower_open(
 def lowered(program: Elaborated, lab: Lab, gates: GateSet, rounded: list[str] | None = None) -> Pulses:
     """Return an elaborated program as pulses; `rounded` as for `lower`."""
     tables = program.pulses
-    own = lab_qubits(program.qubits, lab, program.path)
+    own = lab_qubits(program.qubits, lab)
     others = [name for name in tables.sequencers if name not in own]
     qubits = (*own, *(name for name in others if name in lab.qubits))
     names = (*own, *others)

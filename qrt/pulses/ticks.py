@@ -13,9 +13,11 @@ from qrt.qasm.expressions import Duration, Expression, Literal, fold
 from qrt.qasm.formula import Formula
 from qrt.qasm.program import Assign, Barrier, Box, Branch, Cz, Delay, Emit, Gate, Measurement, Reset, SetBit, Statement
 from qrt.qasm.pulses import FrameBarrier, FrameCapture, FrameDelay, FrameFrequency, FramePhase, FramePlay
+from qrt.qasm.words import digits
 from qrt.types import Lab, Lasting, Op, Play, Source, Wait
 
 PS_PER_S = 10**12
+TICKS_MAX = 1 << 45  # of one delay or box: as many as a program has statements, one after the other, end within 64 bits
 
 
 def ticks_of(
@@ -33,13 +35,18 @@ def ticks_of(
     ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
     tick_ns = timing.tick_ps / 1000
     if ticks < 0:
-        raise ProgramError(f"{source.where}{what} of {float(ticks) * tick_ns:g} ns is negative")
+        raise ProgramError(f"{source.where}{what} of {digits(ticks * timing.tick_ps / 1000)} ns is negative")
+    if ticks > TICKS_MAX:
+        longest_s = TICKS_MAX * timing.tick_ps / PS_PER_S
+        raise ProgramError(
+            f"{source.where}{what} of more than {longest_s:.6g} s, which no shot is; possible are up to that"
+        )
     if ticks.denominator != 1:
         below, shown = math.floor(ticks), f"{source.where}{what} of {float(ticks) * tick_ns:.12g} ns"
         if rounded is None:
             raise ProgramError(
                 f"{shown} is no whole number of ticks of {tick_ns:g} ns; nearest: {below * tick_ns:.12g} ns and "
-                f"{(below + 1) * tick_ns:.12g} ns"
+                f"{(below + 1) * tick_ns:.12g} ns (or round: --round)"
             )
         event = f"{shown} was rounded to {round(ticks) * tick_ns:.12g} ns"
         rounded += [] if event in rounded else [event]

@@ -16,7 +16,7 @@ from qrt.qasm.operators import angle_of, angle_word
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost
 from qrt.qasm.sequenced import WORD_BITS, compute
-from qrt.qasm.values import cast, held, operate
+from qrt.qasm.values import cast, fitted, held, operate
 from qrt.types import Bits, Source
 from qrt.units import signed64
 
@@ -87,7 +87,7 @@ def assign_value(run: Run, node: ast.QASMNode, target: ast.QASMNode, value: Type
         if isinstance(found, BitRegister):
             store_bits(run, node, found, value)
         else:
-            run.store(found, cast(run, node, value, found.type).value, source)
+            run.store(found, fitted(run, node, value, found.type).value, source)
         return
     assert isinstance(target, ast.IndexedIdentifier)
     found = run.find(target, target.name.name, "variable", (Cell, BitRegister))
@@ -108,7 +108,8 @@ def _set_element(run: Run, node: ast.QASMNode, cell: Cell, indices: Sequence[Any
             f"arrays are of what is known before the run; use variables for {cell.name!r}, or an if around constants",
         )
     run.hold(
-        cell, with_element(run, node, cell.value, cell.type, indices, lambda type_: cast(run, node, value, type_).value)
+        cell,
+        with_element(run, node, cell.value, cell.type, indices, lambda type_: fitted(run, node, value, type_).value),
     )
 
 

@@ -81,7 +81,9 @@ def inlined(
     run.calls.append(defined.name)
     around, run.out = run.out, []
     loops, run.loops = run.loops, []
+    in_gate, run.in_gate = run.in_gate, True
     completion = flow.block(run, defined.body, scope)
+    run.in_gate = in_gate
     inside, run.out = run.out, around
     run.loops = loops
     run.calls.pop()

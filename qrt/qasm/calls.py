@@ -20,7 +20,7 @@ from qrt.qasm.quantum import qubits
 from qrt.qasm.runtime import NO_LAB, TABLE_BITS, word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost, Scope
 from qrt.qasm.sequenced import compute
-from qrt.qasm.values import cast, decimal, located
+from qrt.qasm.values import cast, decimal, fitted, located
 from qrt.qasm.words import a
 from qrt.qasm.written import type_of
 from qrt.types import Lookup
@@ -58,6 +58,7 @@ def define(run: Run, node: ast.SubroutineDefinition) -> Completion:
     if run.depth:
         raise run.refuse(node, f"def {node.name.name!r} stands inside a block; define it at the top of the program")
     run.declare(node, node.name.name, Subroutine(node))
+    run.defined.add(node.name.name)
     return None
 
 
@@ -96,6 +97,30 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     near = difflib.get_close_matches(name, [*known, *functions.NAMES], 1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join([*known, *functions.NAMES])}"
     raise run.refuse(node, f"{name!r} is no function; {hint}")
+
+
+def as_gate(run: Run, node: ast.QuantumGate, definition: ast.SubroutineDefinition) -> None:
+    """Call a subroutine that is written like a gate, `f(angle) q;`, as the standard once had it and its examples still do."""
+    name = definition.name.name
+    if node.modifiers or node.duration is not None:
+        raise run.refuse(node, f"{name!r} is a subroutine: modifiers and durations are for gates")
+    if run.in_gate:
+        raise run.refuse(node, f"{name!r} is a subroutine, and gates are made of gates alone; write a def")
+    written: dict[bool, list[Any]] = {
+        True: list(node.qubits),
+        False: list(node.arguments),
+    }  # by whether they are qubits
+    wanted = [isinstance(one, ast.QuantumArgument) for one in definition.arguments]
+    if any(len(given) != wanted.count(quantum) for quantum, given in written.items()):
+        raise run.refuse(
+            node,
+            f"{name} takes {wanted.count(False)} values and {wanted.count(True)} qubits or registers, "
+            f"not {len(node.arguments)} and {len(node.qubits)}; write {name}(...) with all of them",
+        )
+    called = ast.FunctionCall(node.name, [written[quantum].pop(0) for quantum in wanted])
+    called.span = node.span
+    run.target = None
+    _inlined(run, called, definition)
 
 
 def _inlined(run: Run, node: ast.FunctionCall, definition: ast.SubroutineDefinition) -> Typed:
@@ -151,7 +176,7 @@ def _bind(run: Run, scope: Scope, argument: ast.ClassicalArgument | ast.QuantumA
             raise run.refuse(given, f"{name!r} can be changed, so that it needs the name of an array of {type_.of}")
         scope.names[name] = cell
         return
-    value = cast(run, given, run.value(given), type_)
+    value = fitted(run, given, run.value(given), type_)
     if type_.of is not None:
         held = run.value(given)
         scope.names[name] = Typed(held.type._replace(of=type_.of), value.value)
@@ -183,7 +208,7 @@ def give_back(run: Run, node: ast.ReturnStatement) -> Completion:
         store_bits(run, node, target, value)
         run.hold(result, DELIVERED)
     else:
-        run.store(result, cast(run, node, value, result.type).value, run.source(node))
+        run.store(result, fitted(run, node, value, result.type).value, run.source(node))
     return Signal.RETURN
 
 

@@ -20,7 +20,7 @@ from qrt.qasm.kinds import KNOWN, RUNTIME, Type, Typed
 from qrt.qasm.program import Assign, Branch, Output, SetBit, Statement
 from qrt.qasm.scope import BitRegister, Cell, Scope, bit_cell
 from qrt.qasm.shape import Shaping
-from qrt.qasm.words import a, what
+from qrt.qasm.words import a, clipped, excerpt, what
 from qrt.types import Bits, Classical, Source, Variable
 
 BOUNDS = Type("bounds")  # of a cell that holds what a variable can be
@@ -45,7 +45,7 @@ class Run:
     ) -> None:
         self.path, self.facts = path, facts
         self.handlers, self.evaluators = handlers, evaluators
-        self.lines = [line.strip() for line in text.splitlines()]
+        self.lines = [excerpt(line) for line in text.splitlines()]
         self.scope = self.globals = Scope()
         self.out: list[Statement] = []
         self.statement_count = self.iteration_count = 0
@@ -70,7 +70,8 @@ class Run:
         self.literals: dict[Any, Any] = {}
         self.turns: dict[Any, tuple[Any, Any]] = {}
         self.natives: dict[str, Any] = {}
-        self.defined: set[str] = set()  # names of gates that the program defines
+        self.defined: set[str] = set()  # names of gates and subroutines that the program defines
+        self.in_gate = False  # in the body of one of these gates
         self.bodies: dict[Any, Sequence[Statement]] = {}  # what such gates became, by all that decides it
         self.lab_calls = 0  # of functions that the lab provides
         self.free_variables: list[int] = []
@@ -91,8 +92,12 @@ class Run:
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
-        source = self.source(node)
-        return ProgramError(f"{source.where}{message}" + (f"\n    {source.text}" if source.text else ""))
+        return self.refused(self.source(node), message)
+
+    @staticmethod
+    def refused(source: Source, message: str) -> ProgramError:
+        """Return the error that `message` is about a place."""
+        return ProgramError(f"{source.where}{clipped(message)}" + (f"\n    {source.text}" if source.text else ""))
 
     def round(self, node: ast.QASMNode, what_: str) -> None:
         """Note that a duration is rounded, once for each place."""
@@ -154,17 +159,17 @@ class Run:
     # ---- Statements and cells ------------------------------------------------------------------------------------------
 
     def add(self, statement: Statement) -> None:
-        """Append a statement. Raises ProgramError beyond what is sensible, naming the loop."""
+        """Append a statement. Raises ProgramError beyond what is sensible, naming the loop, or the statement that is too many."""
         self.statement_count += 1
         if self.statement_count > STATEMENTS_MAX:
-            raise self.too_many(f"more than {STATEMENTS_MAX} statements")
+            raise self.too_many(f"more than {STATEMENTS_MAX} statements", statement.source)
         self.out.append(statement)
 
-    def too_many(self, what_: str) -> ProgramError:
-        """Return the error that a program does not end while it is unrolled."""
-        node = self.loops[-1] if self.loops else ast.Program([])
+    def too_many(self, what_: str, source: Source) -> ProgramError:
+        """Return the error that a program does not end while it is unrolled; `source` is for what stands in no loop."""
         where = "this loop makes" if self.loops else "the program has"
-        return self.refuse(node, f"{where} {what_}: a shot is unrolled, so take fewer repetitions")
+        source = self.source(self.loops[-1]) if self.loops else source
+        return self.refused(source, f"{where} {what_}: a shot is unrolled, so take fewer repetitions")
 
     def hold(self, cell: Cell, value: Any) -> None:
         """Let a cell hold a value; nothing is executed for it."""

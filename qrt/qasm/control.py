@@ -114,7 +114,7 @@ def for_loop(run: Run, node: ast.ForInLoop) -> Completion:
 def _iteration(run: Run, node: ast.ForInLoop, name: str, type_: Type, value: Typed) -> Completion:
     run.iteration_count += 1
     if run.iteration_count > ITERATIONS_MAX:
-        raise run.too_many(f"more than {ITERATIONS_MAX} iterations")
+        raise run.too_many(f"more than {ITERATIONS_MAX} iterations", run.source(node))
     scope = Scope(run.scope)
     scope.names[name] = Cell(name, type_, cast(run, node, value, type_).value, scope)
     return flow.block(run, node.block, scope)
@@ -159,7 +159,7 @@ def while_loop(run: Run, node: ast.WhileLoop) -> Completion:
     while goes_on(completion):
         run.iteration_count += 1
         if run.iteration_count > ITERATIONS_MAX:
-            raise run.too_many(f"more than {ITERATIONS_MAX} iterations")
+            raise run.too_many(f"more than {ITERATIONS_MAX} iterations", run.source(node))
         nested = nested + 1 if isinstance(completion, Split) else 0
         if nested > NESTED_MAX:
             raise run.refuse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Final, cast
 
 from openqasm3 import ast
@@ -12,14 +13,15 @@ from qrt.qasm.assignment import set_bits
 from qrt.qasm.casts import cast_known
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
-from qrt.qasm.expressions import Name
+from qrt.qasm.expressions import Duration, Exact, Name
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import RUNTIME, Type, Typed, wrapped
 from qrt.qasm.measure import measure, measured
 from qrt.qasm.program import Output
+from qrt.qasm.quantum import check_present
 from qrt.qasm.scope import BitRegister, Cell, Lost, Qubits
 from qrt.qasm.sequenced import WORD_BITS
-from qrt.qasm.values import CONSTANTS, located, reason
+from qrt.qasm.values import CONSTANTS, fitted, located, reason
 from qrt.qasm.values import cast as cast_value
 from qrt.qasm.words import a
 from qrt.qasm.written import type_of
@@ -27,6 +29,12 @@ from qrt.qasm.written import type_of
 QUBITS_MAX: Final = 64  # far beyond any lab; stops `qubit[1000000000] q;`
 INCLUDED: Final = ("stdgates.inc",)
 GRAMMAR: Final = "openpulse"
+ZEROS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("bool", "bit", "int", "uint"), 0),
+    **dict.fromkeys(("float", "angle"), Exact(Fraction(0))),
+    "complex": 0j,
+    "duration": Duration(Fraction(0)),
+}
 OUTPUT_KINDS: Final = frozenset({"bool", "int", "uint", "angle", "duration", "float"})
 
 
@@ -66,6 +74,7 @@ def qubit(run: Run, node: ast.QubitDeclaration) -> Completion:
     count, first = _size(run, node, node.size, name), len(run.qubit_names)
     run.declare(node, name, Qubits(tuple(range(first, first + count)), node.size is not None))
     run.qubit_names += [name] if node.size is None else [f"{name}[{index}]" for index in range(count)]
+    check_present(run, node)
     return None
 
 
@@ -129,40 +138,20 @@ def variable(run: Run, node: ast.ClassicalDeclaration) -> Completion:
         return stretches.declare(run, node, name)
     type_ = type_of(run, node.type)
     initial = node.init_expression
-    cell = Cell(name, type_, Lost(f"{name!r} has no value yet"), run.scope)
+    cell = Cell(name, type_, _zero(type_), run.scope)
     if initial is not None:
         if isinstance(initial, ast.QuantumMeasurement):
             value = cast_value(run, node, measured(run, initial), type_)
         else:
-            value = initial_value(run, initial, type_)
+            value = fitted(run, initial, run.value(initial), type_)
         run.store(cell, value.value, run.source(node))
-    elif type_.of is not None:
-        cell.value = _empty(type_)
     run.declare(node, name, cell)
     return None
 
 
-def initial_value(run: Run, initial: ast.Expression, type_: Type) -> Typed:
-    """Return an initial value in the variable's type. Raises ProgramError for a literal that the type cannot hold."""
-    found = run.value(initial)
-    if (
-        found.type.kind == "int"
-        and not found.type.width
-        and type_.kind in {"int", "uint"}
-        and wrapped(found.value, type_) != found.value
-    ):
-        low, high = (
-            (0, (1 << type_.width) - 1)
-            if type_.kind == "uint"
-            else (-(1 << type_.width - 1), (1 << type_.width - 1) - 1)
-        )
-        raise run.refuse(initial, f"{found.value} is no {type_}: {low} to {high}; {type_}({found.value}) would wrap it")
-    return cast_value(run, initial, found, type_)
-
-
-def _empty(type_: Type) -> Any:
-    """Return the elements of an array before they are set: none can be read."""
-    value: Any = Lost("this element has no value yet")
+def _zero(type_: Type) -> Any:
+    """Return what a variable holds that is declared without a value: the standard leaves it undefined, here it is zero, as a bit is."""
+    value: Any = ZEROS[(type_.of or type_).kind]
     for size in reversed(type_.shape):
         value = (value,) * size
     return value
@@ -190,7 +179,7 @@ def constant(run: Run, node: ast.ConstantDeclaration) -> Completion:
     name = node.identifier.name
     free(run, node, name)
     type_ = type_of(run, node.type)
-    value = initial_value(run, node.init_expression, type_)
+    value = fitted(run, node.init_expression, run.value(node.init_expression), type_)
     if type(value.value) in RUNTIME:
         raise run.refuse(
             node.init_expression,

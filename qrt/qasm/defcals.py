@@ -137,9 +137,8 @@ def _bound(run: Run, scope: Scope, one: Defcal, use: Use) -> Scope:
     for pattern, argument in zip(one.node.arguments, use.arguments, strict=True):
         if isinstance(pattern, ast.ClassicalArgument):
             scope.names[pattern.name.name] = cast(run, pattern, argument, type_of(run, pattern.type))
-    for qubit, place, index in zip(one.node.qubits, one.places, use.indices, strict=True):
-        if place is None:
-            scope.names[qubit.name] = Qubits((index,), sized=False)
+    for qubit, index in zip(one.node.qubits, use.indices, strict=True):
+        scope.names[qubit.name] = Qubits((index,), sized=False)  # $0, too: the program may have declared its qubits
     return scope
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from openqasm3 import ast
 
@@ -26,6 +25,7 @@ from qrt.qasm.expressions import Exact, Value
 from qrt.qasm.facts import Facts, NoLab
 from qrt.qasm.fixed import Fixed
 from qrt.qasm.kinds import FLOAT, Typed
+from qrt.qasm.nesting import deep
 from qrt.qasm.program import Elaborated, Emit, Program
 from qrt.qasm.pulses import Tables
 from qrt.qasm.reals import float_word
@@ -33,8 +33,6 @@ from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
 from qrt.qasm.values import as_expression, located
 from qrt.types import Source
-
-FRAMES_MAX: Final = 20_000  # of Python: branches on outcomes are nested as deep as a loop has iterations
 
 HANDLERS: dict[type, Handler] = {
     **declarations.HANDLERS,
@@ -46,17 +44,6 @@ HANDLERS: dict[type, Handler] = {
     ast.Pragma: lambda *_: None,  # told by directives
 }
 EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **calls.EVALUATORS, **durations.EVALUATORS}
-
-
-@contextmanager
-def deep() -> Iterator[None]:
-    """Let functions call themselves as deep as programs nest; Python's own limit is meant for endless recursion."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, FRAMES_MAX))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def elaborate(

@@ -35,6 +35,9 @@ class Facts(Protocol):
     def externs(self) -> Mapping[str, Callable[..., Any]]:
         """Functions that the lab provides, by name."""
 
+    def absent(self, names: Sequence[str]) -> str | None:
+        """Return which qubits of a program, by its names for them, the lab has not, and what there is; None where it has all."""
+
     def uncoupled(self, one: int, other: int) -> str | None:
         """Return why there is no cz between two of the lab's qubits, and what there is; None where there is one."""
 
@@ -50,6 +53,10 @@ class NoLab:
     ports: Collection[str] = ()
     pulses = Ports({}, {}, {}, (), Fraction(0), Fraction(0))
     externs: Mapping[str, Callable[..., Any]] = {}
+
+    def absent(self, names: Sequence[str]) -> str | None:
+        """There is any qubit."""
+        return None
 
     def uncoupled(self, one: int, other: int) -> str | None:
         """Any two qubits are coupled."""

@@ -17,6 +17,7 @@ from openqasm3 import ast
 
 from qrt.qasm import bodies
 from qrt.qasm.bodies import GateDefinition
+from qrt.qasm.calls import Subroutine, as_gate
 from qrt.qasm.completion import Completion
 from qrt.qasm.context import Run
 from qrt.qasm.controlled import COUPLED, GPHASE, Applied, applied, controlled, decomposed
@@ -31,6 +32,7 @@ from qrt.qasm.words import a
 from qrt.types import NOWHERE, Classical
 
 CONTROL_LEVELS: Final = {"ctrl": 1, "negctrl": 0}
+PULSE_TYPES: Final = frozenset({"port", "frame", "waveform"})  # the grammar takes `frame f;` for a gate
 NOTHING: Final = Exact(Fraction(0))  # an angle
 
 
@@ -70,6 +72,9 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
     """Apply a gate to qubits, or to each of registers."""
     name, operands = node.name.name, node.qubits
     defined = run.scope.find(name) if name in run.defined else None
+    if type(defined) is Subroutine:
+        as_gate(run, node, defined.node)
+        return None
     if type(defined) is not GateDefinition:  # but a variable of that name
         defined = None
     arguments: list[Typed] | None = None
@@ -200,6 +205,8 @@ def _arguments(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, 
         ]
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
+        if name in PULSE_TYPES:
+            raise run.refuse(node, f"a {name} is declared in the body of a cal: cal {{ {name} ...; }}")
         raise run.refuse(node, f"gate {name!r} is not supported; {hint}supported gates: {', '.join(known)}")
     if count != angles:
         raise run.refuse(node, f"{name} takes {angles} angles, not {count}")

@@ -23,6 +23,8 @@ from antlr4.error.ErrorStrategy import BailErrorStrategy, DefaultErrorStrategy
 from openqasm3 import ast
 
 from qrt.errors import ProgramError
+from qrt.qasm.nesting import READING_FRAMES_MAX, deep
+from qrt.qasm.words import clipped, excerpt
 from qrt.types import Source
 
 standard: Any = openqasm3.parser  # it is without types
@@ -30,6 +32,7 @@ CHOICES_MAX = 8  # what could stand at a place is told up to here; beyond, it is
 HINTS = {  # the token at which the grammar of OpenPulse stops -> how it is written there
     ".": "a frame's frequency and phase are set_frequency(f, value), shift_frequency(f, value), get_frequency(f), and the same of _phase",
     "[": "samples are written in braces: waveform w = {0.1, 0.2 + 0.1im};",
+    "{": "samples have a name before they are used: waveform w = {0.1, 0.2}; play(frame, w);",
 }
 
 
@@ -88,6 +91,7 @@ def _pulse_statements(body: Any, *, in_defcal: bool) -> list[ast.Statement]:
     tokens = CommonTokenStream(lexer)
     tokens.fill()
     _skip_extern(tokens, grammar.openpulseLexer)
+    _name_pow(tokens, grammar.openpulseLexer)
     tree = _ruled(grammar.openpulseParser, tokens, "calibrationBlock", listener)
     rest = tokens.LT(1)
     if rest.type != Token.EOF:  # the grammar's block ends wherever no statement follows
@@ -126,10 +130,24 @@ def _skip_extern(tokens: Any, lexer: Any) -> None:
     tokens.seek(0)
 
 
+def _name_pow(tokens: Any, lexer: Any) -> None:
+    """Let `pow(a, b)` be a call: the grammar has the word for the modifier alone, which `@` follows."""
+    seen = [token for token in tokens.tokens if token.channel == Token.DEFAULT_CHANNEL]
+    for index, token in enumerate(seen):
+        if token.type == lexer.POW:
+            depth = itertools.accumulate(
+                (one.type == lexer.LPAREN) - (one.type == lexer.RPAREN) for one in seen[index + 1 :]
+            )
+            inside = sum(1 for _ in itertools.takewhile(bool, depth))  # tokens before the bracket that closes
+            after = seen[index + 2 + inside : index + 3 + inside]
+            if after and after[0].type != lexer.AT:
+                token.type = lexer.Identifier
+
+
 def read_program(path: str | Path) -> str:
     """Return the text of a program's file. Raises ProgramError if it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors begin a file with the mark of their encoding
     except OSError as error:
         raise ProgramError(f"{path}: cannot be read: {error.strerror}; give the path of an OpenQASM 3 file") from error
     except UnicodeDecodeError as error:
@@ -148,14 +166,14 @@ def syntax_tree(text: str, path: str) -> ast.Program:
     def refuse(
         line: int, column: int, message: str, grammar: str = "OpenQASM 3", hint: str | None = None
     ) -> ProgramError:
-        source = Source(line, column, lines[line - 1].strip() if 0 < line <= len(lines) else "", path)
+        source = Source(line, column, excerpt(lines[line - 1]) if 0 < line <= len(lines) else "", path)
         message, expecting, choices = message.partition(" expecting ")
         if choices.count(",") < CHOICES_MAX:
             message += expecting + choices
         if hint is not None:
             message += f"; {hint}"
         shown = f"\n    {source.text}" if source.text else ""
-        return ProgramError(_printable(f"{source.where}not {grammar}: {message}{shown}"))
+        return ProgramError(_printable(f"{source.where}not {grammar}: {clipped(message)}{shown}"))
 
     listener = _Listener("OpenQASM 3")
     try:
@@ -166,7 +184,10 @@ def syntax_tree(text: str, path: str) -> ast.Program:
         tokens.fill()
         if all(token.type == Token.EOF or token.channel != Token.DEFAULT_CHANNEL for token in tokens.tokens):
             raise refuse(1, 1, "there is no statement")
-        tree: ast.Program = _Tree().visitProgram(_ruled(standard.qasm3Parser, tokens, "program", listener))
+        if "pow" in text:
+            _name_pow(tokens, standard.qasm3Lexer)
+        with deep(READING_FRAMES_MAX):
+            tree: ast.Program = _Tree().visitProgram(_ruled(standard.qasm3Parser, tokens, "program", listener))
         return tree
     except _Refusal as error:
         hint = HINTS.get(error.token or "") if error.grammar == "OpenPulse" else None
@@ -176,7 +197,21 @@ def syntax_tree(text: str, path: str) -> ast.Program:
         line, _, column = place.removeprefix("L").partition(":C")
         raise refuse(int(line), int(column) + 1, message) from error
     except RecursionError as error:
-        raise refuse(1, 1, "expressions or blocks are nested too deeply") from error
+        raise refuse(*_stopped(error), "expressions or blocks are nested too deeply; name parts of it") from error
+    except ValueError as error:  # of int(), which reads no number of so many digits
+        raise refuse(*_stopped(error), "a whole number of thousands of digits; the widest type has 64 bits") from error
+
+
+def _stopped(error: BaseException) -> tuple[int, int]:
+    """Return the line and column of what the parser was reading when it stopped without a word."""
+    line, column, frames = 1, 1, error.__traceback__
+    while frames is not None:
+        names = frames.tb_frame.f_locals
+        token = getattr(names.get("ctx", names.get("localctx")), "start", None)
+        if token is not None:
+            line, column = token.line, token.column + 1
+        frames = frames.tb_next
+    return line, column
 
 
 def _printable(text: str) -> str:

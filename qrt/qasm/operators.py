@@ -143,7 +143,10 @@ def _whole(name: str, left: Typed, right: Typed) -> Typed:
         value = quotient(one, other) if name == "/" else remainder(one, other)
         if name == "/" and both_literal and value * other != one:
             raise ValueError(f"{one}/{other} of whole numbers would be {value}; write {one}/{other}.0 for the fraction")
-    return Typed(type_, wrapped(value, type_))
+    value = wrapped(value, type_)
+    if value.bit_length() > INTEGER_BITS_MAX:
+        raise OverflowError
+    return Typed(type_, value)
 
 
 def quotient(one: int, other: int) -> int:

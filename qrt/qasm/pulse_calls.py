@@ -23,6 +23,7 @@ from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, VARIED, VOID, Typed
 from qrt.qasm.scope import Lost
 from qrt.qasm.waveform_calls import TEMPLATES, WAVEFORM, amount
 from qrt.qasm.waves import Wave, calculated, is_known
+from qrt.qasm.words import a
 
 ROUNDING: Final = 1e-9  # of a known amplitude: what products of floats may make of exactly 1
 
@@ -59,8 +60,10 @@ def wave(run: Run, node: ast.QASMNode) -> Typed:
     value: Typed = run.value(node)
     if value.type == CAPTURED["raw"]:
         return value
+    if value.type.of is not None and len(value.type.shape) == 1:
+        return Typed(WAVEFORM, waveform_calls.samples(run, node, value))
     if value.type != WAVEFORM:
-        raise run.refuse(node, f"a waveform is needed here, not {value.type}")
+        raise run.refuse(node, f"a waveform is needed here, not {a(value.type)}")
     return value
 
 
@@ -88,9 +91,11 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
         if len(rest) != count:
             raise run.refuse(node, f"{name} takes {count + 1} arguments, not {len(node.arguments)}: {FORMS[name]}")
         return function(run, node, frame, rest)
-    near = difflib.get_close_matches(name, (*TEMPLATES, *CAPTURES, *CALLS), 1)
-    if near and run.scope.find(name) is None and name not in functions.NAMES:
-        raise run.refuse(node, f"{name!r} is no function; did you mean {near[0]}?")
+    if run.scope.find(name) is None and name not in functions.NAMES:
+        known = (*TEMPLATES, *CAPTURES, *CALLS)
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join((*known, *functions.NAMES))}"
+        raise run.refuse(node, f"{name!r} is no function; {hint}")
     value: Typed = run.pulsing.values[ast.FunctionCall](run, node)
     return value
 

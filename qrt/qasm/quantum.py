@@ -35,7 +35,7 @@ def qubits(run: Run, node: ast.QASMNode) -> Qubits:
     """Return the qubits that an operand names."""
     match node:
         case ast.Identifier(name=name):
-            if name.startswith("$"):
+            if name.startswith("$") and type(run.scope.find(name)) is not Qubits:
                 return Qubits((_hardware(run, node, name),), sized=False)
             found: Qubits = run.find(node, name, "qubit", (Qubits,))
             return found
@@ -58,7 +58,15 @@ def _hardware(run: Run, node: ast.QASMNode, name: str) -> int:
         raise run.refuse(node, "declared qubits and hardware qubits ($0, ...) in one program; use one of the two")
     if name not in names:
         names.append(name)
+        check_present(run, node)
     return names.index(name)
+
+
+def check_present(run: Run, node: ast.QASMNode) -> None:
+    """Refuse qubits that the lab has not, where they become known."""
+    reason = run.facts.absent(run.qubit_names)
+    if reason is not None:
+        raise run.refuse(node, reason)
 
 
 def physical(run: Run, index: int) -> int:

@@ -11,10 +11,16 @@ from qrt.qasm.directives import directives
 from qrt.qasm.elaborate import Constants
 from qrt.qasm.grammar import syntax_tree
 from qrt.qasm.program import Input, Output, Program
+from qrt.qasm.words import excerpt
 from qrt.qasm.written import KINDS
 from qrt.types import Source
 
 INPUT_KINDS: Final = ("int", "uint", "float", "angle", "duration", "bool", "bit")
+
+CHANGES: Final = {  # what to do about a program of another version
+    "2": '. Write OPENQASM 3; and include "stdgates.inc"; of qreg, creg and measure q -> c nothing changes, but 1/2 is 0 there, a half is '
+    "0.5, and ^ is no power"
+}
 
 
 def parse_program(text: str, path: str) -> Program:
@@ -61,5 +67,6 @@ def _version(text: str, version: str, path: str) -> ProgramError:
     lines = text.splitlines()
     line = next((k for k, one in enumerate(lines, 1) if one.lstrip().startswith("OPENQASM")), 1)
     written = lines[line - 1] if lines else ""
-    source = Source(line, written.find("OPENQASM") + 1 or 1, written.strip(), path)
-    return ProgramError(f"{source.where}this is OpenQASM {version}; supported: OPENQASM 3\n    {source.text}")
+    source = Source(line, written.find("OPENQASM") + 1 or 1, excerpt(written), path)
+    change = CHANGES.get(version.split(".", maxsplit=1)[0], "")
+    return ProgramError(f"{source.where}this is OpenQASM {version}; supported: OPENQASM 3{change}\n    {source.text}")

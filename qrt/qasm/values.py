@@ -17,7 +17,7 @@ from qrt.errors import ProgramError
 from qrt.qasm import reals
 from qrt.qasm.casts import cast_known
 from qrt.qasm.context import Run
-from qrt.qasm.expressions import ARITHMETIC, Binary, Duration, Exact, Literal, Negative
+from qrt.qasm.expressions import ARITHMETIC, INTEGER_BITS_MAX, Binary, Duration, Exact, Literal, Negative
 from qrt.qasm.fixed import Fixed
 from qrt.qasm.indices import element_of, indexed, positions
 from qrt.qasm.kinds import (
@@ -34,6 +34,7 @@ from qrt.qasm.kinds import (
     WHOLE,
     Type,
     Typed,
+    wrapped,
 )
 from qrt.qasm.operators import LOGICAL, binary, check_bits, truth, unary
 from qrt.qasm.runtime import binary_word, bits_word, cast_word, unary_word
@@ -65,6 +66,12 @@ def decimal(value: float) -> Fraction:
     if value.is_integer() and abs(value) < WHOLE_MAX:  # without reading text
         return Fraction(int(value))
     return Fraction(repr(value))
+
+
+def _integer(run: Run, node: ast.IntegerLiteral) -> Typed:
+    if node.value.bit_length() > INTEGER_BITS_MAX:
+        raise run.refuse(node, f"a number of {node.value.bit_length()} bits; possible are {INTEGER_BITS_MAX}")
+    return Typed(LITERAL, node.value)
 
 
 def _float(run: Run, node: ast.FloatLiteral) -> Typed:
@@ -241,6 +248,14 @@ def cast(run: Run, node: ast.QASMNode, value: Typed, to: Type) -> Typed:
     return Typed(to, located(run, node, "the cast", lambda: cast_word(value, to, run.source(node))))
 
 
+def fitted(run: Run, node: ast.QASMNode, value: Typed, to: Type) -> Typed:
+    """Return a value in another type, as `cast`. Raises ProgramError for a whole number, written or of such, that the type cannot hold."""
+    if value.type == LITERAL and to.kind in {"int", "uint"} and wrapped(value.value, to) != value.value:
+        low, high = (0, (1 << to.width) - 1) if to.kind == "uint" else (-(1 << to.width - 1), (1 << to.width - 1) - 1)
+        raise run.refuse(node, f"{value.value} is no {to}: {low} to {high}; {to}({value.value}) would wrap it")
+    return cast(run, node, value, to)
+
+
 def _keeps(type_: Type, to: Type) -> bool:
     """Say whether a value that varies is the same in another type."""
     real = {"float", "angle"}
@@ -309,7 +324,7 @@ def constants(run: Run, nodes: Sequence[ast.QASMNode]) -> list[Typed]:
 
 
 EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {
-    ast.IntegerLiteral: lambda _, node: Typed(LITERAL, node.value),
+    ast.IntegerLiteral: _integer,
     ast.BooleanLiteral: lambda _, node: Typed(BOOL, int(node.value)),
     ast.BitstringLiteral: lambda _, node: Typed(Type("bit", node.width) if node.width > 1 else BIT, node.value),
     ast.ImaginaryLiteral: lambda _, node: Typed(COMPLEX, complex(0, node.value)),
@@ -324,4 +339,15 @@ EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {
     ast.SizeOf: _size,
 }
 
-__all__ = ["CONSTANTS", "EVALUATORS", "ProgramError", "cast", "constants", "held", "located", "operate", "positions"]
+__all__ = [
+    "CONSTANTS",
+    "EVALUATORS",
+    "ProgramError",
+    "cast",
+    "constants",
+    "fitted",
+    "held",
+    "located",
+    "operate",
+    "positions",
+]

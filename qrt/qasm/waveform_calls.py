@@ -20,6 +20,7 @@ from qrt.qasm.kinds import KNOWN, VARIED, Type, Typed
 from qrt.qasm.operators import as_complex, seconds_of
 from qrt.qasm.values import located, reason
 from qrt.qasm.waves import Amount, Wave
+from qrt.qasm.words import digits
 
 if TYPE_CHECKING:
     from qrt.qasm.context import Run
@@ -116,14 +117,14 @@ def sample_count(run: Run, node: ast.QASMNode, what: str, value: Typed) -> int:
     if samples.denominator == 1 and 0 < samples <= SAMPLES_MAX:
         return int(samples)
     sample_ns = run.facts.sample_s * 10**9
-    shown = f"{what} of {float(samples * sample_ns):.12g} ns"
+    shown = f"{what} of {digits(samples * sample_ns)} ns"
     if samples <= 0:
         raise run.refuse(
             node,
             f"{shown} is {'negative' if samples else 'empty'}; at least one sample of {float(sample_ns):g} ns is needed",
         )
     if samples > SAMPLES_MAX:
-        raise run.refuse(node, f"{shown} is {int(samples)} samples; possible are {SAMPLES_MAX}")
+        raise run.refuse(node, f"{shown} is {digits(samples)} samples; possible are {SAMPLES_MAX}")
     below = math.floor(samples)
     nearest = [f"{float(count * sample_ns):.12g} ns" for count in (below, below + 1) if count]
     if not run.rounds:
@@ -156,7 +157,8 @@ def _template(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Type
     for (kind, argument), value in zip(TEMPLATES[name][2:], values[2:], strict=True):
         what = f"{argument} of {name}"
         if kind == "duration" or value.type.kind == "duration":
-            rest.append(float(in_samples(run, node, what, value)))
+            length = in_samples(run, node, what, value)
+            rest.append(located(run, node, what, lambda length=length: float(length)))  # type: ignore[misc]
         else:
             number = known(run, node, what, value)
             rest.append(float(number) if type(number) is int else as_float(number))
@@ -205,6 +207,16 @@ def literal(run: Run, node: ast.ArrayLiteral) -> Wave:
         if value.type.of is not None:
             raise run.refuse(one, f"a sample is {value.type}; a waveform is a list of numbers")
         numbers.append(located(run, one, "a sample", lambda value=value: as_complex(value)))  # type: ignore[misc]
-    return located(
-        run, node, "this waveform", lambda: waves.wave(f"samples_{len(numbers)}", np.array(numbers, np.complex128))
-    )
+    return _sampled(run, node, numbers)
+
+
+def samples(run: Run, node: ast.QASMNode, value: Typed) -> Wave:
+    """Return a waveform of the elements of an array."""
+    of: Any = value.type.of
+    elements = [Typed(of, one) for one in value.value]
+    return _sampled(run, node, located(run, node, "a sample", lambda: [as_complex(one) for one in elements]))
+
+
+def _sampled(run: Run, node: ast.QASMNode, numbers: Sequence[complex]) -> Wave:
+    label = f"samples_{len(numbers)}"
+    return located(run, node, "this waveform", lambda: waves.wave(label, np.array(numbers, np.complex128)))

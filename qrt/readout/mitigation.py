@@ -1,10 +1,13 @@
-"""The exact product weights of shots, batch by batch, in JAX.
+"""The exact product weights of shots, batch by batch, in JAX; and what is counted of them.
 
-`product_weights` is one shot; `batch_sums` maps it over a padded batch and adds up; `compile_batch` compiles that ahead of time
+`product_weights` is one shot; `weight_sums` maps it over a padded batch and adds up; `compile_batch` compiles that ahead of time
 for one shape, so that nothing is compiled while a lab is armed; `self_test` checks that the same input gives the same bits. The
 layout of the sums and all that follows from them is in `estimate.py`.
 
-Everything is float64 and pure. The batch process sets JAX_ENABLE_X64 (and one thread, synchronous dispatch) in its environment before
+Sums of unmitigated outcomes are whole numbers, the same in any order of adding: numpy counts them (`counts`), since to compile them
+took as long as all the rest, at the start of every run.
+
+Everything else is float64 and pure. The batch process sets JAX_ENABLE_X64 (and one thread, synchronous dispatch) in its environment before
 JAX starts; importing this file changes no setting. Without 64 bits `compile_batch` refuses.
 """
 
@@ -18,6 +21,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from qrt.errors import BugError
@@ -42,10 +46,10 @@ def product_weights(bits: jax.Array, tables: jax.Array, masks: jax.Array) -> jax
     return jnp.prod(jnp.where(masks, factors[None, :], jnp.float64(1.0)), axis=1)
 
 
-def batch_sums(
+def weight_sums(
     bits: jax.Array, valid: jax.Array, tables: jax.Array, masks: NDArray[np.bool_], observable_count: int
 ) -> dict[str, jax.Array]:
-    """Return the sums over one batch, of which some shots may be padding or skipped.
+    """Return the sums of weights over one batch, of which some shots may be padding or skipped.
 
     Args:
       bits: uint8 [batch, bits]; invalid shots may hold anything
@@ -55,25 +59,17 @@ def batch_sums(
       observable_count: how many of the supports are observables
 
     Returns:
-      An array for each field of `Sums`.
+      An array for each field of `Sums` that depends on the tables.
 
     """
-    signs = jnp.broadcast_to(jnp.array([1.0, -1.0], dtype=jnp.float64), tables.shape)
     weights = jax.vmap(product_weights, in_axes=(0, None, None))
-    keep = valid[:, None]
-    weight = jnp.where(keep, weights(bits, tables, jnp.asarray(masks)), jnp.float64(0.0))
-    raw = jnp.where(keep, weights(bits, signs, jnp.asarray(masks[:observable_count])), jnp.float64(0.0))
+    weight = jnp.where(valid[:, None], weights(bits, tables, jnp.asarray(masks)), jnp.float64(0.0))
     own = weight[:, :observable_count]
     lags = jnp.arange(1, LAG_COUNT + 1)
-    one = valid.astype(jnp.int64)[:, None]
     return {
-        "shots": jnp.sum(one),
         "weight": jnp.sum(weight, axis=0),
-        "raw": jnp.sum(raw, axis=0),
         "square": jnp.sum(own[:, :, None] * own[:, None, :], axis=0),
-        "pairs": jax.vmap(partial(_lagged, one))(lags)[:, 0],
         "weight_lagged": jax.vmap(partial(_lagged, own))(lags),
-        "raw_lagged": jax.vmap(partial(_lagged, raw))(lags),
     }
 
 
@@ -83,13 +79,35 @@ def _lagged(values: jax.Array, lag: jax.Array) -> jax.Array:
     return jnp.sum(values * jax.lax.dynamic_slice_in_dim(padded, lag, values.shape[0]), axis=0)
 
 
+def counts(bits: NDArray[np.uint8], valid: NDArray[np.bool_], observables: Sequence[Observable]) -> dict[str, Any]:
+    """Return the other fields of `Sums`: how many shots and pairs of shots there are, and the sums of unmitigated outcomes, +1 or -1.
+
+    Of two outcomes the product is +1 where both or neither are 1, so that of an observable's bits only the parity matters. `bits` are
+    uint8 [batch, bits], `valid` bool [batch]; a shot that is not valid adds nothing.
+    """
+    outcomes = np.zeros(
+        (1 + len(observables), len(valid) + LAG_COUNT)
+    )  # the first row counts; sums of whole numbers are exact
+    outcomes[0, : len(valid)] = valid
+    for row, one in enumerate(observables, start=1):
+        outcomes[row, : len(valid)] = valid * (1.0 - 2.0 * (bits[:, one].sum(axis=1) & 1))
+    later = sliding_window_view(outcomes, len(valid), axis=1)[:, 1:]  # [columns, lags, batch]
+    lagged = np.einsum("clb,cb->lc", later, outcomes[:, : len(valid)])
+    return {
+        "shots": int(valid.sum()),
+        "raw": outcomes[1:].sum(axis=1).tolist(),
+        "pairs": lagged[:, 0].astype(np.int64).tolist(),
+        "raw_lagged": lagged[:, 1:].tolist(),
+    }
+
+
 def compile_batch(batch_size: int, bit_count: int, observables: Sequence[Observable]) -> BatchFunction:
-    """Return `batch_sums` compiled for one shape: f(bits uint8 [batch, bits], valid bool [batch], tables float64 [bits, 2]).
+    """Return the sums of a batch for one shape, compiled: f(bits uint8 [batch, bits], valid bool [batch], tables float64 [bits, 2]).
 
     The result is a mapping with the names of `Sums`, of plain numbers and lists, ready for a message. The same input gives the same
     bits at each call. A wrong shape or dtype is a TypeError, never a second compilation.
     """
-    if jnp.zeros(0, dtype=float).dtype != np.float64:
+    if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise BugError("readout.mitigation needs 64-bit numbers: JAX_ENABLE_X64=1 must be set before JAX starts")
     for bits in observables:
         assert bits, "an observable has at least one bit"
@@ -100,13 +118,13 @@ def compile_batch(batch_size: int, bit_count: int, observables: Sequence[Observa
     masks = np.zeros((len(supports(observables)), bit_count), dtype=bool)
     for row, bits in enumerate(supports(observables)):
         masks[row, list(bits)] = True
-    function = jax.jit(partial(batch_sums, masks=masks, observable_count=len(observables)))
+    function = jax.jit(partial(weight_sums, masks=masks, observable_count=len(observables)))
     compiled = function.lower(
         _shape((batch_size, bit_count), jnp.uint8),
         _shape((batch_size,), jnp.bool_),
         _shape((bit_count, 2), jnp.float64),
     ).compile()
-    return _Compiled(compiled, batch_size, bit_count)
+    return _Compiled(compiled, batch_size, bit_count, tuple(observables))
 
 
 def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
@@ -115,25 +133,27 @@ def _shape(shape: tuple[int, ...], dtype: Any) -> Any:
 
 def _count_only(bits: NDArray[np.uint8], valid: NDArray[np.bool_], tables: NDArray[np.float64]) -> dict[str, Any]:
     """Return the sums of a program without observables: how many shots there were, and which pairs."""
-    pairs = [int(np.sum(valid[lag:] & valid[:-lag])) for lag in range(1, LAG_COUNT + 1)]
-    empty: list[list[float]] = [[] for _ in range(LAG_COUNT)]
-    names = {"weight": [], "raw": [], "square": np.zeros((0, 0)).tolist()}
-    return {"shots": int(np.sum(valid)), **names, "pairs": pairs, "weight_lagged": empty, "raw_lagged": empty}
+    nothing = {"weight": [], "square": np.zeros((0, 0)).tolist(), "weight_lagged": [[] for _ in range(LAG_COUNT)]}
+    return {**counts(bits, valid, ()), **nothing}
 
 
 class _Compiled:
     """A compiled batch function that speaks plain Python numbers."""
 
-    def __init__(self, compiled: jax.stages.Compiled, batch_size: int, bit_count: int) -> None:
+    def __init__(
+        self, compiled: jax.stages.Compiled, batch_size: int, bit_count: int, observables: tuple[Observable, ...]
+    ) -> None:
         self._compiled = compiled
         self.batch_size = batch_size
         self.bit_count = bit_count
+        self.observables = observables
 
     def __call__(
         self, bits: NDArray[np.uint8], valid: NDArray[np.bool_], tables: NDArray[np.float64]
     ) -> dict[str, Any]:
         sums: Mapping[str, Any] = self._compiled(bits, valid, tables)
-        return {name: np.asarray(value).tolist() for name, value in sums.items()}
+        weights = {name: np.asarray(value).tolist() for name, value in sums.items()}
+        return {**counts(bits, valid, self.observables), **weights}
 
 
 def self_test(function: BatchFunction) -> dict[str, str]:

@@ -52,18 +52,16 @@ class Deciding(NamedTuple):
 
 def bars(timeline: Timeline, pulses: Pulses, tick_ns: float) -> tuple[Bar, ...]:
     """Return a bar for every play and capture; plays of one statement that touch are one bar."""
-    readouts = {
-        play.envelope for block in pulses.blocks.values() for play in _plays(block) if play.frame.endswith(".readout")
-    }
+    readouts, couplers = _envelopes_of(pulses, ".readout"), _envelopes_of(pulses, ".cz")
     slack = {(event.sequencer, event.decides): event.slack_ticks for event in timeline.events if event.kind == "if"}
     found: list[Bar] = []
-    for events in _statements(timeline, readouts):
+    for events in _statements(timeline, {*readouts, *couplers}):
         first, last = events[0], events[-1]
         kind = "capture" if first.kind == "capture" else "readout" if first.envelope in readouts else "drive"
         spare = slack.get((first.sequencer, first.branches[-1].number)) if first.branches else None
         found.append(
             Bar(
-                row=f"{first.sequencer} {kind}",
+                row=f"{couplers.get(first.envelope, first.sequencer)} {kind}",
                 kind=kind,
                 label=_label(first, kind),
                 start_ns=first.tick * tick_ns,
@@ -74,19 +72,17 @@ def bars(timeline: Timeline, pulses: Pulses, tick_ns: float) -> tuple[Bar, ...]:
                 source=first.source.text.partition("//")[0].strip(),
             )
         )
-    order = {name: rank for rank, name in enumerate(pulses.blocks)}
+    order = {name: rank for rank, name in enumerate((*pulses.blocks, *couplers.values()))}
     kinds = {"drive": 0, "readout": 1, "capture": 2}
     return tuple(sorted(found, key=lambda bar: (order[bar.row.rpartition(" ")[0]], kinds[bar.kind], bar.start_ns)))
 
 
 def decisions(timeline: Timeline, pulses: Pulses) -> tuple[Deciding, ...]:
     """Return the pulses that play when a bit of their own sequencer is 1, in order."""
-    readouts = {
-        play.envelope for block in pulses.blocks.values() for play in _plays(block) if play.frame.endswith(".readout")
-    }
+    readouts, couplers = _envelopes_of(pulses, ".readout"), _envelopes_of(pulses, ".cz")
     captures = [event for event in timeline.events if event.kind == "capture"]
     found = []
-    for events in _statements(timeline, readouts):
+    for events in _statements(timeline, {*readouts, *couplers}):
         first, last = events[0], events[-1]
         if first.kind != "play" or first.envelope in readouts or [side.outcome for side in first.branches] != [1]:
             continue
@@ -263,16 +259,25 @@ def limits(*, simulated: bool) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _statements(timeline: Timeline, readouts: set[str]) -> Iterator[list[Event]]:
-    """Yield plays and captures, those drive plays together that belong to one statement and follow one another without a gap."""
+def _envelopes_of(pulses: Pulses, end: str) -> dict[str, str]:
+    """Return the envelopes that frames of this end play, and whose they are."""
+    plays = (play for block in pulses.blocks.values() for play in _plays(block))
+    return {play.envelope: play.frame.removesuffix(end) for play in plays if play.frame.endswith(end)}
+
+
+def _statements(timeline: Timeline, alone: set[str]) -> Iterator[list[Event]]:
+    """Yield plays and captures, those drive plays together that belong to one statement and follow one another without a gap.
+
+    alone: envelopes that are no drive pulse of their sequencer's qubit.
+    """
     chosen = [event for event in timeline.events if event.kind in {"play", "capture"}]
     chosen.sort(key=lambda event: (event.sequencer, event.kind, event.branches, event.tick))
     group: list[Event] = chosen[:1]
     for before, event in pairwise(chosen):
         together = (
             event.kind == "play"
-            and event.envelope not in readouts
-            and before.envelope not in readouts
+            and event.envelope not in alone
+            and before.envelope not in alone
             and (before.sequencer, before.kind, before.branches) == (event.sequencer, event.kind, event.branches)
             and (before.source.line, before.source.column) == (event.source.line, event.source.column)
             and _end(before) == event.tick

@@ -6,11 +6,13 @@ a run. Times in the figures are nanoseconds from the shot's start; iq are the in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from qrt.types import Estimate, Estimated, Found
+from qrt.types import CouplerCalibration, Estimate, Estimated, Found
 
 
 class Cloud(msgspec.Struct, frozen=True):
@@ -25,7 +27,7 @@ class Cloud(msgspec.Struct, frozen=True):
 class Bar(msgspec.Struct, frozen=True):
     """One event of a shot, drawn as a bar on a row of the timeline."""
 
-    row: str  # "q0 drive", "q0 readout", "q0 capture"
+    row: str  # "q0 drive", "q0 readout", "q0 capture"; of a coupler "q0_q1 drive"
     kind: str  # the row's colour: "drive", "readout" or "capture"
     label: str
     start_ns: float
@@ -158,6 +160,7 @@ class ReportData(msgspec.Struct, frozen=True):
     estimates: tuple[Estimate, ...]
     calibration_hash: str
     qubits: tuple[QubitFacts, ...]
+    couplers: Mapping[str, CouplerCalibration]
     clouds: tuple[Cloud, ...]
     bars: tuple[Bar, ...]
     feedbacks: tuple[Feedback, ...]

@@ -16,7 +16,7 @@ from qrt.report.axes import drawing_style
 from qrt.report.data import MissRow, QubitFacts, ReportData, Updates
 from qrt.report.markup import Markup, element, join
 from qrt.report.sweep import drawn
-from qrt.types import Estimate, Estimated
+from qrt.types import CouplerCalibration, Estimate, Estimated
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -248,7 +248,19 @@ def _calibration(data: ReportData) -> Markup:
         ".",
         class_="muted",
     )
-    return join(table, named) if data.calibration_hash else join(table)
+    joined: list[tuple[str | Markup, ...]] = [_coupler(*one) for one in data.couplers.items()]
+    tables = (table, _table(COUPLED, joined)) if joined else (table,)
+    return join(*tables, named) if data.calibration_hash else join(*tables)
+
+
+COUPLED = ("", "amplitude of cz, of full scale", "conditional phase", "rz after it, on either qubit")
+
+
+def _coupler(name: str, found: CouplerCalibration) -> tuple[str, ...]:
+    """Return a coupler's row."""
+    turns = ", ".join(f"{signed(turn.value, 3)} ± {turn.stderr:.3f} rad" for turn in found.rz_rad)
+    phase = f"π {signed(found.conditional_rad.value, 3)} ± {found.conditional_rad.stderr:.3f} rad"
+    return name, scaled(found.cz_amplitude, 1.0, 4), phase, turns
 
 
 QUANTITIES = (
