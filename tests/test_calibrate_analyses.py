@@ -29,6 +29,7 @@ from qrt.calibrate import (
     top,
     train,
 )
+from qrt.calibrate.finding import Drawn, Result, judged
 from qrt.calibrate.signals import Points, Scan, Signal, magnitude
 from qrt.errors import CalibrationError
 from qrt.types import Estimated
@@ -172,6 +173,16 @@ def test_points_of_another_law_are_refused(name, rng):
         CalibrationError, match=r"q: scan: (the points do not follow|sx needs|the qubit is at|the rate is|the contrast)"
     ):
         case.analyse(Signal(rng.permutation(case.exact) + rng.normal(0.0, 0.5, case.exact.shape), sigma))
+
+
+def test_points_whose_series_lie_across_are_drawn_series_by_series():
+    level, power = np.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
+    seen = Signal(10.0 * level + power, np.full(6, 0.1))
+    (picture,) = judged(OF, seen, Drawn("power", power, by=level), lambda: Result("", {}, seen.values + 0.5)).pictures
+    assert picture.series == 2
+    assert picture.x.tolist() == [0.0, 1.0, 2.0] * 2
+    assert picture.y.tolist() == [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]
+    assert (picture.fitted - picture.y).tolist() == [0.5] * 6
 
 
 # ---- Those whose truth is not a number of a curve --------------------------------------------------------------------
