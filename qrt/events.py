@@ -34,6 +34,7 @@ class Compiled(msgspec.Struct, frozen=True):
     hits: int
     misses: int
     measured: int = 0  # sequences of the calibration's own programs that were compiled
+    measured_kept: int = 0  # of these, what was there already
     causes: tuple[str, ...] = ()  # inputs for whose other values a program that was there was compiled again
 
 

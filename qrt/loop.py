@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import kernel
-from qrt.compile import compile_pulses
+from qrt.compiling import KEPT
 from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
@@ -31,9 +31,8 @@ from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
 from qrt.reasons import PORT_FAILED, SUSTAINED, StoppedError, place_of, raise_for
 from qrt.slots import bind
-from qrt.sweeps import MeasureSwept
-from qrt.sweeps import Reach as SweptReach
-from qrt.timeline import Reach, schedule
+from qrt.sweeps import MeasureSwept, Reach
+from qrt.timeline import schedule
 from qrt.types import Found, Lab, Measured, PortLimits, Pulses, Sequence, Truth
 
 IDLE_S: Final = 1e-3  # the least that uploading and arming take on a rack
@@ -106,7 +105,7 @@ class Loop:
         self._mailbox: MailboxPort | None = None  # of the last arm
         self._counts: Counter[str] = Counter()  # of the mailboxes before it
         self._erased_count = 0  # shots that `measure` lost
-        self.compiled_count = 0  # sequences of `arm`'s own
+        self.compiled_count = self.kept_count = 0  # sequences of `arm`'s own: compiled, and there from before
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -137,7 +136,8 @@ class Loop:
         return (
             self._lab().counters
             | mailbox
-            | {"measured.shots_erased": self._erased_count, "measured.compiled": self.compiled_count}
+            | {"measured.shots_erased": self._erased_count}
+            | {"measured.compiled": self.compiled_count, "measured.kept": self.kept_count}
         )
 
     @property
@@ -179,8 +179,9 @@ class Loop:
         settle_s: what a twin's plant idles beside `IDLE_S`, where settings were changed.
         """
         if sequence is None:
-            self.compiled_count += 1
-            sequence = compile_pulses(pulses() if callable(pulses) else pulses, self.lab, self.limits, reach)
+            found = KEPT.played(pulses() if callable(pulses) else pulses, self.lab, self.limits, reach)
+            self.compiled_count, self.kept_count = self.compiled_count + (not found.hit), self.kept_count + found.hit
+            sequence = found.sequence
         rehearsed = None
         if self._rack is not None:
             rehearsed = self._rehearsed(pulses() if callable(pulses) else pulses, sequence, reach)
@@ -241,7 +242,7 @@ class Loop:
         self._on = False
         self._lab().safe()
 
-    def measure(self, pulses: Pulses, shots: int, reach: SweptReach | None = None) -> Measured:
+    def measure(self, pulses: Pulses, shots: int, reach: Reach | None = None) -> Measured:
         """Run pulses for some shots and return their rows, with the captures themselves where they are `raw`: types.Measure.
 
         With a `reach`, whose grid the shots go through, the kernel's slots change from point to point. On a twin or a mailbox always in

@@ -80,7 +80,7 @@ class Play:
         with ExitStack() as stack:
             stack.callback(session.loop.dials.put_back)
             ready = self.arming.ready(session.first, 0, 0)
-            counts = compiling.hits, compiling.misses, session.loop.compiled_count
+            counts = compiling.hits, compiling.misses, session.loop.compiled_count, session.loop.kept_count
             session.events(Compiled(*counts, compiling.causes))
             sequence = ready.sequence
             if session.batch is not None:

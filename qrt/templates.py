@@ -2,10 +2,10 @@
 
 The key is the content: the program, the lab, the calibration, the port's limits, and those inputs on whose values the shape of the shot
 depends. All other inputs are left open while compiling (opened.py): of their values there are only words in the sequence, and the ticks of
-its schedule. A grid is not part of the content: what is swept is an operand from a slot, whatever its
-values are. With another grid the schedule alone is proved anew, and where it decides what it decided before, which is all that a grid
-can change, the sequence is the one that was written then, with the integration weights of the points at hand. What is
-kept is bounded: the least recently used goes first. Programs with an `extern` are kept by the run alone (compiling.py).
+its schedule. A grid is not part of the content: what is swept is an operand from a slot, whatever its values are. With another grid the
+schedule alone is proved anew, and where it decides what it decided before, which is all that a grid can change, the sequence is the one
+that was written then, with the integration weights of the points at hand. What a calibration plays is kept likewise, by its pulses.
+What is kept is bounded: the least recently used goes first. Programs with an `extern` are kept by the run alone (compiling.py).
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from qrt.pulses.inputs import input_values
 from qrt.qasm import Program
 from qrt.qasm.expressions import Value
 from qrt.sweeps import Reach
-from qrt.types import Calibration, Pulses, Sequence
+from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
+PLAYED_MAX: Final = 256  # of calibrations, which play about a hundred each, and all of them again when they are taken again
 
 
 class Compiled(NamedTuple):
@@ -57,6 +58,23 @@ class Shaped(NamedTuple):
     sequences: list[tuple[Decided, Written]]
     proved: OrderedDict[bytes, Written]  # by grid
 
+    def at(self, lab: Lab, limits: PortLimits, reach: Reach | None) -> Compiled:
+        """Return its sequence, with the schedule proved for a grid that is new. Raises ProgramError as scheduling and compiling do."""
+        grid = _grid_bytes(None if reach is None else reach.grid)
+        hit, found = grid in self.proved, self.proved.get(grid)
+        if found is None:
+            timeline = scheduled(self.pulses, lab, limits, reach)
+            shape = decided(timeline)
+            found = next((one for other, one in self.sequences if other == shape), None)
+            hit = found is not None
+            if found is None:
+                found = written(self.pulses, lab, limits, timeline, reach=reach)
+                self.sequences.append((shape, found))
+                del self.sequences[:-SHAPES_MAX]
+        sequence = weighted(found, self.pulses, reach)
+        _keep(self.proved, grid, found)
+        return Compiled(sequence, hit, self.rounded, self.pulses)
+
 
 class Templates:
     """What was compiled. `hits` and `misses` count the calls that compiled nothing, and those that did."""
@@ -68,6 +86,7 @@ class Templates:
         self._kept: OrderedDict[Any, Opened] = OrderedDict()  # left open, by program and what it is compiled for
         self._sequences: OrderedDict[Any, Compiled] = OrderedDict()  # of values that cannot be filled in
         self._shaped: OrderedDict[Any, Shaped] = OrderedDict()  # of those that are swept or controlled
+        self._played: OrderedDict[Any, Shaped] = OrderedDict()  # pulses of the calibration's own programs
         self._asked: OrderedDict[Any, Mapping[str, Value]] = OrderedDict()  # the values of the inputs, the last time
 
     def compiled(self, asked: Asked) -> Compiled:
@@ -105,23 +124,18 @@ class Templates:
     def _swept(self, key: Any, asked: Asked, reach: Reach) -> Compiled:
         """Return the sequence of a program that is swept, or controlled, its schedule proved for the values at hand."""
         shaped = self._shaped.get(key) or Shaped(*lowered(asked), [], OrderedDict())
-        grid = _grid_bytes(reach.grid)
-        if grid in shaped.proved:
-            _keep(self._shaped, key, shaped)
-            sequence = weighted(shaped.proved[grid], shaped.pulses, reach)
-            return Compiled(sequence, True, shaped.rounded, shaped.pulses)
-        timeline = scheduled(shaped.pulses, asked.lab, asked.limits, reach)
-        shape = decided(timeline)
-        found = next((one for other, one in shaped.sequences if other == shape), None)
-        hit = found is not None
-        if found is None:
-            found = written(shaped.pulses, asked.lab, asked.limits, timeline, reach=reach)
-            shaped.sequences.append((shape, found))
-            del shaped.sequences[:-SHAPES_MAX]
-        sequence = weighted(found, shaped.pulses, reach)
-        _keep(shaped.proved, grid, found)
+        found = shaped.at(asked.lab, asked.limits, reach)
         _keep(self._shaped, key, shaped)
-        return Compiled(sequence, hit, shaped.rounded, shaped.pulses)
+        return found
+
+    def played(self, pulses: Pulses, lab: Lab, limits: PortLimits, reach: Reach | None) -> Compiled:
+        """Return the sequence of pulses that are no program's as it stands. Raises ProgramError as compiling does."""
+        key = (_pulses_key(pulses), _bytes(lab), limits, None if reach is None else reach.varied)
+        with self._lock:
+            shaped = self._played.get(key) or Shaped(pulses, (), [], OrderedDict())
+            found = shaped.at(lab, limits, reach)
+            _keep(self._played, key, shaped, PLAYED_MAX)
+            return found
 
 
 def lowered(asked: Asked) -> tuple[Pulses, tuple[str, ...]]:
@@ -157,6 +171,25 @@ def _program_key(program: Program) -> tuple[Any, ...]:
     return (program.path, program.text) if program.text else (program.path, _Same(program.tree))
 
 
+def _pulses_key(pulses: Pulses) -> tuple[Any, ...]:
+    """Return what pulses are, as values that are equal where they are."""
+    envelopes = tuple((name, one.tobytes()) for name, one in pulses.envelopes.items())
+    weights = tuple(
+        (
+            name,
+            one.threshold,
+            one.qubit,
+            one.name,
+            samples.tobytes() if isinstance(samples, np.ndarray) else _Same(samples),
+        )
+        for name, one in pulses.weights.items()
+        for samples in (one.samples,)
+    )
+    tables = (tuple(pulses.blocks.items()), tuple(pulses.frames.items()), envelopes, weights)
+    rest = (pulses.bits, pulses.period_ticks, pulses.variables, pulses.outputs, pulses.output_kinds, pulses.stretch_max)
+    return (*tables, *rest)
+
+
 class _Same:
     """An object that equals only itself."""
 
@@ -190,9 +223,9 @@ def _array(value: Any) -> Any:
     return [value.dtype.str, value.shape, value.tobytes()]
 
 
-def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any, most: int = KEPT_MAX) -> None:
     """Keep a value, as the one that was used last."""
     kept[key] = value
     kept.move_to_end(key)
-    if len(kept) > KEPT_MAX:
+    if len(kept) > most:
         kept.popitem(last=False)

@@ -43,7 +43,8 @@ FILLED = [  # with other values nothing is compiled again
     "rx(({x}) / 9) q[0];",
     "rz({x}) q[1];",
     "p({x}) q[0];",
-    "U({x}, 0.1, {x}) q[0];",
+    "U({x}, 0.1, 0.2) q[0];",
+    "U(n * pi / 2, {x}, 0.3) q[1];",
     "turn({x}) q[0];",
     "pow({x}) @ rz(0.3) q[0];",
     "inv @ turn({x}) q[1];",
@@ -54,6 +55,7 @@ FILLED = [  # with other values nothing is compiled again
     "box[{d} + 1us] {{ x q[0]; }}",
     "duration e = {d}; delay[e] q[1];",
     "float g = {x}; rz(g) q[0];",
+    "float z = 1 / b; float y = arcsin(b / 2); rz({x}) q[0];",
     "if (c[0]) {{ delay[{d}] q[0]; x q[0]; }} else {{ rz({x}) q[0]; }}",
     "if (c[0]) {{ sx q[0]; delay[{d}] q[0]; }}",
     "for int i in [1:2] {{ rz(i * a) q[0]; delay[{d}] q[0]; }}",
@@ -67,6 +69,7 @@ CLOSED = [  # other values make another shot
     "int m = n + 1; rz(m * 0.1) q[0];",
     "float w = 0.0; if (c[1]) {{ w = b + p; }}",
     "c[1] = n > 2;",
+    "angle[4] v = pi / 8; rz(p + v) q[0];",
     "cal {{ frame k = newframe(drive_q0, 4.9e9 + f, 0); play(k, constant(0.1, 40ns)); }}",
     "cal {{ play(q0_drive, phase_shift(constant(0.1, 40ns), a)); }}",
     "cal {{ play(q0_drive, constant(0.1, n * 16ns)); }}",
@@ -75,7 +78,7 @@ CLOSED = [  # other values make another shot
 ]
 FIXED = ["h q;", "barrier q;", "c[0] = measure q[0];", "reset q[1];", "pow(2) @ sx q[0];"]
 BODIES = [*FILLED, *CLOSED, *FIXED]
-DECLARING = {"duration", "float", "int"}
+DECLARING = {"angle[4]", "duration", "float", "int"}
 
 
 def block(one: str) -> str:
@@ -115,7 +118,7 @@ def test_what_is_filled_in_is_what_compiling_gives_or_refuses(body, points) -> N
 PLAIN = [
     {"a": 0.25, "p": 0.3, "b": 0.7, "n": 2, "t": 1.6e-7, "f": 2e6},
     {"a": 0.5, "p": 2.0, "b": -0.2, "n": 3, "t": 3.2e-7, "f": 1e6},
-    {"a": -1.5, "p": 0.3, "b": 1.25, "n": 7, "t": 4.8e-7, "f": -2.5e7},
+    {"a": -1.5, "p": 0.7, "b": 1.25, "n": 7, "t": 4.8e-7, "f": -2.5e7},
 ]
 SPECIAL = [
     {"a": 0.0, "p": 0.0, "b": 0.0, "n": 0, "t": 0.0, "f": 0.0},

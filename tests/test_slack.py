@@ -31,6 +31,8 @@ from qrt.compile.instructions import ALU_MOVE, EMIT, FIRST_FREE, PLAY_REGISTER
 from qrt.errors import ProgramError
 from qrt.kernel import Status
 from qrt.timeline import event_slacks, outcome_slacks, schedule, survey
+from qrt.timeline.graph import Due, Edge
+from qrt.timeline.slack import TOO_MANY
 from qrt.types import Bits, Box, Capture, Frame, If, Play, PortLimits, Pulses, Source, Sync, Wait, Weights, WriteBit
 from tests.reference_delays import PERIOD_MAX, cases, delayed, executed, limits, seen
 from tests.test_kernel_reference import ScriptedPort
@@ -263,8 +265,33 @@ def test_without_a_due_time_there_is_no_slack():
 
 
 def test_many_instants_are_followed_in_pieces():
-    pulses = hand(10_000, a=tuple(play(line=k) for k in range(700)))
-    assert {row[3] for row in found(pulses)} == {3000}
+    inside = tuple(play(line=k) for k in range(700))
+    pulses = hand(10_000, a=(*inside, Box(40, (play(),))))
+    slacks = [row[3] for row in found(pulses)]
+    assert set(slacks[:-2]) == {10_000 - 7040}
+
+
+def test_slack_of_long_programs_takes_time_with_their_length():
+    """Followed each to each, 20 000 events would be 4e8 pairs."""
+    pulses = hand(1_000_000, a=tuple(play(line=k) for k in range(20_000)))
+    assert {row[3] for row in found(pulses)} == {800_000}
+
+
+def test_a_long_program_with_a_box_has_no_slack_and_says_so():
+    timeline = survey(hand(1_000_000, a=(*[play()] * 20_000, Box(40, (play(),)))), limits(30, 1))
+    assert {(one.ticks, one.due) for one in event_slacks(timeline)} == {(None, TOO_MANY)}
+
+
+@settings(max_examples=40)
+@given(cases())
+def test_slack_is_the_same_walked_backwards_and_followed_each_to_each(case):
+    timeline = schedule(*case)
+    assume(all(due.begin == 0 for due in timeline.graph.dues))
+    slacks = event_slacks(timeline)
+    timeline.graph.dues.append(
+        Due("no one", len(timeline.graph.at) - 1, 0, (Edge(0),))
+    )  # binds nothing, but begins within the shot
+    assert event_slacks(timeline) == slacks
 
 
 def test_an_outcome_from_before_a_box_that_another_holds_up_has_the_boxs_slack():

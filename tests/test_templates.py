@@ -401,3 +401,38 @@ def test_a_file_of_a_function_that_changes_while_the_run_is_made_ready_ends_it(
 
     with pytest.raises(ProgramError, match=r"externs\.turn: .*feedback\.py was changed while the run was made ready"):
         play.func(text, **play.keywords | on(lab), events=changes)
+
+
+def test_what_a_calibration_plays_is_kept_by_its_pulses() -> None:
+    """Lowered anew they are the same; another grid is no other content, another amplitude, wait or shape is."""
+    program, templates = (
+        parse_program(HEAD + "rx(a) q[0];\ndelay[t] q[0];\nc[0] = measure q[0];", "p.qasm"),
+        Templates(),
+    )
+    rest = {name: value for name, value in VALUES.items() if name != "a"}
+
+    def swept(form: str, lab=LAB, **values):
+        inputs = rest | values
+        reach = Reach(program, grid_of([f"a={form}"], program, inputs, "point", 1))
+        pulses = lower(program, lab, None, inputs, reach.varied)
+        found = templates.played(pulses, lab, LIMITS, reach)
+        assert flat(found.sequence) == flat(compile_pulses(pulses, lab, LIMITS, reach))
+        return found.hit
+
+    louder = {
+        name: msgspec.structs.replace(one, readout=msgspec.structs.replace(one.readout, amplitude=0.125))
+        for name, one in LAB.qubits.items()
+    }
+    assert [swept(form) for form in ("linspace(0, 1, 3)", "values(0.5, 0.1)", "linspace(0, 1, 3)")] == [
+        False,
+        True,
+        True,
+    ]
+    assert [swept("values(0.5)", t=2e-7), swept("values(0.5)", msgspec.structs.replace(LAB, qubits=louder))] == [
+        False,
+        False,
+    ]
+    assert swept("values(0.5)", t=2e-7)
+    plain = lower(program, LAB, None, VALUES)
+    assert [templates.played(plain, LAB, LIMITS, None).hit for _ in range(2)] == [False, True]
+    assert (templates.hits, templates.misses) == (0, 0)  # which count programs

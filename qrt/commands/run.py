@@ -180,7 +180,8 @@ class Writer:
                     "Run",
                     "The kernel, a C thread, plays every shot at exact ticks and decides by itself; rows go to disk first.",
                 )
-                own = f"; compiled for the calibration: {event.measured}" if event.measured else ""
+                own = f"; compiled for the calibration: {event.measured}, kept: {event.measured_kept}"
+                own *= event.measured + event.measured_kept > 0
                 again = f"; compiled again for another value of {', '.join(event.causes)}" if event.causes else ""
                 screen.line(f"   sequences compiled: {event.misses}, kept from before: {event.hits}{again}{own}")
             case Playing():

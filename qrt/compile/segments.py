@@ -39,7 +39,8 @@ class Segments:
             if len(memory) > self._limits.segment_count_max or total > self._limits.segment_samples_max:
                 raise ProgramError(
                     f"{op.source.where}line {line!r} needs {len(memory)} segments of {total} samples in all; the port has room for "
-                    f"{self._limits.segment_count_max} segments and {self._limits.segment_samples_max} samples"
+                    f"{self._limits.segment_count_max} segments and {self._limits.segment_samples_max} samples: "
+                    "play fewer shapes, or shorter ones (of one shape with several amplitudes there is one segment)"
                 )
         return self._index[key]
 

@@ -14,10 +14,15 @@ Where durations vary, an event's slack is the smallest that it has at any point.
 together in each combination that they have, up to POINTS_MAX of them. Beyond, the corners suffice if the period is the only due time: b is
 the shot's start then, and d <= L - P_e bends downwards, for P_e is the largest of sums of durations. A box begins at a tick that moves
 too, its slack may be smallest anywhere between, and none is given: `due` says UNKNOWN.
+
+Where all durations are known, on a grid of one tick, and every due time begins with the shot, b never moves: then one walk backwards gives
+the latest tick of each instant, in time with the edges. All else follows each event to each instant; beyond CELLS_MAX of
+such pairs none is given, and `due` says so.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,11 +31,13 @@ from numpy.typing import NDArray
 
 from qrt.timeline.events import Timeline
 from qrt.timeline.graph import Due, Edge, Graph
-from qrt.timeline.ticks import POINTS_MAX, Duration
+from qrt.timeline.ticks import POINTS_MAX, Duration, Tick
 
 NEVER = -(1 << 62)  # "no way leads there", and so far below any tick that no shift brings it near one
 FREE = 1 << 61  # no due time holds
 UNKNOWN = f"not known: varied durations come together in more than {POINTS_MAX} ways"
+TOO_MANY = "not known: too many events to follow each to all that comes after it"
+CELLS_MAX = 1 << 28  # ten seconds or so
 COLUMNS = (
     2048  # delays at points that are followed at once: bounds the memory, 8 COLUMNS bytes for each instant of the shot
 )
@@ -78,9 +85,13 @@ def slacks(timeline: Timeline, instants: Sequence[int]) -> list[Slack]:
     bounds: Ticks = np.full(len(wanted), FREE, np.int64)
     binding = np.full(len(wanted), -1)
     slots = _slots(graph)
+    if not slots and _is_fixed(graph):
+        return _backwards(timeline, instants)
     words = _words(graph, slots)
     if words is None:
         return [Slack(None, UNKNOWN)] * len(instants)
+    if len(graph.at) * len(wanted) * len(words) > CELLS_MAX:
+        return [Slack(None, TOO_MANY)] * len(instants)
     for points in _pieces(graph, slots, words):
         step = max(COLUMNS // points.ticks.shape[1], 1)
         for first in range(0, len(wanted), step):
@@ -96,6 +107,37 @@ def slacks(timeline: Timeline, instants: Sequence[int]) -> list[Slack]:
         for instant, bound, ticks, number in zip(wanted, bounds.tolist(), steps.tolist(), binding.tolist(), strict=True)
     }
     return [found[instant] for instant in instants]
+
+
+def _is_fixed(graph: Graph) -> bool:
+    """Say whether due times begin with the shot and no edge waits for a grid; durations are known."""
+    edges = itertools.chain(*graph.edges, *(due.ends for due in graph.dues))
+    return all(due.begin == 0 for due in graph.dues) and all(edge.grid == 1 for edge in edges)
+
+
+def _backwards(timeline: Timeline, instants: Sequence[int]) -> list[Slack]:
+    """Return the slack of each of these instants, from the latest tick that each may have; the shot's start takes its due times along."""
+    graph, none = timeline.graph, len(timeline.graph.dues)
+    latest: list[tuple[int, int]] = [(FREE, none)] * len(graph.at)  # ticks, and the number of the due time that says so
+    for number, due in enumerate(graph.dues):
+        for edge in due.ends:
+            latest[edge.instant] = min(latest[edge.instant], (_known(due.ticks) - _known(edge.ticks), number))
+    for instant in range(len(latest) - 1, 0, -1):
+        tick, number = latest[instant]
+        for edge in graph.edges[instant] if number < none else ():
+            latest[edge.instant] = min(latest[edge.instant], (tick - _known(edge.ticks), number))
+    latest[0], grid = (FREE, none), timeline.grid_ticks
+    slacks = []
+    for instant in instants:
+        tick, number = latest[instant]
+        words = graph.dues[number].words if number < none else ""
+        slacks.append(Slack((tick - _known(graph.at[instant])) // grid * grid if words else None, words))
+    return slacks
+
+
+def _known(ticks: Tick | Duration) -> int:
+    assert isinstance(ticks, int)
+    return ticks
 
 
 def _slots(graph: Graph) -> list[int]:
