@@ -29,7 +29,7 @@ from qrt.compile import (
     written,
 )
 from qrt.opened import OPEN, SHAPES_MAX, Asked, Opened
-from qrt.pulses import lower
+from qrt.parted import lower_along
 from qrt.pulses.inputs import input_values
 from qrt.qasm import Program
 from qrt.qasm.expressions import Value
@@ -37,9 +37,7 @@ from qrt.sweeps import Reach
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
-PLAYED_MAX: Final = (
-    256  # of calibrations, which play about a hundred each, and all of them again when they are taken again
-)
+PLAYED_MAX: Final = 256  # of calibrations, which play about a hundred each, and again when they are taken again
 
 
 class Compiled(NamedTuple):
@@ -144,7 +142,7 @@ def lowered(asked: Asked) -> tuple[Pulses, tuple[str, ...]]:
     """Return a program's pulses, open where an operand varies, and the durations that were rounded."""
     rounded: list[str] = []
     told = rounded if asked.rounds else None
-    pulses = lower(asked.program, asked.lab, asked.calibration, asked.inputs, _varied(asked), rounded=told)
+    pulses = lower_along(asked.program, asked.lab, asked.calibration, asked.inputs, asked.reach, rounded=told)
     return pulses, tuple(rounded)
 
 
