@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Final
 
 from qrt.firmware_sim.awg2 import AWG2
 from qrt.firmware_sim.dig1 import DIG1
 from qrt.firmware_sim.source1 import SRC1
+from qrt.packages import offered
 from qrt.scpi import Model, Setting
 
 MODELS: Final[Mapping[str, Model]] = {"qrt_awg2": AWG2, "qrt_dig1": DIG1, "qrt_source1": SRC1}
@@ -17,7 +17,7 @@ GROUP: Final = "qrt.models"
 
 def models() -> dict[str, Model]:
     """Return all of them; a package's own driver may have one that is here, as in `mine = "qrt.firmware_sim.source1:SRC1"`."""
-    return {entry.name: entry.load() for entry in entry_points(group=GROUP)} | dict(MODELS)
+    return {name: entry.load() for name, entry in offered(GROUP).items()} | dict(MODELS)
 
 
 def settings(model: Model) -> list[str]:

@@ -42,6 +42,8 @@ def parts(value: Classical) -> tuple[Classical, ...]:
 
 def bits_of(value: Classical) -> tuple[int, ...]:
     """Return the bits that it needs, ascending."""
+    if type(value) is Bits and len(value.bits) == 1:  # as most conditions are
+        return value.bits
     return tuple(sorted({bit for one in nodes(value) if isinstance(one, Bits) for bit in one.bits}))
 
 

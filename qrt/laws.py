@@ -14,7 +14,6 @@ import hashlib
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +25,7 @@ from qrt import control
 from qrt.config.schema import schema_problems, show
 from qrt.control import Law, Observation, Steps, step_of, trace
 from qrt.errors import ConfigError, nearest
+from qrt.packages import offered
 
 GROUP: Final = "qrt.controllers"
 ATTRIBUTE: Final = "LAW"
@@ -75,7 +75,7 @@ def load_law(name: str, where: str, source: bytes | None = None) -> Law:
         path = Path(name)
         found = _from_source(_read(path, where) if source is None else source, path, where)
     else:
-        installed = _installed()
+        installed = offered(GROUP)
         if name not in installed:
             raise ConfigError(
                 f"{where}: {name!r} is not installed; {nearest(name, sorted(installed))} (entry points of group {GROUP}), "
@@ -144,10 +144,6 @@ def _from_source(source: bytes, path: Path, where: str) -> Any:
             f"{where}: {path} has no {ATTRIBUTE}; a law's file ends in {ATTRIBUTE} = Law(Parameters, init, step)"
         )
     return getattr(module, ATTRIBUTE)
-
-
-def _installed() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def _law_problem(found: Any) -> str:

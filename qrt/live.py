@@ -5,7 +5,8 @@ as for controllers, and comes once all of them are on disk: what is seen is what
 finds the batches on disk. The last one may be shorter.
 
 A loop that is left, by `break` or an error, ends the run at the end of a shot, and waits for that. So does Ctrl-C: the loop then comes to
-its end, with what was played before; a second Ctrl-C aborts. Either way everything is kept, and `Stream.result` is what came of it.
+its end, with what was played before; a second Ctrl-C aborts. Either way everything is kept, and `Stream.result` is what came of it. A
+program that ends with a stream open ends its run in the same way.
 """
 
 from __future__ import annotations
@@ -128,12 +129,15 @@ class Stream:
         if self._thread is not None:
             raise RunError("this stream was looped over: its run has ended; call qrt.stream for another")
         self._thread = threading.Thread(target=self._play, name="qrt-run")
+        self._asked.reader = threading.current_thread()
         with ExitStack() as stack:
             if is_ours_to_take():
                 self._asked.interrupt = stack.enter_context(Interrupt())
             self._thread.start()
             try:
-                yield from self._batches()
+                for batch in self._batches():
+                    yield batch
+                    self._asked.reader = threading.current_thread()
             finally:
                 self._asked.own.set()
                 self._thread.join()
@@ -221,14 +225,22 @@ class _Live:
 
 
 class _Asked:
-    """Whether the run is to end: by the loop's own end, or by Ctrl-C."""
+    """Whether the run is to end: by the loop's own end, by that of the thread that loops, or by Ctrl-C.
+
+    Python waits for the run's thread before it ends, and the main thread counts as ended by then.
+    """
 
     def __init__(self) -> None:
         self.own = Flag()
+        self.reader = threading.current_thread()
         self.interrupt: Interrupt | None = None
 
     def stops(self) -> bool:
-        return self.own.is_set() or (self.interrupt is not None and self.interrupt.stop.is_set())
+        return (
+            self.own.is_set()
+            or not self.reader.is_alive()
+            or (self.interrupt is not None and self.interrupt.stop.is_set())
+        )
 
     def aborts(self) -> bool:
         return self.interrupt is not None and self.interrupt.abort.is_set()

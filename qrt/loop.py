@@ -14,7 +14,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
@@ -27,6 +26,7 @@ from qrt.compiling import KEPT
 from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import Dials
 from qrt.errors import ConfigError, InstrumentError, RunError
+from qrt.packages import offered
 from qrt.preflight import Plan
 from qrt.pump import MailboxPort, Rack, rack_limits, rehearsal
 from qrt.reasons import PORT_FAILED, SUSTAINED, StoppedError, place_of, raise_for
@@ -348,7 +348,7 @@ def _portless(lab: Lab) -> ConfigError:
 
 def named_entry(group: str, name: str, where: str) -> Any:
     """Return what an entry point names. ConfigError if there is none of that name."""
-    known = {entry.name: entry for entry in entry_points(group=group)}
+    known = offered(group)
     if name not in known:
         raise ConfigError(
             f"{where}: {name!r} is not one of {', '.join(sorted(known)) or 'none'} (entry points of group {group})"

@@ -37,9 +37,7 @@ from qrt.sweeps import Reach
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
 
 KEPT_MAX: Final = 64  # programs
-PLAYED_MAX: Final = (
-    256  # of calibrations, which play about a hundred each, and all of them again when they are taken again
-)
+PLAYED_MAX: Final = 256  # of calibrations, which play about a hundred each, and again when they are taken again
 
 
 class Compiled(NamedTuple):

@@ -259,10 +259,8 @@ def test_a_lab_made_in_python_is_checked_as_a_file_is() -> None:
 def test_a_twin_that_does_not_tell_the_type_of_its_parameters_reads_them_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = installed._installed
-    monkeypatch.setattr(
-        installed, "_installed", lambda group: {} if group == installed.TWIN_PARAMETERS else known(group)
-    )
+    known = installed.offered
+    monkeypatch.setattr(installed, "offered", lambda group: {} if group == installed.TWIN_PARAMETERS else known(group))
     text = replaced("kappa_hz = 2.0e6", "kapa_hz = 2.0e6")
     assert config.parse(text, "lab.toml").twin is not None
 

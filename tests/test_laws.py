@@ -136,7 +136,7 @@ def test_a_package_that_does_not_load_is_told_with_its_entry_point(monkeypatch):
     broken = EntryPoint("broken", "qrt.no_such_module:LAW", laws.GROUP)
     none = EntryPoint("none", "qrt.controllers.hold:NOTHING", laws.GROUP)
     strange = EntryPoint("strange", "qrt.controllers.hold:step", laws.GROUP)
-    monkeypatch.setattr(laws, "_installed", lambda: {"broken": broken, "none": none, "strange": strange})
+    monkeypatch.setattr(laws, "offered", lambda _: {"broken": broken, "none": none, "strange": strange})
     text = refused(load_law, "broken", "here")
     assert text.startswith(
         "here: broken (qrt.no_such_module:LAW) cannot be loaded: ModuleNotFoundError: No module named"

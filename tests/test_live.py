@@ -1,8 +1,11 @@
 """A run looked at while it goes, and ended by its reader: batches, a loop that is left, Ctrl-C once and twice, what a notebook shows."""
 
 import base64
+import pickle
 import re
 import signal
+import subprocess
+import sys
 import threading
 import xml.etree.ElementTree as ET
 
@@ -21,6 +24,7 @@ from tests.short_programs import READ_TWICE, TURNED
 from tests.test_report import read
 
 MANY = 50_000_000  # shots that nobody waits for
+WAIT_S = 60.0  # a bound for a machine that hangs, never reached
 
 
 @pytest.fixture
@@ -266,6 +270,26 @@ def test_in_a_thread_of_the_users_own_ctrl_c_is_left_alone(given):
 
 
 # ---- In a notebook ------------------------------------------------------------------------------------------------------------
+
+
+LEFT_OPEN = """
+import sys, pathlib, pickle, qrt
+given = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+batches = iter(qrt.stream(sys.argv[2], shots=int(sys.argv[3]), batch_shots=100, **given))
+print(next(batches).index)
+"""
+
+
+def test_a_program_that_ends_with_a_stream_open_ends_its_run(given, tmp_path):
+    (file := tmp_path / "given").write_bytes(pickle.dumps(given))
+    command = [sys.executable, "-c", LEFT_OPEN, str(file), TURNED, str(MANY)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "0\n", "")
+    (folder,) = tmp_path.glob("*/journal")
+    record = open_run(folder.parent)
+    assert record.stop["exit_status"] == "abort"
+    assert record.cut == ""
+    assert 100 <= len(record.rows) < MANY
 
 
 def pictures(html):

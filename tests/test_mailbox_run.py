@@ -253,14 +253,12 @@ def test_a_driver_without_a_table_is_refused(demo_lab, monkeypatch):
         """A generator's driver without a table."""
 
     kinds = driver_kinds(lab)
-    installed = [
-        SimpleNamespace(name=lab.instruments[name].driver, load=lambda kind=kind: kind) for name, kind in kinds.items()
-    ]
+    installed = {
+        lab.instruments[name].driver: SimpleNamespace(load=lambda kind=kind: kind) for name, kind in kinds.items()
+    }
     Plain.table = None
-    installed = [
-        SimpleNamespace(name=one.name, load=lambda: Plain) if one.name == "qrt_awg2" else one for one in installed
-    ]
-    monkeypatch.setattr("qrt.drivers.lab.entry_points", lambda **_: installed)
+    installed["qrt_awg2"] = SimpleNamespace(load=lambda: Plain)
+    monkeypatch.setattr("qrt.drivers.lab.offered", lambda _: installed)
     with pytest.raises(
         ConfigError, match=r"lines\.drive_q0\.awg: 'awg_q0' has the driver 'qrt_awg2', which is no TableGenerator"
     ):

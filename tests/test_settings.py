@@ -12,7 +12,6 @@ from qrt import scpi
 from qrt.against import compare
 from qrt.client import open_run
 from qrt.commands.screen import summary_line, sweep_rows
-from qrt.config import installed
 from qrt.drivers.lab import OpenLab
 from qrt.drivers.settings import settings_of
 from qrt.errors import InstrumentError, ProgramError, RecordError, RunError
@@ -365,7 +364,7 @@ class Mine(Source1):
 
 @pytest.fixture
 def own(demo_lab, tmp_path, monkeypatch):
-    """Yield the demo lab with a user's driver, installed as a package is, for one of its sources."""
+    """Return the demo lab with a user's driver, installed as a package is, for one of its sources."""
     folder = tmp_path / "site"
     info = folder / "mine-1.0.dist-info"
     info.mkdir(parents=True)
@@ -375,10 +374,8 @@ def own(demo_lab, tmp_path, monkeypatch):
         "[qrt.drivers]\nmine = mine:Mine\n[qrt.models]\nmine = qrt.firmware_sim.source1:SRC1\n"
     )
     monkeypatch.syspath_prepend(folder)
-    installed._installed.cache_clear()  # which is kept as long as a process runs
     source = msgspec.structs.replace(demo_lab.instruments["lo_readout"], driver="mine")
-    yield msgspec.structs.replace(demo_lab, instruments=demo_lab.instruments | {"lo_readout": source})
-    installed._installed.cache_clear()
+    return msgspec.structs.replace(demo_lab, instruments=demo_lab.instruments | {"lo_readout": source})
 
 
 def test_what_a_users_driver_declares_is_swept_read_back_settled_and_put_back(own, play, demo_calibration):

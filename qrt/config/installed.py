@@ -8,12 +8,11 @@ gives them, so that these problems are told in one list with all others, whateve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from qrt.errors import Problem, nearest
+from qrt.packages import offered
 from qrt.types import Lab
 
 DRIVERS: Final = "qrt.drivers"
@@ -57,7 +56,7 @@ def parameters_type(data: Mapping[str, Any]) -> type[TwinParameters] | None:
     """Return the type of the parameters of the lab's twin; None without a twin, or for a kind that does not tell it."""
     twin = data.get("twin")
     kind = twin.get("kind") if isinstance(twin, dict) else None
-    entry = _installed(TWIN_PARAMETERS).get(kind) if isinstance(kind, str) else None
+    entry = offered(TWIN_PARAMETERS).get(kind) if isinstance(kind, str) else None
     if entry is None:
         return None
     loaded: type[TwinParameters] = entry.load()
@@ -67,12 +66,6 @@ def parameters_type(data: Mapping[str, Any]) -> type[TwinParameters] | None:
 def _unknown(path: tuple[str, ...], table: Any, group: str) -> Iterator[Problem]:
     """Yield the name that a table has under the path's last key, if it is a name, and of nothing that is installed."""
     name = table.get(path[-1]) if isinstance(table, dict) else None
-    if isinstance(name, str) and name.strip() and name not in _installed(group):
-        allowed = nearest(name, sorted(_installed(group)))
+    if isinstance(name, str) and name.strip() and name not in offered(group):
+        allowed = nearest(name, sorted(offered(group)))
         yield Problem(path, f"{name!r} is not installed; {allowed} (entry points of group {group})")
-
-
-@cache
-def _installed(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name; what is installed does not change while a process runs."""
-    return {entry.name: entry for entry in entry_points(group=group)}

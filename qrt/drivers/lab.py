@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import entry_points
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -26,6 +25,7 @@ from qrt.drivers.link import open_link
 from qrt.drivers.settings import Dials
 from qrt.drivers.switch import Driver
 from qrt.errors import ConfigError, InstrumentError
+from qrt.packages import offered
 from qrt.transport import Library
 from qrt.types import Found, Lab, Segment
 from qrt.units import PS_PER_S
@@ -251,7 +251,7 @@ class OpenLab:
 
 def driver_kinds(lab: Lab) -> dict[str, Any]:
     """Return the driver of each instrument. Raises ConfigError with every name that is unknown or cannot do its part."""
-    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    known = offered(GROUP)
     problems, kinds = [], {}
     for name, instrument in lab.instruments.items():
         if instrument.driver in known:

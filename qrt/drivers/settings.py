@@ -9,13 +9,13 @@ read is what counts from then on. A value that an instrument has already is not 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 import msgspec
 
 from qrt.drivers.switch import Driver
 from qrt.errors import InstrumentError
+from qrt.packages import offered
 from qrt.types import Lab, Setting
 
 GROUP: Final = "qrt.drivers"
@@ -26,7 +26,7 @@ def settings_of(lab: Lab) -> dict[str, Setting]:
 
     The time that an instrument needs is the lab's, where it says one. A driver that is not there is another's to tell.
     """
-    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    known = offered(GROUP)
     found = {}
     for name, instrument in lab.instruments.items():
         kind = known[instrument.driver].load() if instrument.driver in known else None

@@ -10,7 +10,6 @@ import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +18,7 @@ import msgspec
 from openqasm3 import ast
 
 from qrt.errors import ConfigError
+from qrt.packages import offered
 from qrt.qasm.program import Program
 from qrt.types import Lab
 
@@ -30,7 +30,7 @@ class Externs(Mapping[str, Callable[..., Any]]):
 
     def __init__(self, lab: Lab) -> None:
         self._written = lab.externs
-        self._installed = {entry.name: entry for entry in entry_points(group=GROUP)}
+        self._installed = offered(GROUP)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""

@@ -50,7 +50,7 @@ NOMINAL_SX_AMPLITUDE = (
 )
 NOMINAL_CZ_AMPLITUDE = 0.5
 EDGE = 0.25  # of a cz pulse, at either end: a step would drive more than it shifts
-QUARTER_TURN = Fraction(1, 4)
+QUARTER, THREE_QUARTERS = Fraction(1, 4), Fraction(3, 4)  # of a turn: what frames are shifted by
 
 
 def cosine_envelope(sample_count: int) -> NDArray[np.complex128]:
@@ -89,6 +89,7 @@ class GateSet:
         self._coupled = {} if calibration is None else calibration.couplers
         self._couplers = {frozenset(one.qubits): name for name, one in lab.couplers.items()}
         self._is_nominal = calibration is None
+        self._ticks: dict[float, int] = {}  # of the durations that were asked for
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -104,9 +105,12 @@ class GateSet:
 
     def ticks(self, duration_ns: float) -> int:
         """Return a duration of the lab's configuration in ticks; the configuration was checked, so that it is whole."""
-        ticks = Fraction(repr(duration_ns)) * PS_PER_NS / self._lab.timing.tick_ps
-        assert ticks.denominator == 1
-        return int(ticks)
+        found = self._ticks.get(duration_ns)
+        if found is None:
+            ticks = Fraction(repr(duration_ns)) * PS_PER_NS / self._lab.timing.tick_ps
+            assert ticks.denominator == 1
+            found = self._ticks[duration_ns] = int(ticks)
+        return found
 
     def sx_ticks(self, qubit: str) -> int:
         """Return the duration of an sx pulse in ticks."""
@@ -138,18 +142,21 @@ class GateSet:
         self, qubit: str, angle_rad: float, source: Source = NOWHERE, turns: Fraction | None = None
     ) -> tuple[Op, ...]:
         """A turn about Z, virtual. `turns` is the same angle as an exact fraction of a turn, where there is one."""
-        shift = None if turns is None else -turns % 1
+        shift = None if turns is None else Fraction(-turns.numerator % turns.denominator, turns.denominator)
         return (ShiftPhase(f"{qubit}.drive", -angle_rad, source, shift),)
 
-    def rx(self, qubit: str, turns: Fraction | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
-        """A turn about X, in one pulse. Raises ProgramError where full scale does not suffice for it."""
-        full = 4 * Fraction(self.sx_amplitude(qubit))  # the amplitude of a whole turn
-        if not isinstance(turns, Fraction):
-            word = turns.times(full * AMPLITUDE_ONE)
+    def rx(self, qubit: str, turns: Fraction | float | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
+        """A turn about X, in one pulse, by turns that are exact, the nearest float's, or vary. ProgramError beyond full scale."""
+        full = 4 * float(self.sx_amplitude(qubit))  # the amplitude of a whole turn, exact: by a power of two
+        if type(turns) is float:
+            amplitude = turns * full
+        elif type(turns) is Fraction:
+            amplitude = float(turns * Fraction(full))
+        else:
+            word = turns.times(Fraction(full) * AMPLITUDE_ONE)  # type: ignore[union-attr]
             return (
                 Play(f"{qubit}.drive", f"{qubit}.sx", Parameter("amplitude", word, _text(word), source), source=source),
             )
-        amplitude = float(turns * full)
         if abs(amplitude) > 1.0:
             raise ProgramError(
                 f"{source.where}a turn by {float(turns) * 2:.6g} pi in one pulse needs {amplitude:.4g} of full scale on {qubit}; possible "
@@ -157,10 +164,11 @@ class GateSet:
             )
         return (Play(f"{qubit}.drive", f"{qubit}.sx", amplitude, source=source),)
 
-    def ry(self, qubit: str, turns: Fraction | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
+    def ry(self, qubit: str, turns: Fraction | float | Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
         """A turn about Y, in one pulse. Raises ProgramError as rx does."""
-        there = self.rz(qubit, -pi / 2, source, -QUARTER_TURN)
-        return there + self.rx(qubit, turns, source) + self.rz(qubit, pi / 2, source, QUARTER_TURN)
+        frame = f"{qubit}.drive"
+        there, back = ShiftPhase(frame, pi / 2, source, QUARTER), ShiftPhase(frame, -pi / 2, source, THREE_QUARTERS)
+        return (there, *self.rx(qubit, turns, source), back)
 
     def rz_varied(self, qubit: str, turns: Formula, source: Source = NOWHERE) -> tuple[Op, ...]:
         """A turn about Z by an angle that varies between shots."""
@@ -169,8 +177,8 @@ class GateSet:
 
     def h(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Hadamard, up to a global phase."""
-        quarter = self.rz(qubit, pi / 2, source, QUARTER_TURN)
-        return quarter + self.sx(qubit, source) + quarter
+        quarter = ShiftPhase(f"{qubit}.drive", -pi / 2, source, THREE_QUARTERS)
+        return (quarter, *self.sx(qubit, source), quarter)
 
     def id(self, qubit: str, source: Source = NOWHERE) -> tuple[Op, ...]:
         """Nothing, for as long as x takes."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import tau
 
 import msgspec
 
 from qrt.pulses.gates import GateSet
 from qrt.qasm.expressions import Duration, Exact, Expression, Literal, as_float, fold
-from qrt.qasm.formula import Formula, turns
+from qrt.qasm.formula import Formula
 from qrt.qasm.kinds import RUNTIME
 from qrt.qasm.program import Gate
 from qrt.types import Computed, Op, Play, ShiftPhase, Source
@@ -35,10 +36,10 @@ def _turn(gate: Gate, name: str, expression: Expression, gates: GateSet) -> tupl
         return gates.rz_varied(name, word, gate.source) if gate.name == "rz" else about(name, word, gate.source)
     angle = expression.value
     assert not isinstance(angle, Duration)
-    if gate.name != "rz":
-        return about(name, turns(angle), gate.source)
-    exact = turns(angle) if isinstance(angle, Exact) and not angle.rational else None
-    return gates.rz(name, as_float(angle), gate.source, exact)
+    exact = angle.pi / 2 if type(angle) is Exact and not angle.rational else None
+    if gate.name == "rz":
+        return gates.rz(name, as_float(angle), gate.source, exact)
+    return about(name, as_float(angle) / tau if exact is None else exact, gate.source)
 
 
 def place(ops: Iterable[Op], block: list[Op], source: Source) -> None:

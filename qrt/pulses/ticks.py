@@ -32,6 +32,10 @@ def ticks_of(
         return Formula(fold(expression, {}), Fraction(PS_PER_S, timing.tick_ps), Fraction(timing.sample_ticks))
     duration = expression.value
     assert isinstance(duration, Duration)
+    if not duration.samples:  # most are seconds, and whole: one division of integers
+        whole, rest = divmod(duration.seconds.numerator * PS_PER_S, duration.seconds.denominator * timing.tick_ps)
+        if not rest and 0 <= whole <= TICKS_MAX:
+            return whole
     ticks = duration.seconds * PS_PER_S / timing.tick_ps + duration.samples * timing.sample_ticks
     tick_ns = timing.tick_ps / 1000
     if ticks < 0:

@@ -45,7 +45,7 @@ class Run:
     ) -> None:
         self.path, self.facts = path, facts
         self.handlers, self.evaluators = handlers, evaluators
-        self.lines = [excerpt(line) for line in text.splitlines()]
+        self.lines = ["", *map(excerpt, text.splitlines())]  # counted from 1
         self.scope = self.globals = Scope()
         self.out: list[Statement] = []
         self.statement_count = self.iteration_count = 0
@@ -68,6 +68,7 @@ class Run:
         self.recorded: dict[Cell, Any] | None = None  # on a side of a branch: what cells held before it
         # What is written alike is one object, by how it is written: durations, angles, native gates of those without an angle.
         self.literals: dict[Any, Any] = {}
+        self.durations: dict[Any, Typed] = {}
         self.turns: dict[Any, tuple[Any, Any]] = {}
         self.natives: dict[str, Any] = {}
         self.defined: set[str] = set()  # names of gates and subroutines that the program defines
@@ -84,11 +85,15 @@ class Run:
 
     def source(self, node: ast.QASMNode) -> Source:
         """Return where a node of the syntax tree stands."""
-        span, lines = node.span, self.lines
+        span = node.span
         if span is None:
             return Source(1, 1, "", self.path)
         line = span.start_line
-        return Source(line, span.start_column + 1, lines[line - 1] if line <= len(lines) else "", self.path)
+        try:
+            text = self.lines[line]
+        except IndexError:  # of a tree that has no text
+            text = ""
+        return Source(line, span.start_column + 1, text, self.path)
 
     def refuse(self, node: ast.QASMNode, message: str) -> ProgramError:
         """Return the error that `message` is about a node."""
@@ -160,8 +165,8 @@ class Run:
 
     def add(self, statement: Statement) -> None:
         """Append a statement. Raises ProgramError beyond what is sensible, naming the loop, or the statement that is too many."""
-        self.statement_count += 1
-        if self.statement_count > STATEMENTS_MAX:
+        count = self.statement_count = self.statement_count + 1
+        if count > STATEMENTS_MAX:
             raise self.too_many(f"more than {STATEMENTS_MAX} statements", statement.source)
         self.out.append(statement)
 

@@ -252,6 +252,8 @@ def reset(run: Run, node: ast.QASMNode, index: int) -> None:
 
 def _check_unchanged(run: Run, node: ast.QASMNode, index: int) -> None:
     """Refuse the calibration's measurement where the program has changed what it is made of."""
+    if not run.pulsing.frames:
+        return
     name = run.pulsing.lab_qubit(run, index)
     frame = run.pulsing.frames.get(f"{name}_readout")
     if frame is None:

@@ -26,6 +26,7 @@ from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, RUNTIME, WHOLE, Typed
 from qrt.qasm.modifiers import inverse, power
 from qrt.qasm.program import Cz, Gate
 from qrt.qasm.quantum import indices, physical, qubits
+from qrt.qasm.scope import Cell
 from qrt.qasm.standard import NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
 from qrt.qasm.words import a
@@ -79,14 +80,15 @@ def gate(run: Run, node: ast.QuantumGate) -> Completion:
         defined = None
     arguments: list[Typed] | None = None
     if defined is None and run.gathered is None and len(operands) == 1 and not node.modifiers and node.duration is None:
+        written = node.arguments
         natives: Sequence[Native] | None = None
-        if not node.arguments:
+        if not written:
             natives = run.natives.get(name) or _fixed(run, node, name)
-        elif len(node.arguments) == 1 and NATIVE.get(name) == 1:
-            turn: Expression | Classical | None = _alike(run, node.arguments[0])
+        elif len(written) == 1 and NATIVE.get(name) == 1:
+            turn: Expression | Classical | None = _alike(run, written[0])
             if turn is None:
-                arguments = [run.value(node.arguments[0])]
-                turn = angle(run, node.arguments[0], arguments[0])
+                arguments = [run.value(written[0])]
+                turn = angle(run, written[0], arguments[0])
             if type(turn) not in RUNTIME or name == "rz":
                 natives = ((name, turn),)
         if natives is not None:
@@ -115,43 +117,45 @@ def _fixed(run: Run, node: ast.QuantumGate, name: str) -> Sequence[Native] | Non
 
 
 def _alike(run: Run, node: Any) -> Expression | None:
-    """Return an angle that is a number, a constant or like pi/4: written alike it is one object, and lowered once. None for all else."""
-    kind = type(node)
-    found = None
-    key: Any
-    if kind is ast.FloatLiteral:
-        key = (node.value,)
-    elif kind is ast.Identifier:
-        found = run.scope.find(node.name)
-        if type(found) is not Typed or type(found.value) in RUNTIME:
-            return None
-        key = id(found)  # which is kept, so that nothing else has it
-    else:
-        minus, inner = (id(node.op), node.expression) if kind is ast.UnaryExpression else (0, node)
-        if type(inner) is not ast.BinaryExpression:
-            return None
-        left, right = inner.lhs, inner.rhs
-        turned = type(left) is ast.IntegerLiteral  # 2 * theta instead of theta / 2
-        name, number = (right, left) if turned else (left, right)
-        if type(name) is not ast.Identifier or type(number) is not ast.IntegerLiteral:
-            return None
-        found = run.scope.find(name.name)
-        if type(found) is not Typed:
-            if found is not None or name.name not in CONSTANTS:
-                return None
-            found = CONSTANTS[name.name]
-        elif type(found.value) in RUNTIME:
-            return None
-        key = (id(found), minus, id(inner.op), number.value, turned)
+    """Return an angle of numbers and names; None for all else. Written alike and of the same values it is one object, and lowered once."""
+    named: list[Any] = []
+    plain = type(node) is ast.FloatLiteral
+    key = node.value if plain else _written(run, node, named)
+    if key is None:
+        return None
     held = run.turns.get(key)
     if held is None:
-        if kind is ast.FloatLiteral and math.isfinite(node.value):  # a turn needs no more than a float
-            turn: Any = Literal(node.value, NOWHERE)
+        if plain and math.isfinite(key):  # a turn needs no more than a float
+            turn: Any = Literal(key, NOWHERE)
         else:
             turn = angle(run, node, run.value(node))
-        held = run.turns[key] = (turn, found)
+        held = run.turns[key] = (turn, named)  # which are kept, so that nothing else has their identity
     alike: Expression = held[0]
     return alike
+
+
+def _written(run: Run, node: Any, named: list[Any]) -> Any:
+    """Return what an expression of numbers and names is, with what the names stand for, which is also put into `named`; None for others."""
+    kind = type(node)
+    if kind is ast.FloatLiteral or kind is ast.IntegerLiteral:
+        return kind, node.value
+    if kind is ast.Identifier:
+        name = node.name
+        found = run.scope.names.get(name) or run.scope.find(name) or CONSTANTS.get(name)
+        if type(found) is Typed and type(found.value) not in RUNTIME:
+            named.append(found)
+            return id(found)
+        if type(found) is Cell and type(found.value) is int:  # of a loop, say
+            return found.type.kind, found.type.width, found.value
+        return None
+    if kind is ast.UnaryExpression:
+        inner = _written(run, node.expression, named)
+        return None if inner is None else (id(node.op), inner)
+    if kind is not ast.BinaryExpression:
+        return None
+    left = _written(run, node.lhs, named)
+    right = None if left is None else _written(run, node.rhs, named)
+    return None if right is None else (id(node.op), left, right)
 
 
 def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, arguments: Sequence[Typed]) -> Completion:

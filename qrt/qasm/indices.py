@@ -70,6 +70,9 @@ def indexed(run: Run, node: ast.QASMNode, register: R, index: Any, name: str) ->
     inside = index_list(run, node, index)
     if len(inside) != 1:
         raise run.refuse(node, f"{name!r} is a register and takes one index, not {len(inside)}")
+    (place,) = inside
+    if type(place) is ast.IntegerLiteral and place.value < len(elements):  # as most are
+        return type(register)((elements[place.value],), False)
     words = f"{name!r}, which has {len(elements)} {kind}s"
     places, single = positions(run, node, inside[0], len(elements), words)
     return type(register)(tuple(elements[place] for place in places), not single)

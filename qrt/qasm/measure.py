@@ -8,7 +8,7 @@ from qrt.qasm.context import Run
 from qrt.qasm.indices import indexed
 from qrt.qasm.kinds import BIT, Type, Typed
 from qrt.qasm.program import Measurement
-from qrt.qasm.quantum import qubits
+from qrt.qasm.quantum import indices, qubits
 from qrt.qasm.runtime import bits_word
 from qrt.qasm.scope import BitRegister, Cell
 
@@ -29,14 +29,14 @@ def bits(run: Run, node: ast.QASMNode) -> BitRegister:
 
 def measure(run: Run, node: ast.QASMNode, measure_: ast.QuantumMeasurement, register: BitRegister | None) -> None:
     """Pair qubits with bits; without bits, the outcomes are for the record alone."""
-    indices = qubits(run, measure_.qubit).indices
+    measured_ = indices(run, measure_.qubit)
     if register is None:
-        for index in indices:
+        for index in measured_:
             _one(run, node, index, None)
         return
-    if len(register.cells) != len(indices):
-        raise run.refuse(node, f"{len(indices)} qubits are measured into {len(register.cells)} bits")
-    for index, cell in zip(indices, register.cells, strict=True):
+    if len(register.cells) != len(measured_):
+        raise run.refuse(node, f"{len(measured_)} qubits are measured into {len(register.cells)} bits")
+    for index, cell in zip(measured_, register.cells, strict=True):
         _one(run, node, index, cell)
 
 

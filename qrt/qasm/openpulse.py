@@ -22,7 +22,7 @@ from qrt.qasm.kinds import RUNTIME, Typed
 from qrt.qasm.pulse_calls import CALLS, call, found_frame, frame_of, name, statement
 from qrt.qasm.pulse_declarations import assignment, declaration, extern
 from qrt.qasm.pulsing import Pulsing, as_language, as_outside
-from qrt.qasm.quantum import qubits
+from qrt.qasm.quantum import indices, qubits
 from qrt.qasm.scope import Qubits
 from qrt.qasm.waveform_calls import TEMPLATES
 
@@ -107,19 +107,23 @@ def barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
 
 def qubits_delay(run: Run, node: ast.DelayInstruction) -> Completion:
     """Wait on qubits, with their frames."""
-    indices = [index for one in node.qubits for index in qubits(run, one).indices] or range(len(run.qubit_names))
-    run.pulsing.with_companions(run, node, indices)
+    named = _named_qubits(run, node)
+    run.pulsing.with_companions(run, node, named)
     completion = as_language(run, node)
-    run.pulsing.with_companions(run, node, indices)
+    run.pulsing.with_companions(run, node, named)
     return completion
 
 
 def qubits_barrier(run: Run, node: ast.QuantumBarrier) -> Completion:
     """Hold qubits together, with their frames."""
     completion = as_language(run, node)
-    indices = [index for one in node.qubits for index in qubits(run, one).indices] or range(len(run.qubit_names))
-    run.pulsing.with_companions(run, node, indices)
+    run.pulsing.with_companions(run, node, _named_qubits(run, node))
     return completion
+
+
+def _named_qubits(run: Run, node: ast.DelayInstruction | ast.QuantumBarrier) -> Sequence[int]:
+    """Return the qubits that a statement names, all where it names none."""
+    return [index for one in node.qubits for index in indices(run, one)] or range(len(run.qubit_names))
 
 
 # ---- Gates -------------------------------------------------------------------------------------------------------------
@@ -157,13 +161,13 @@ def _combinations(run: Run, node: ast.QuantumGate, operands: list[Qubits]) -> li
     return [tuple(one.indices[k if one.sized else 0] for one in operands) for k in range(count)]
 
 
-def _on(run: Run, node: ast.QuantumGate, indices: tuple[int, ...], arguments: Sequence[Typed]) -> ast.QuantumGate:
+def _on(run: Run, node: ast.QuantumGate, places: tuple[int, ...], arguments: Sequence[Typed]) -> ast.QuantumGate:
     """Return a gate on single qubits and with angles that are evaluated, under names that no program can write."""
     angles = [
         _named(run, f"\0angle {k}", one, where)
         for k, (one, where) in enumerate(zip(arguments, node.arguments, strict=True))
     ]
-    operands = [_named(run, f"\0{index}", Qubits((index,), sized=False), node) for index in indices]
+    operands = [_named(run, f"\0{index}", Qubits((index,), sized=False), node) for index in places]
     made = ast.QuantumGate(node.modifiers, node.name, angles, operands, node.duration)  # type: ignore[arg-type]
     made.span = node.span
     return made

@@ -75,8 +75,9 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     if name in REFUSED:
         raise run.refuse(node, f"{name} is not supported: {REFUSED[name]}")
     if name in CAPTURES or name in CALLS:
-        found = [one for one in node.arguments if found_frame(run, one) is not None]
-        rest = [one for one in node.arguments if one not in found]
+        named = [(one, found_frame(run, one)) for one in node.arguments]
+        found = [frame for _, frame in named if frame is not None]
+        rest = [one for one, frame in named if frame is None]
         if len(found) != 1:
             shown = node.arguments[0] if node.arguments else node
             if found or not isinstance(shown, ast.Identifier):
@@ -84,7 +85,7 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
                     node, f"{name} takes one frame, not {len(found)}: {FORMS.get(name, f'{name}(frame, ...)')}"
                 )
             frame_of(run, shown)
-        frame = frame_of(run, found[0])
+        frame = run.pulsing.at(run, found[0])
         if name in CAPTURES:
             return captures.capture(run, node, frame, rest)
         count, function = CALLS[name]

@@ -44,6 +44,7 @@ class Pulsing:
         self.made: dict[int, Frame] = {}  # by the call of newframe
         self.oscillators: dict[str, Oscillator] = {}
         self.envelopes: dict[str, Any] = {}
+        self.shapes: dict[Any, Any] = {}  # qrt.qasm.waveform_calls.Shape, by what makes it
         self.weights: dict[str, Any] = {}
         self.captures: dict[str, str] = {}
         self.sequencers: dict[str, None] = {}
@@ -224,7 +225,7 @@ class Pulsing:
 
     def with_companions(self, run: Run, node: ast.QASMNode, qubits: Iterable[int]) -> None:
         """Let the frames of qubits go on with them."""
-        for qubit in qubits:
+        for qubit in qubits if self.frames else ():
             name = self.lab_qubit(run, qubit)
             found = self.companions(name) if name is not None else []
             if found:

@@ -22,12 +22,13 @@ from qrt.qasm.words import a
 
 def indices(run: Run, node: ast.QASMNode) -> tuple[int, ...]:
     """Return the qubits that an operand names; of one like `q[2]`, which most are, at once."""
-    if type(node) is ast.IndexedIdentifier and len(node.indices) == 1:
-        found, inside = run.scope.find(node.name.name), node.indices[0]
-        if type(found) is Qubits and found.sized and type(inside) is list and len(inside) == 1:
-            place = inside[0]
-            if type(place) is ast.IntegerLiteral and place.value < len(found.indices):
-                return (found.indices[place.value],)
+    if type(node) is ast.IndexedIdentifier:
+        name, inside = node.name.name, node.indices[0]
+        found = run.scope.names.get(name) or run.scope.find(name)
+        if type(found) is Qubits and found.sized and type(inside) is list and len(inside) == len(node.indices) == 1:
+            place, indices = inside[0], found.indices
+            if type(place) is ast.IntegerLiteral and place.value < len(indices):
+                return (indices[place.value],)
     return qubits(run, node).indices
 
 

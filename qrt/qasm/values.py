@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 
@@ -55,17 +56,19 @@ CONSTANTS: Final[dict[str, Typed]] = {
     "euler": Typed(FLOAT, EULER),
     "ℇ": Typed(FLOAT, EULER),
 }
-SECONDS: Final = {"ns": Fraction(1, 10**9), "us": Fraction(1, 10**6), "ms": Fraction(1, 1000), "s": Fraction(1)}
+ZERO: Final = Fraction(0)
+PER_SECOND: Final = {"ns": 10**9, "us": 10**6, "ms": 1000, "s": 1}
 
 
 # ---- Literals and names ------------------------------------------------------------------------------------------------
 
 
-def decimal(value: float) -> Fraction:
-    """Return a float as the decimal that it prints as."""
+def decimal(value: float, divisor: int = 1) -> Fraction:
+    """Return a float as the decimal that it prints as, divided by a whole number."""
     if value.is_integer() and abs(value) < WHOLE_MAX:  # without reading text
-        return Fraction(int(value))
-    return Fraction(repr(value))
+        return Fraction(int(value), divisor)
+    above, below = Decimal(repr(value)).as_integer_ratio()
+    return Fraction(above, below * divisor)
 
 
 def _integer(run: Run, node: ast.IntegerLiteral) -> Typed:
@@ -81,10 +84,15 @@ def _float(run: Run, node: ast.FloatLiteral) -> Typed:
 
 
 def _duration(run: Run, node: ast.DurationLiteral) -> Typed:
-    if not math.isfinite(node.value):
-        raise run.refuse(node, "this number is beyond the range of a float")
-    amount, seconds = decimal(node.value), SECONDS.get(node.unit.name)
-    return Typed(DURATION, Duration(Fraction(0), amount) if seconds is None else Duration(amount * seconds))
+    key = (node.value, id(node.unit))
+    found = run.durations.get(key)
+    if found is None:
+        if not math.isfinite(node.value):
+            raise run.refuse(node, "this number is beyond the range of a float")
+        per_second = PER_SECOND.get(node.unit.name)
+        known = Duration(ZERO, decimal(node.value)) if per_second is None else Duration(decimal(node.value, per_second))
+        found = run.durations[key] = Typed(DURATION, known)
+    return found
 
 
 def _name(run: Run, node: ast.Identifier) -> Typed:

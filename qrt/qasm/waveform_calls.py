@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from openqasm3 import ast
 
 from qrt.qasm import waveforms, waves
-from qrt.qasm.expressions import Duration, as_float
+from qrt.qasm.expressions import Duration, Exact, as_float
 from qrt.qasm.kinds import KNOWN, VARIED, Type, Typed
 from qrt.qasm.operators import as_complex, seconds_of
 from qrt.qasm.values import located, reason
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qrt.qasm.context import Run
 
 WAVEFORM: Final = Type("waveform")
+EXACT: Final = frozenset({int, Exact, Duration})  # of these, equal ones are the same; 0.0 and -0.0 are equal, too
 SAMPLES_MAX: Final = 1 << 24  # of one waveform: beyond any instrument; stops constant(1, 1000s)
 
 # name -> the kinds of its arguments; the names are those of the standard's text.
@@ -41,6 +42,14 @@ TEMPLATES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "scale": (("waveform", "wf"), ("float", "factor")),
     "phase_shift": (("waveform", "wf"), ("angle", "ang")),
 }
+
+
+class Shape(NamedTuple):
+    """A template for an amplitude of 1, and what to call it."""
+
+    label: str
+    samples: waveforms.Samples
+    normalised: waveforms.Normalised
 
 
 def signature(name: str) -> str:
@@ -151,7 +160,23 @@ def rounded(run: Run, node: ast.QASMNode, what: str, value: Typed) -> Duration:
 
 
 def _template(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Typed]) -> Wave:
-    """Return one of the shapes with an amplitude."""
+    """Return one of the shapes with an amplitude. A shape is made once of equal arguments, but where each that is rounded is told."""
+    may_be_kept = not run.rounds and {type(one.value) for one in values[1:]} <= EXACT
+    key = (name, *((one.type.kind, one.value) for one in values[1:])) if may_be_kept else None
+    known: Shape | None = run.pulsing.shapes.get(key)
+    if known is None:
+        known = _shape(run, node, name, values)
+        if key is not None:
+            run.pulsing.shapes[key] = known
+    label, samples, shape = known
+    amp = factor(run, node, f"amp of {name}", values[0])
+    if isinstance(amp, complex):
+        return located(run, node, name, lambda: waves.wave(label, samples, amp))
+    return located(run, node, name, lambda: waves.shaped(label, shape, amp))
+
+
+def _shape(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Typed]) -> Shape:
+    """Return one of the shapes."""
     count = sample_count(run, node, f"{name}'s duration", values[1])
     rest: list[float] = []
     for (kind, argument), value in zip(TEMPLATES[name][2:], values[2:], strict=True):
@@ -165,9 +190,12 @@ def _template(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Type
     if name == "sine":
         rest[0] *= float(run.facts.sample_s)
     make: Callable[..., waveforms.Samples] = getattr(waveforms, name)
-    amp = factor(run, node, f"amp of {name}", values[0])
-    label = f"{name}_{count}"
-    return located(run, node, name, lambda: waves.wave(label, make(count, *rest), amp))
+
+    def made() -> Shape:
+        samples = make(count, *rest)
+        return Shape(f"{name}_{count}", samples, waveforms.normalised(samples))
+
+    return located(run, node, name, made)
 
 
 def _scale(run: Run, node: ast.FunctionCall, name: str, values: Sequence[Typed]) -> Wave:

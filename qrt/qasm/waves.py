@@ -7,6 +7,7 @@ apart as long as it can: a sum of two shapes with amplitudes of their own is one
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -66,10 +67,14 @@ def wave(label: str, samples: waveforms.Samples, amplitude: Amount | complex = O
             samples, amplitude = samples * amplitude, ONE
         else:
             amplitude = amplitude.real
-    shape, peak, _ = waveforms.normalised(samples)
-    if isinstance(amplitude, float) and not np.isfinite(amplitude):
+    return shaped(label, waveforms.normalised(samples), amplitude)
+
+
+def shaped(label: str, shape: waveforms.Normalised, amplitude: Amount) -> Wave:
+    """Return a shape with its own peak times an amplitude. Raises ValueError for one that is no number."""
+    if isinstance(amplitude, float) and not math.isfinite(amplitude):
         raise ValueError(f"an amplitude of {amplitude} is no finite number")
-    return Wave(label, shape, calculated("*", amplitude, number_of(peak)))
+    return Wave(label, shape.shape, calculated("*", amplitude, number_of(shape.peak)))
 
 
 def number_of(value: float) -> Amount:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from qrt.classical import INT64, Span, bits_of, nodes, parameters_of, span, text, variable_spans
@@ -37,7 +37,7 @@ from qrt.types import (
 )
 
 
-class Played(NamedTuple):
+class Played(msgspec.Struct, frozen=True):
     """What all plays of an envelope on a frame have in common."""
 
     duration: int  # in ticks

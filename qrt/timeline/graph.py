@@ -43,8 +43,7 @@ class Graph:
 
     def add(self, *edges: Edge) -> int:
         """Return a new instant: the largest of what the edges say, of which there is at least one."""
-        found = [self.after(edge) for edge in edges]
-        self.at.append(found[0] if len(found) == 1 else self.ticks.largest(*found))
+        self.at.append(self.after(edges[0]) if len(edges) == 1 else self.ticks.largest(*map(self.after, edges)))
         self.edges.append(edges)
         return len(self.at) - 1
 
@@ -57,7 +56,8 @@ class Graph:
 
     def after(self, edge: Edge) -> Tick:
         """Return what an edge says."""
-        tick = self.ticks.after(self.at[edge.instant], edge.ticks)
+        tick, ticks = self.at[edge.instant], edge.ticks
+        tick = tick + ticks if type(tick) is int and type(ticks) is int else self.ticks.after(tick, ticks)
         return tick if edge.grid == 1 else self.ticks.up(tick, edge.grid)
 
     def split(self, instant: int, count: int) -> Sequence[int]:

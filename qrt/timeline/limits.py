@@ -150,19 +150,23 @@ def in_turn(intervals: Sequence[Interval]) -> bool:
     It takes them in the order of a sequencer's program, so that a line of several sequencers may be in turn without being seen so here.
     """
     shot = _Way(None, 0)
+    sides: Sides = ()
+    way = shot
     for one in intervals:
-        if type(one.tick) is not int or type(one.end) is not int or one.amplitude > FULL_SCALE:
+        tick, end = one.tick, one.end
+        if type(tick) is not int or type(end) is not int or one.amplitude > FULL_SCALE:
             return False
-        way = shot
-        for side in one.sides:
-            inner = way.inside.get(side)
-            if inner is None:
-                before = way.begun.setdefault(side[0], way.end)
-                inner = way.inside[side] = _Way(way, before)
-            way = inner
-        if one.tick < way.end:
+        if one.sides is not sides:  # most follow another one on the same way
+            sides, way = one.sides, shot
+            for side in sides:
+                inner = way.inside.get(side)
+                if inner is None:
+                    before = way.begun.setdefault(side[0], way.end)
+                    inner = way.inside[side] = _Way(way, before)
+                way = inner
+        if tick < way.end:
             return False
-        inner = way
-        while inner is not None and inner.end < one.end:
-            inner.end, inner = one.end, inner.around
+        around: _Way | None = way
+        while around is not None and around.end < end:
+            around.end, around = end, around.around
     return True

@@ -42,9 +42,58 @@ def alone(found: Found, state: State, name: str, ops: Sequence[Op], index: int) 
         if execute is None:
             break
         found.index = index
-        execute(found, state, name, op)
-        index += 1
+        if execute is _play and _is_straight(found, state, name, op):
+            index = _straight(found, state, name, ops, index)
+        else:
+            execute(found, state, name, op)
+            index += 1
     return index
+
+
+def _is_straight(found: Found, state: State, name: str, op: Any) -> bool:
+    """Say whether a play is known, and begins at a known tick."""
+    return type(op.amplitude) is float and type(state.cursor(name)) is int
+
+
+def _straight(found: Found, state: State, name: str, ops: Sequence[Any], index: int) -> int:
+    """Execute known plays at known ticks, and known turns between them, from an index on; return that of what is neither.
+
+    Most programs are made of these: each does here what `_play` and `_phase` do, at a third of the cost.
+    """
+    at, edges, noted, played_before = found.graph.at, found.graph.edges, found.noted, found.played
+    sides, taken, path, grid = found.sides, found.taken, found.path, found.grid
+    count, instant = len(ops), state.cursors[name]
+    tick: Any = at[instant]
+    while index < count:
+        op = ops[index]
+        kind = type(op)
+        if kind is ShiftPhase and type(op.phase_rad) is float:
+            noted.append(Noted(name, instant, tick, "phase", op, sides, path, index))
+        elif kind is Play and type(op.amplitude) is float:
+            played = played_before.get((op.frame, op.envelope)) or found.first_play(op)
+            duration = played.duration
+            end = tick + duration
+            noted.append(Noted(name, instant, end, "play", op, sides, path, index))
+            if tick % grid:
+                late = off_grid(found.ticks, found.event(noted[-1]), tick, f"the play of {op.envelope}", found.limits)
+                found.late += late
+            played.plays.append(Interval(tick, end, taken, abs(op.amplitude) * played.peak, op.source))
+            if played.tone:
+                _count_tone(state, op.frame)
+            edges.append((Edge(instant, duration),))
+            instant, tick = len(at), end
+            at.append(end)
+        else:
+            break
+        index += 1
+    state.cursors[name] = instant
+    return index
+
+
+def _count_tone(state: State, frame: str) -> None:
+    """Count a readout's tone, unless that depends on the path."""
+    count = state.tones.get(frame, 0)
+    state.tones[frame] = None if count is None else count + 1
 
 
 def _play(found: Found, state: State, name: str, op: Play) -> None:
@@ -63,8 +112,7 @@ def _play(found: Found, state: State, name: str, op: Play) -> None:
         found.late += late
     played.plays.append(Interval(tick, end, found.taken, abs(peak) * played.peak, op.source))
     if played.tone:
-        count = state.tones.get(op.frame, 0)
-        state.tones[op.frame] = None if count is None else count + 1
+        _count_tone(state, op.frame)
 
 
 def _operand(found: Found, state: State, name: str, op: Play) -> float:

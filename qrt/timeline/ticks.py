@@ -47,6 +47,7 @@ class Moving(NamedTuple):
 
 
 Tick = int | Moving
+CONSTANT: Final = {int}  # the classes of ticks that do not move
 Duration = Parameter | Lasting  # that is no constant
 
 
@@ -146,8 +147,8 @@ class Ticks:
 
     def largest(self, *ticks: Tick) -> Tick:
         """Return the largest of ticks: the forms that are not below another one at every point."""
-        if all(isinstance(tick, int) for tick in ticks):
-            return max(tick for tick in ticks if isinstance(tick, int))
+        if set(map(type, ticks)) == CONSTANT:
+            return max(ticks)
         kept: list[Form] = []
         for form in sorted({form for tick in ticks for form in forms(tick)}):
             if not any(self.bounds(form.plus(other, -1))[1] <= 0 for other in kept):
