@@ -56,7 +56,8 @@ PORT_FAILED: Final = frozenset({kernel.Status.PORT, kernel.Status.TOO_LATE, kern
 SUSTAINED: Final = f"{kernel.ERASED_MAX} shots in a row were erased, so that the hardware cannot be said to work: "
 REASONS: Final = {
     kernel.Status.WEAK_TONE: "the twin refuses the readout tone of {qubit}: too weak to collapse a qubit, too strong to leave it alone; "
-    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it",
+    "raise `qubits.{qubit}.readout.amplitude` or `qubits.{qubit}.readout.duration_ns`, or the tone's own where the program plays it; lower "
+    "them where the tone shall not measure, as in a spectroscopy of the resonator",
     kernel.Status.DRIVE_IN_TONE: "a drive pulse on a qubit while its readout tone is on, which the twin does not model; "
     "put a barrier or delay before it",
     kernel.Status.DRIVE_IN_COUPLING: "a drive pulse, or the tone of another coupler, on a qubit while a coupler's tone is on it, or the "

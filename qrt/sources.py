@@ -12,7 +12,7 @@ from qrt.controlling import begin_with, bound_to, reach_of
 from qrt.errors import RecordError
 from qrt.legs import leg_at
 from qrt.loop import limits_of
-from qrt.pulses import lower
+from qrt.parted import lower_along
 from qrt.pulses.externs import with_files
 from qrt.qasm import parse_program
 from qrt.slots import Bound
@@ -55,7 +55,7 @@ def compiled_again(run: Run, shot: int = 0) -> Compiled:
     legs = run.legs
     reach = reach_of(lab, program, leg_at(legs, shot).grid if legs else None)
     rounded: list[str] | None = [] if start.get("round") else None
-    pulses = lower(program, lab, calibration, inputs, reach.varied if reach else (), rounded=rounded)
+    pulses = lower_along(program, lab, calibration, inputs, reach, rounded=rounded)
     values = begin_with(lab, inputs, calibration)
     return Compiled(
         lab, calibration, values, *bound_to(lab, compile_pulses(pulses, lab, limits_of(lab), reach), reach, values)

@@ -29,7 +29,7 @@ from qrt.compile import (
     written,
 )
 from qrt.opened import OPEN, SHAPES_MAX, Asked, Opened
-from qrt.pulses import lower
+from qrt.parted import lower_along
 from qrt.pulses.inputs import input_values
 from qrt.qasm import Program
 from qrt.qasm.expressions import Value
@@ -142,7 +142,7 @@ def lowered(asked: Asked) -> tuple[Pulses, tuple[str, ...]]:
     """Return a program's pulses, open where an operand varies, and the durations that were rounded."""
     rounded: list[str] = []
     told = rounded if asked.rounds else None
-    pulses = lower(asked.program, asked.lab, asked.calibration, asked.inputs, _varied(asked), rounded=told)
+    pulses = lower_along(asked.program, asked.lab, asked.calibration, asked.inputs, asked.reach, rounded=told)
     return pulses, tuple(rounded)
 
 

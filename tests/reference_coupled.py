@@ -8,13 +8,14 @@ of a calibration as they were found, so that what it says is the truth of what w
 from __future__ import annotations
 
 from functools import cache, cached_property
-from math import pi, tau
+from math import inf, pi, tau
 
 import msgspec
 import numpy as np
 from scipy.linalg import expm
 
 from qrt.calibrate.cz import QUADRATURES
+from qrt.calibrate.sequences import PERIOD_T1
 from qrt.firmware_sim.plant import CouplerConfig, PlantConfig
 from qrt.types import Calibration, CouplerCalibration, Lab
 from tests.coupled_plant import ADC, LINES
@@ -24,6 +25,7 @@ from tests.reference_readout import SAMPLE_S, cosine, pulse, tone_volts
 
 PULSE_SAMPLES = 120
 EDGE_SAMPLES = 30
+READOUT_S = 1.5e-6  # tone and depletion, which belong to the rest
 COUPLER = {"qubits": ["q0", "q1"], "zz_hz_per_v2": -45e6, "stark_hz_per_v2": [-24e6, 31e6]}
 Gate = tuple[str, float]  # "sx", amplitude of one that is 1; "rz", angle; "wait", samples
 
@@ -79,15 +81,15 @@ class CoupledPaper:
         one = CouplerConfig((0, 1), self.coupler["zz_hz_per_v2"], tuple(self.coupler["stark_hz_per_v2"]))
         return rates_of(PlantConfig(tuple(self.qubits), LINES, ADC, couplers=(one,)))[2][0]
 
-    @cached_property
-    def equilibrium(self) -> np.ndarray:
-        """The state at the start of a shot. [16]"""
-        rests = [np.array([1.0, 0.0, 0.0, 1.0 - 2.0 * one.thermal_population]) for one in self.qubits]
-        return np.kron(*rests)
+    def rested(self, rest_s: float) -> np.ndarray:
+        """Return the state so long after a readout that found either level equally often; inf: equilibrium. [16]"""
+        kept = [1.0 - float(np.exp(-rest_s / one.t1_s)) for one in self.qubits]
+        z = [(1.0 - 2.0 * one.thermal_population) * part for one, part in zip(self.qubits, kept, strict=True)]
+        return np.kron(*([1.0, 0.0, 0.0, one] for one in z))
 
-    def state(self, *stages: tuple[list[Gate], list[Gate]] | float) -> np.ndarray:
+    def state(self, *stages: tuple[list[Gate], list[Gate]] | float, rest_s: float = inf) -> np.ndarray:
         """Return the joint state after stages: gates of either qubit that end together, or an amplitude of the coupler's pulse. [4, 4]"""
-        state, now, phases = self.equilibrium, 0, [0.0, 0.0]
+        state, now, phases = self.rested(rest_s), 0, [0.0, 0.0]
         for stage in stages:
             if isinstance(stage, tuple):
                 lengths = [sum(_samples(gate) for gate in gates) for gates in stage]
@@ -168,14 +170,18 @@ class CoupledPaper:
         return ends[0], ends[1]
 
     def bell(self) -> tuple[float, float, float]:
-        """Return <XX>, <YY>, <ZZ> of the Bell state, as readouts of Z after the turns of `qrt.calibrate.bell` would have them."""
+        """Return <XX>, <YY>, <ZZ> of the Bell state, as readouts of Z after the turns of `qrt.calibrate.bell` would have them.
+
+        A shot begins so long after the one before as a calibration rests: some e^-6 of what that one's readout found is left.
+        """
+        rest_s = PERIOD_T1 * max(one.t1_s.value for one in self.calibration.qubits.values()) + READOUT_S
         turns: dict[str, list[Gate]] = {"XX": H, "YY": [("sx", 1.0)], "ZZ": []}
         z = []
         for turn in turns.values():
             after = tuple(
                 [("rz", one.value), *gates] for one, gates in zip(self.cz.rz_rad, (turn, H + turn), strict=True)
             )
-            z.append(float(self.state((H, H), self.cz.cz_amplitude.value, after)[3, 3]))
+            z.append(float(self.state((H, H), self.cz.cz_amplitude.value, after, rest_s=rest_s)[3, 3]))
         return z[0], z[1], z[2]
 
 

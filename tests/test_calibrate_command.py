@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from qrt.__main__ import cli
+from qrt.calibrate import heralds
 from qrt.calibrate.finding import Finding, Picture
 from qrt.calibrate.order import ALL, AUTOMATIC, BY_NAME
-from qrt.report import CalibrationSheet, calibration
+from qrt.report import CalibrationSheet, calibration, scan
 from qrt.store import bound_hash, decode_calibration, load_calibration, save_calibration
 
 EXAMPLE = "configs/demo.toml"
@@ -117,6 +118,16 @@ def test_a_tone_that_the_twin_refuses_leaves_a_page_as_well(request, tmp_path):
     assert "nothing is stored; the scans: " in text
 
 
+def test_a_spectroscopys_tone_that_is_too_strong_is_told_with_qubit_and_step(request, tmp_path):
+    lab = write_lab(request.config.rootpath, tmp_path, amplitude="0.49")
+    status, text = called("calibrate", "resonator_spectroscopy", "--lab", lab, "--runs", tmp_path / "runs", "--seed", 3)
+    assert status == 5
+    assert "the twin refuses the readout tone of q0: " in text
+    assert "raise `qubits.q0.readout.amplitude`" in text
+    assert "lower them where the tone shall not measure" in text
+    assert "while resonator_spectroscopy was calibrated" in text
+
+
 def test_every_name_of_the_issue_is_one_and_help_lists_all():
     wanted = {
         "resonator_spectroscopy",
@@ -180,6 +191,19 @@ def test_the_page_draws_every_series_and_escapes_what_it_is_told():
     assert {"T1 <b>", "seen & lost", "<q0>: scan"} <= {text.strip() for text in parser.text}
     assert page.count("<circle") == 20
     assert page.count('class="curve"') == 2
+
+
+def test_a_histogram_has_its_threshold_between_the_names_of_its_sides(rng):
+    classes = tuple(np.rint(rng.normal(place, 30.0, 4000)).astype(int) for place in (-100.0, 300.0))
+    picture = heralds.clouds("q0: readouts", classes, 100)
+    assert picture.y[:60].sum() == pytest.approx(100.0)
+    assert picture.x[:60] @ picture.y[:60] / 100.0 == pytest.approx(-0.5, abs=0.01)
+    assert picture.x[60:] @ picture.y[60:] / 100.0 == pytest.approx(0.5, abs=0.01)
+    drawn = str(scan.figure(picture))
+    (at,) = re.findall(r'<line x1="([\d.]+)"[^>]*class="threshold"', drawn)
+    names = {name: float(x) for x, name in re.findall(r'<text x="([\d.]+)"[^>]*>(no x|x)<', drawn)}
+    assert names["no x"] < float(at) < names["x"]
+    assert drawn.index('class="level0"') < drawn.index('class="level1"')
 
 
 def test_a_scan_of_one_value_is_drawn(rng):

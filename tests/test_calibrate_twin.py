@@ -16,6 +16,7 @@ import pytest
 from qrt import config
 from qrt.calibrate import calibrate, sequences
 from qrt.calibrate.bench import Bench, program_for
+from qrt.errors import CalibrationError
 from qrt.loop import Loop
 from qrt.readout import estimate
 
@@ -57,6 +58,19 @@ def test_the_demo_lab_is_found_as_it_is(lab):
         assert abs(one.readout_hz - true["resonator_hz"]) < 0.7e6
         assert one.assignment[1, 0] < 0.05
         assert one.assignment[0, 1] < 0.1
+
+
+def test_resonators_that_were_taken_for_each_other_are_told(lab):
+    """Rabi and Ramsey see the neighbour, since both qubits do the same; the balanced design of the reference shots does not."""
+    first, second = lab.qubits.values()
+    tones = {"q0": second.readout.frequency_hz, "q1": first.readout.frequency_hz}
+    readouts = {n: msgspec.structs.replace(q.readout, frequency_hz=tones[n]) for n, q in lab.qubits.items()}
+    exchanged = {n: msgspec.structs.replace(q, readout=readouts[n]) for n, q in lab.qubits.items()}
+    wanted = r"q0: weights: the readout follows the level of q1, by \d\.\d+ sigma, and its own by 0\.\d+: .*\nq1: .*of q0, by"
+    lab = msgspec.structs.replace(lab, qubits=exchanged)
+    with Loop(lab, 3) as loop, pytest.raises(CalibrationError, match=wanted) as caught:
+        calibrate(lab, loop.measure, 3, swept=loop.measure_swept)
+    print(caught.value)
 
 
 def short_experiments(lab, found, loop, rng):

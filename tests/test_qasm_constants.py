@@ -187,6 +187,7 @@ def test_constants_outside_of_a_program_are_real_numbers() -> None:
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [
+        ("bool b = ~true;", "~ of bool has no meaning: the contrary of a bool is !"),
         ("uint[4] n; n = 16;", "16 is no uint[4]: 0 to 15; uint[4](16) would wrap it"),
         ("array[int[8], 2] v; v[1] = 300;", "300 is no int[8]: -128 to 127"),
         ("def f(int[8] n) { } f(128);", "128 is no int[8]: -128 to 127"),

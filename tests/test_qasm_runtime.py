@@ -335,7 +335,7 @@ READING = "qubit[2] q; bit[2] c; bit[20] w; c[0] = measure q[0]; "
         ("array[int, 2] v = {int(c[0]), 2};", "arrays are of constants"),
         ("array[int, 2, 2] v = {{1, 2}, {3, 4}}; array[int, 2] n = v[int(c[0])];", "with an index for each dimension"),
         ("array[int, 2, 2] v = {{1, 2}, {3, 4}}; int n = v[int(c), 1];", "the index of dimension 0 can be 0 to 3; there are 0 to 1"),
-        ("x q[int(c[0])];", "a constant whole number is needed here, not an int; this one is not known before the run"),
+        ("x q[int(c[0])];", "a constant whole number is needed here, not an int; this one is not known before the run: a switch"),
         ("pow(int(c[0])) @ x q[0];", "a power that outcomes decide"),
         ("for int i in {1, int(c[0])} { }", "a constant is needed here, not an int that depends on outcomes"),
         ("def f(qubit p) -> bit { return measure p; } bool b = c[0] && f(q[0]);", "cannot stand on the right of && after outcomes"),

@@ -13,7 +13,8 @@ import numpy as np
 
 from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Findings, Result, ruled
-from qrt.calibrate.references import Seen, Times, classes, clouds, prepared, require_kept, require_separation, times
+from qrt.calibrate.heralds import Seen, classes, clouds, require_kept, require_separation
+from qrt.calibrate.references import Times, prepared, times
 from qrt.calibrate.sequences import Qubits
 from qrt.calibrate.signals import Scan
 from qrt.errors import CalibrationError

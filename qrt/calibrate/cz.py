@@ -29,7 +29,7 @@ rz(-phi) q[{target}]; sx q[{target}]; barrier q; c = measure q;
 """
 POWERS: Final = np.insert(np.linspace(0.0, 1.0, 13), 1, (0.06 / 12.0, 0.43 / 12.0))
 POINTS: Final = np.stack([one.ravel() for one in np.meshgrid((0.0, 1.0), POWERS, QUADRATURES, indexing="ij")])
-DRAWN: Final = Drawn("power, of full scale; level 0 | 1", POINTS[1] + 1.1 * POINTS[0])
+DRAWN: Final = Drawn("power, of full scale; level 0 | 1", POINTS[1] + 1.1 * POINTS[0], by=POINTS[2])
 SWEEP: Final = {"other": np.array([0.0, pi]), "a": np.sqrt(POWERS), "phi": np.array(QUADRATURES)}
 ADVICE: Final = "Check couplers.{name}: line, frequency_hz, pulse_ns; a tone too strong turns too fast: let lines.{line}.amplitude_v shrink"
 SHOTS, SURE = 1500, 5.0  # SURE: standard errors

@@ -44,7 +44,7 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
     points = np.stack([np.tile(2.0 * halves, 2), np.repeat([1.0, -1.0], DELAYS)])
     for name, seen in each(bench.scan(PROGRAM, qubits, SHOTS, {"phi": (0.0, pi), "half": halves})):
         of = Scan(name, "echo", "Check x, by calibrating rabi and train; T2 may be shorter than the steps of the scan")
-        drawn = Drawn("delay (us)", points[0] * 1e6, series=2)
+        drawn = Drawn("delay (us)", points[0] * 1e6, by=points[1])
         found[name] = judged(of, seen, drawn, partial(analyse, of, points, seen))
     return found
 

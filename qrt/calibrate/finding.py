@@ -42,6 +42,7 @@ class Picture(NamedTuple):
     bars: Array  # [points] standard errors
     fitted: Array  # [points] or empty
     series: int = 1  # equal parts, one behind the other, that are drawn over one another
+    sides: tuple[str, str] | None = None  # of a threshold at x = 0: what belongs below it, and above
 
 
 class Finding(NamedTuple):
@@ -67,22 +68,22 @@ class Step(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """How a scan is drawn: what x and y are, x in the figure's units, and how many series it has."""
+    """How a scan is drawn: what x and y are, x in the figure's units, and what tells its series apart."""
 
     axis: str
-    x: Array
+    x: Array  # [points]
     value: str = "signal"
-    series: int = 1
+    by: Array | None = None  # [points] equal in all points of a series, and in no others; None: there is one
 
 
 def judged(of: Scan, seen: Signal, drawn: Drawn, analyse: Callable[[], Result]) -> Finding:
     """Return the finding of a scan's analysis, whatever its verdict."""
-    title = f"{of.name}: {of.what}"
-    return ruled(
-        of,
-        Picture(title, drawn.axis, drawn.value, drawn.x, seen.values, seen.sigma, np.zeros(0), drawn.series),
-        analyse,
-    )
+    by = np.zeros(len(drawn.x)) if drawn.by is None else drawn.by
+    order, title = np.argsort(by, kind="stable"), f"{of.name}: {of.what}"
+    x, y, bars = (one[order] for one in (drawn.x, seen.values, seen.sigma))
+    found = ruled(of, Picture(title, drawn.axis, drawn.value, x, y, bars, np.zeros(0), len(np.unique(by))), analyse)
+    fitted = (one._replace(fitted=one.fitted[order]) if one.fitted.size else one for one in found.pictures)
+    return found._replace(pictures=tuple(fitted))
 
 
 def ruled(of: Scan, picture: Picture, analyse: Callable[[], Result]) -> Finding:

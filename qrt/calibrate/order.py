@@ -42,7 +42,7 @@ from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Findings, Step, coupled, require_found, updated
 from qrt.calibrate.sequences import DELAY_GRID_NS, Qubits, nominal
 from qrt.config import lab_hash
-from qrt.errors import CalibrationError, ProgramError
+from qrt.errors import CalibrationError, ProgramError, RunError
 from qrt.sweeps import MeasureSwept
 from qrt.types import Calibration, Lab, Measure
 
@@ -133,9 +133,15 @@ def suiting(names: Iterable[str], lab: Lab) -> list[str]:
 
 
 def take(bench: Bench, qubits: Qubits, step: Step) -> Findings:
-    """Return what a step finds. CalibrationError for pulses that the port cannot take: the lab's numbers made them, no program."""
+    """Return what a step finds. CalibrationError for pulses that the port cannot take: the lab's numbers made them, no program.
+
+    A loop that ended is told with the step that it played: the lines of its program are this package's.
+    """
     try:
         return step.find(bench, qubits)
+    except RunError as error:
+        error.add_note(f"while {step.name} was calibrated")
+        raise
     except ProgramError as error:
         raise CalibrationError(f"{step.name}: {error}. {ADVICE}") from error
 

@@ -18,7 +18,7 @@ from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
 from qrt.calibrate.fit import Array, driven, scan
 from qrt.calibrate.sequences import Qubits
-from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit
+from qrt.calibrate.signals import Scan, Signal, each, require_change, require_fit, require_inside
 
 PULSES: Final = 16
 PROGRAM: Final = f"""OPENQASM 3.0;
@@ -43,12 +43,13 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
     found: Findings = {}
     for name, seen in each(bench.scan(PROGRAM.format(moved=moved), qubits, SHOTS, {"offset_hz": OFFSETS_HZ})):
         hz, line = qubits[name].frequency_hz.value + OFFSETS_HZ, bench.lab.qubits[name].drive_line
+        length_s = PULSES * bench.lab.qubits[name].pulse_ns * 1e-9
         of = Scan(
             name,
             "qubit spectroscopy",
-            f"Check qubits.{name}.frequency_hz (right to {OFFSETS_HZ[-1] / 1e6:g} MHz?), the drive line {line!r} and the readout tone",
+            f"Check qubits.{name}.frequency_hz (right to {(OFFSETS_HZ[-1] - 1.0 / length_s) / 1e6:.1f} MHz?), the drive line {line!r} "
+            "and the readout tone",
         )
-        length_s = PULSES * bench.lab.qubits[name].pulse_ns * 1e-9
         found[name] = judged(of, seen, Drawn("drive (GHz)", hz / 1e9), partial(analyse, of, hz, seen, length_s))
     return found
 
@@ -66,6 +67,7 @@ def analyse(of: Scan, hz: Array, seen: Signal, length_s: float) -> Result:
     _, _, start, points = min(tries, key=lambda one: one[0])
     fit = require_fit(of, driven, points, seen, start)
     middle = fit.estimated(2)
+    require_inside(of, middle, hz, 1.0 / length_s)
     text = f"{middle.value / 1e9:.6f} +- {middle.stderr / 1e9:.6f} GHz"
     return Result(text, {"frequency_hz": middle}, driven(fit.values, points), {"frequency_hz": middle})
 

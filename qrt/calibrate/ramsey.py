@@ -55,7 +55,7 @@ def _fringes(bench: Bench, qubits: Qubits, delays: Array, shots: int, what: str)
             f"Its frequency must lie within +-{0.48e-6 / delays[1]:.3g} MHz of {hz / 1e9:.6f} GHz, and T2 must be longer than "
             f"{delays[-1] / (COARSE_DELAYS - 1) * 1e9:.0f} ns",
         )
-        drawn = Drawn("delay (us)", points[0] * 1e6, series=len(QUADRATURES))
+        drawn = Drawn("delay (us)", points[0] * 1e6, by=points[1])
         found[name] = judged(of, seen, drawn, partial(analyse, of, points, seen, hz))
     return found
 

@@ -17,8 +17,8 @@ from qrt.calibrate.bench import Bench
 from qrt.calibrate.feedline import sharing
 from qrt.calibrate.finding import Drawn, Findings, Result, chained, judged, updated
 from qrt.calibrate.fit import Array
+from qrt.calibrate.heralds import SEPARATION_MIN
 from qrt.calibrate.levels import separations
-from qrt.calibrate.references import SEPARATION_MIN
 from qrt.calibrate.sequences import Qubits, replaced
 from qrt.calibrate.signals import Scan, Signal
 from qrt.errors import CalibrationError

@@ -19,7 +19,7 @@ from qrt.calibrate.bench import Bench
 from qrt.calibrate.finding import Drawn, Findings, Result, judged
 from qrt.calibrate.fit import Array, rung, scan, times
 from qrt.calibrate.sequences import Qubits, tone_changes
-from qrt.calibrate.signals import Points, Scan, Signal, magnitude, require_change, require_fit
+from qrt.calibrate.signals import Points, Scan, Signal, magnitude, require_change, require_fit, require_inside
 
 PROGRAM: Final = 'OPENQASM 3.0; defcalgrammar "openpulse"; input float offset_hz; bit[QUBITS] c;\n'
 TONE: Final = """cal {{ shift_frequency({name}_readout, offset_hz); shift_frequency({name}_acquire, offset_hz);
@@ -69,6 +69,7 @@ def analyse(of: Scan, points: Array, seen: Signal) -> Result:
     start = min(starts, key=lambda one: float(np.sum(((seen.values - rung(np.array(one), points)) / seen.sigma) ** 2)))
     fit = require_fit(of, rung, points, seen, start)
     middle, kappa = fit.estimated(1), times(fit.estimated(2), 1.0 / tau)
+    require_inside(of, middle, points[0], 0.0)
     text = f"resonance {middle.value / 1e9:.6f} +- {middle.stderr / 1e9:.6f} GHz"
     text += f", kappa / 2 pi {kappa.value / 1e6:.2f} +- {kappa.stderr / 1e6:.2f} MHz"
     return Result(text, {"resonator_hz": middle, "kappa_hz": kappa}, rung(fit.values, points))

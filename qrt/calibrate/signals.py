@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qrt.calibrate.fit import Array, Fit, Model, least_squares, straight
 from qrt.calibrate.sequences import capture_index
 from qrt.errors import CalibrationError
-from qrt.types import Measured, Pulses
+from qrt.types import Estimated, Measured, Pulses
 
 CHANGE_SIGMA = 8.0  # how far beyond its noise a scan must move to count as having moved
 DETUNING_HZ_MAX = (
@@ -142,6 +142,16 @@ def require_fit(of: Scan, model: Model, x: Array, seen: Signal, start: Sequence[
             f"{'' if result.converged else ', not converged'}. {of.advice}"
         )
     return result
+
+
+def require_inside(of: Scan, seen: Estimated, scanned_hz: Array, width_hz: float) -> None:
+    """Raise CalibrationError if what was found is less than its width inside the frequencies that were scanned: it may be a tail."""
+    low, high = float(scanned_hz.min()), float(scanned_hz.max())
+    if not low + width_hz <= seen.value <= high - width_hz:
+        raise CalibrationError(
+            f"{of.name}: {of.what}: the middle of what was seen would be at {seen.value / 1e9:.6f} GHz, not {width_hz / 1e6:.2f} MHz "
+            f"inside the {low / 1e9:.6f} to {high / 1e9:.6f} GHz that were scanned: it may be the tail of something beyond. {of.advice}"
+        )
 
 
 def require_near(of: Scan, seen_hz: float, known_hz: float) -> None:

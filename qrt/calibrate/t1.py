@@ -24,6 +24,7 @@ c = measure q;
 """
 DELAYS: Final = 14
 SHOTS: Final = 800
+SOON: Final = 3.0  # lives in the first delay: what is left then, 5 %, does not say how many
 
 
 def find(bench: Bench, qubits: Qubits) -> Findings:
@@ -42,6 +43,11 @@ def analyse(of: Scan, delays: Array, seen: Signal, expected_s: float) -> Result:
     require_change(of, seen)
     fit = require_fit(of, decay, delays, seen, (seen.values[-1], seen.values[0] - seen.values[-1], 1.0 / expected_s))
     rate = fit.estimated(2)
+    if rate.value * delays[1] > SOON:
+        raise CalibrationError(
+            f"{of.name}: {of.what}: level 1 is gone by the first delay, {delays[1] * 1e6:.3g} us: T1 is below "
+            f"{delays[1] / SOON * 1e6:.2g} us. {of.advice}"
+        )
     if rate.value < 3.0 * rate.stderr or not expected_s / 4.0 < 1.0 / rate.value < expected_s * 4.0:
         raise CalibrationError(
             f"{of.name}: {of.what}: the rate is {rate.value:.3g} +- {rate.stderr:.2g} per s, allowed is {0.25 / expected_s:.3g} to "

@@ -40,9 +40,9 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
         steps, was_hz = np.array(sorted(seen), float), qubits[name].readout_hz
         size, noise = (np.array([getattr(seen[k], part) for k in sorted(seen)]) for part in ("distance", "noise"))
         of = Scan(name, "readout tone", ADVICE.format(name=name))
-        drawn = Drawn("tone (GHz)", (was_hz + steps * STEP_HZ) / 1e9, "distance of the levels, of the largest")
+        drawn = Drawn("tone (GHz)", (was_hz + steps * STEP_HZ) / 1e9, "distance of the levels (%)")
         analysis = partial(analyse, of, steps, was_hz, Signal(size, noise))
-        found[name] = judged(of, Signal(size / size.max(), noise / size.max()), drawn, analysis)
+        found[name] = judged(of, Signal(100.0 * size / size.max(), 100.0 * noise / size.max()), drawn, analysis)
     tones_hz = {name: one.numbers["readout_hz"].value for name, one in found.items() if not one.problem}
     for name, hz in spaced(bench.lab, tones_hz).items():
         one, changes = found[name], tone_changes(bench.lab, name, qubits[name], hz)
@@ -77,4 +77,4 @@ def analyse(of: Scan, steps: Array, was_hz: float, seen: Signal) -> Result:
     middle = top.middle(steps, *seen)
     hz = Estimated(was_hz + middle.at.value * STEP_HZ, middle.at.stderr * STEP_HZ)
     text = f"best at {hz.value / 1e9:.6f} +- {hz.stderr / 1e9:.6f}"
-    return Result(text, {"readout_hz": hz}, middle.curve / seen.values.max())
+    return Result(text, {"readout_hz": hz}, 100.0 * middle.curve / seen.values.max())

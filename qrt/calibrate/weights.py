@@ -15,16 +15,8 @@ from qrt.calibrate.bench import Bench, program_for
 from qrt.calibrate.feedline import sharing
 from qrt.calibrate.finding import Findings, Result, ruled
 from qrt.calibrate.fit import Array
-from qrt.calibrate.references import (
-    KEPT_MIN,
-    Kept,
-    clouds,
-    kept_of,
-    prepared,
-    raw_from,
-    require_kept,
-    require_separation,
-)
+from qrt.calibrate.heralds import KEPT_MIN, SATURATED_MAX, Kept, clouds, kept_of, require_kept, require_own
+from qrt.calibrate.references import prepared, raw_from
 from qrt.calibrate.sequences import Qubits, sample_s, tone_hz
 from qrt.calibrate.signals import Scan
 from qrt.readout.discriminate import fit_threshold, matched_weights
@@ -48,8 +40,8 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
         tones = (hz[name], sample_s(bench.lab), [hz[other] for other in others], traces)
         of = Scan(name, "weights", f"Raise qubits.{name}.readout: amplitude or duration_ns")
         boxed, middle = kept[name].along, round(sum(float(values.mean()) for values in kept[name].along) / 2.0)
-        seen = clouds(f"{name}: readouts with boxcar weights", boxed, middle)
-        one = ruled(of, seen, partial(analyse, of, kept[name], tones))
+        shown = clouds(f"{name}: readouts with boxcar weights", boxed, middle)
+        one = ruled(of, shown, partial(analyse, of, kept[name], tones))
         if not one.problem:
             values = kept[name].demodulated(one.changes["weights"])
             shown = clouds(f"{name}: readouts along I", values, one.changes["threshold"])
@@ -60,7 +52,7 @@ def find(bench: Bench, qubits: Qubits) -> Findings:
 
 def analyse(of: Scan, kept: Kept, tones: tuple[float, float, list[float], list[Array]]) -> Result:
     """Return weights and threshold, and how well they tell apart what they are made from; tones: as `matched_weights` takes them."""
-    require_separation(of, "boxcar weights", kept.separation)
+    require_own(of, kept)
     require_kept(of, kept.least)
     weights = matched_weights(kept.difference(), *tones)
     without, with_x = kept.demodulated(weights)
@@ -69,8 +61,11 @@ def analyse(of: Scan, kept: Kept, tones: tuple[float, float, list[float], list[A
     spread = np.sqrt(shares * (1.0 - shares) / [len(without), len(with_x)])
     fidelity = Estimated(1.0 - float(shares.mean()), float(np.hypot(*spread)) / 2.0)
     text = f"weights from {len(without) + len(with_x)} captures, which they tell apart with a fidelity of {fidelity.value:.4f}"
+    text += f" +- {fidelity.stderr:.4f}"
+    if kept.saturated > SATURATED_MAX:
+        text += f"; {kept.saturated:.1%} of the samples are at an end of the ADC's range: raise digitizer.range_v"
     changes = {"weights": weights, "threshold": threshold.value, "reference_count": 0}
-    return Result(f"{text} +- {fidelity.stderr:.4f}", {"fidelity": fidelity}, np.zeros(0), changes)
+    return Result(text, {"fidelity": fidelity}, np.zeros(0), changes)
 
 
 def _alone(bench: Bench, qubits: Qubits, name: str) -> Array:

@@ -21,7 +21,7 @@ from qrt.errors import ConfigError, ProgramError
 from qrt.grids import Sweeps, grid_of
 from qrt.latencies import PUBLISHED, Published, check_simulated, lab_on, published
 from qrt.loop import limits_of
-from qrt.pulses import lower
+from qrt.parted import lower_along
 from qrt.pump import Rehearsal, rehearsal
 from qrt.qasm import Program, parse_program, read_program
 from qrt.reasons import raise_for
@@ -54,8 +54,7 @@ class Asked(NamedTuple):
         if self.sweeps:
             grid = grid_of(self.sweeps, self.program, self.inputs, "point", 1, settings=settings_of(lab)).of_inputs
         reach = reach_of(lab, self.program, grid)
-        varied = () if reach is None else reach.varied
-        return Lowered(lower(self.program, lab, None, self.inputs, varied, rounded=self.rounded), reach)
+        return Lowered(lower_along(self.program, lab, None, self.inputs, reach, rounded=self.rounded), reach)
 
     def timeline(self, lab: Lab) -> Timeline:
         """Return the timeline of a shot on a lab, with nominal pulses."""

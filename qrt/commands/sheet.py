@@ -11,8 +11,8 @@ from qrt.commands.screen import spaced
 from qrt.controlling import reach_of
 from qrt.image import from_image
 from qrt.loop import named_entry
+from qrt.parted import lower_along
 from qrt.points import POINT, Swept
-from qrt.pulses import lower
 from qrt.qasm import parse_program
 from qrt.report import ReportData, collect
 from qrt.results import Result
@@ -31,7 +31,7 @@ def report_data(result: Result, program_name: str, inputs: Mapping[str, float], 
     program, start = parse_program(text, program_name), result.record.start or {}
     reach = reach_of(lab, program, record.legs[0].grid if record.legs else None)
     rounded: list[str] | None = [] if start.get("round") else None
-    pulses = lower(program, lab, result.calibration, inputs, reach.varied if reach else (), rounded=rounded)
+    pulses = lower_along(program, lab, result.calibration, inputs, reach, rounded=rounded)
     timeline = schedule(pulses, named_entry("qrt.ports", played.twin, "image: twin")(played.plant).limits, reach)
     tick_ns = lab.timing.tick_ps / 1000
     decisions = collect.decisions(timeline, pulses)

@@ -254,5 +254,9 @@ class Run:
         rational = getattr(value, "rational", None)
         if rational is not None and not value.pi and rational.denominator == 1:
             return int(rational)
-        reason = "" if type(value) in KNOWN else "; this one is not known before the run"
+        reason = (
+            ""
+            if type(value) in KNOWN
+            else "; this one is not known before the run: a switch over its values has constants, and a while counts"
+        )
         raise self.refuse(node, f"a constant whole number is needed here, not {a(type_)}{reason}")

@@ -24,6 +24,7 @@ COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 BITWISE: Final[dict[str, Callable[[int, int], int]]] = {"&": operator.and_, "|": operator.or_, "^": operator.xor}
 LOGICAL: Final = frozenset({"&&", "||"})
 SHIFTS: Final = frozenset({"<<", ">>"})
+NOT_BOOL: Final = ": the contrary of a bool is !"
 ARITHMETIC_NAMES: Final = frozenset({"+", "-", "*", "/", "%", "**"})
 
 
@@ -309,7 +310,7 @@ def unary(name: str, operand: Typed) -> Typed:
         if type_.kind == "angle" and type_.width:
             return Typed(type_, angle_of(~angle_word(value, type_.width), type_.width))
         if type_.kind not in {"bit", "int", "uint"}:
-            raise ValueError(f"~ of {type_} has no meaning")
+            raise ValueError(f"~ of {type_} has no meaning{NOT_BOOL * (type_ == BOOL)}")
         return Typed(type_, wrapped(~value, type_))
     if type_.kind == "bit":
         raise ValueError(f"- of {type_} has no meaning: cast bits to a number, as in -int(c)")

@@ -18,7 +18,7 @@ from qrt.qasm.expressions import Exact, fold
 from qrt.qasm.fixed import Fixed
 from qrt.qasm.formula import Formula, turns
 from qrt.qasm.kinds import ANGLE, BOOL, INT, RUNTIME, UINT, VARIED, WHOLE, Type, Typed, wrap, wrapped
-from qrt.qasm.operators import BITWISE, LOGICAL, SHIFTS, binary, common, settled, whole_result
+from qrt.qasm.operators import BITWISE, LOGICAL, NOT_BOOL, SHIFTS, binary, common, settled, whole_result
 from qrt.qasm.sequenced import WORD_BITS, Operator, compute, logical_shift, towards_zero
 from qrt.types import Bits, Classical, Lookup, Parameter, Source
 from qrt.units import TURN, signed64
@@ -196,7 +196,7 @@ def unary_word(name: str, operand: Typed, source: Source) -> Typed:
         if type_.kind == "angle" and type_.width:
             return Typed(type_, compute("^", word, -(1 << (WORD_BITS - type_.width))))
         if type_.kind not in {"bit", "int", "uint"}:
-            raise ValueError(f"~ of {type_} has no meaning")
+            raise ValueError(f"~ of {type_} has no meaning{NOT_BOOL * (type_ == BOOL)}")
         return Typed(type_, wrap(compute("^", word, -1), type_))
     if type_.kind == "bit":
         raise ValueError(f"- of {type_} has no meaning: cast bits to a number, as in -int(c)")

@@ -10,7 +10,7 @@ from qrt.report.markup import Markup, element, join
 
 WIDTH, HEIGHT = 390.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 376.0, 34.0, 250.0
-DOTS = ("level1", "level0", "mark-dot", "feedback-head")
+DOTS = ("level0", "level1", "mark-dot", "feedback-head")
 
 
 def figure(picture: Picture) -> Markup:
@@ -32,8 +32,18 @@ def figure(picture: Picture) -> Markup:
         x_axis(x, BOTTOM, picture.axis, top=TOP, count=5),
         y_axis(y, LEFT, picture.value, right=RIGHT, count=5),
         join(*(_curve(x, y, xs, values) for xs, values in zip(parts[0], curves, strict=False))),
+        _threshold(x.at(0.0), picture.sides),
         join(*(_points(x, y, one, dots) for *one, dots in zip(*parts, DOTS[: picture.series], strict=True))),
     )
+
+
+def _threshold(x: float, sides: tuple[str, str] | None) -> Markup:
+    """Return the line between two series, with the name of either on its side."""
+    if sides is None:
+        return join()
+    below = label(x - 6, TOP + 4, sides[0], anchor="end", class_="t ink0")
+    above = label(x + 6, TOP + 4, sides[1], anchor="start", class_="t ink1")
+    return join(line(x, TOP - 6, x, BOTTOM, "threshold"), below, above)
 
 
 def _curve(x: Span, y: Span, xs: np.ndarray, values: np.ndarray) -> Markup:
