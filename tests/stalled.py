@@ -82,7 +82,7 @@ def main() -> None:
         run(
             PROGRAM,
             lab=lab,
-            shots=50_000_000,
+            shots=1_000_000,
             seed=1,
             pacing="real",
             period_ns=PERIOD_NS,

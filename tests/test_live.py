@@ -23,7 +23,7 @@ from qrt.store import bound_hash
 from tests.short_programs import READ_TWICE, TURNED
 from tests.test_report import read
 
-MANY = 50_000_000  # shots that nobody waits for
+MANY = 5_000_000  # shots that nobody waits for
 WAIT_S = 60.0  # a bound for a machine that hangs, never reached
 
 
