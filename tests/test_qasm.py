@@ -219,7 +219,7 @@ def test_arithmetic_agrees_with_python(text: str) -> None:
         ("x cc;", 3, "'cc' is no declared qubit"),
         ("yy q[0];", 1, "gate 'yy' is not supported; did you mean y? supported gates: x, sx, rx, ry, rz, h, id"),
         ("sxx q[0];", 1, "did you mean sx?"),
-        ("rz q[0];", 1, "rz takes 1 angles, not 0"),
+        ("rz q[0];", 1, "rz takes 1 angle, not 0"),
         ("x(1) q[0];", 1, "x takes 0 angles, not 1"),
         ("x q[0], q[1];", 1, "x acts on one qubit, not 2"),
         ("rz(1ns) q[0];", 4, "a number, not a duration"),

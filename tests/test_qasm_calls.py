@@ -160,7 +160,7 @@ def fails(*_: Any) -> int:
     [
         ("def f(int n) -> int { return f(n - 1); } rz(f(3)) q;", "'f' calls itself (f -> f): a shot is unrolled, so write a loop"),
         ("def f() { g(); } def g() { f(); } f();", "'f' calls itself (f -> g -> f)"),
-        ("def f(int n) { } f();", "f takes 1 arguments, not 0"),
+        ("def f(int n) { } f();", "f takes 1 argument, not 0"),
         ("def f(qubit[2] p) { } f(q);", "1 qubits for 'p', which has 2"),
         ("def f(int n, qubit n) { } f(1, q);", "'n' names two arguments"),
         ("def f() -> int { } rz(f()) q;", "'f' ends without a return on some way through it"),
@@ -176,7 +176,7 @@ def fails(*_: Any) -> int:
         ("extern h(int) -> int;", "the lab provides no function 'h'; it provides: f, g"),
         ("extern word(int) -> int;", "did you mean words?"),
         ("extern zzzz(int) -> int;", 'it provides: f, g, wide, words (in the lab file: [externs] zzzz = "file.py:function")'),
-        ("extern f(int) -> int; int n = f();", "f takes 1 arguments, not 0"),
+        ("extern f(int) -> int; int n = f();", "f takes 1 argument, not 0"),
         ("extern f(int) -> int; int n = f(3);", "f(3) of the lab failed: KeyError: 'nothing here'"),
         ("extern g(int) -> uint[2]; int n = g(3);", "g(3) of the lab returned 9, which is no uint[2]"),
         ("extern words(int) -> int; int n = words(3);", "words(3) of the lab returned 'no', which is no int"),

@@ -222,7 +222,7 @@ def test_constants_outside_of_a_program_are_real_numbers() -> None:
         ("rz(log(0)) q;", "log of 0 is no number"),
         ("rz(arcsin(2)) q;", "2 is no sine or cosine"),
         ("rz(tan(pi/2)) q;", "tan has no value at odd multiples of pi/2"),
-        ("rz(sin(1, 2)) q;", "sin takes 1 arguments, not 2"),
+        ("rz(sin(1, 2)) q;", "sin takes 1 argument, not 2"),
         ("rz(sin(1ns)) q;", "sin is of real numbers, not of a duration"),
         ("rz(sinh(1)) q;", "'sinh' is no function; did you mean sin?"),
         ("rz(popcount(3)) q;", "popcount is of bit[n] or uint[n], not of an int"),

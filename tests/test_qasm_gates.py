@@ -201,7 +201,7 @@ def test_a_definition_that_calls_itself_with_other_angles_is_refused_though_it_e
         ("pow(1/2) @ x q[0];", "1/2 of whole numbers would be 0; write 1/2.0 for the fraction"),
         ("x[20ns] q[0];", "a gate with a duration is not supported; box"),
         ("sxx q[0];", "gate 'sxx' is not supported; did you mean sx?"),
-        ("rz(true && false, 2) q[0];", "rz takes 1 angles, not 2"),
+        ("rz(true && false, 2) q[0];", "rz takes 1 angle, not 2"),
         ('rz("01") q[0];', "an angle is a number, not a bit[2]"),
     ],
 )

@@ -85,7 +85,7 @@ def test_two_spellings_are_one_sequence(short: str, long: str, coupled: Lab) -> 
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("qubit q;\ndef f(qubit a) { x a; }\nf(1) q;", "5:1", "f takes 0 values and 1 qubits or registers, not 1 and 1"),
+        ("qubit q;\ndef f(qubit a) { x a; }\nf(1) q;", "5:1", "f takes 0 values and 1 qubit (or registers), not 1 and 1"),
         ("qubit q;\ndef f(qubit a) { x a; }\ninv @ f q;", "5:1", "'f' is a subroutine: modifiers and durations are for gates"),
         ("qubit q;\ndef f(qubit a) { x a; }\ngate g a { f a; }\ng q;", "5:12", "gates are made of gates alone; write a def"),
         ("qubit q;\nqubit[3] r;", "4:1", "r[1] would be number 2, r[2] would be number 3: use fewer, or a lab with more"),

@@ -21,7 +21,7 @@ from qrt.qasm.runtime import NO_LAB, TABLE_BITS, word_of
 from qrt.qasm.scope import BitRegister, Cell, Lost, Scope
 from qrt.qasm.sequenced import compute
 from qrt.qasm.values import cast, decimal, fitted, located
-from qrt.qasm.words import a
+from qrt.qasm.words import a, counted
 from qrt.qasm.written import type_of
 from qrt.types import Lookup
 
@@ -114,7 +114,7 @@ def as_gate(run: Run, node: ast.QuantumGate, definition: ast.SubroutineDefinitio
     if any(len(given) != wanted.count(quantum) for quantum, given in written.items()):
         raise run.refuse(
             node,
-            f"{name} takes {wanted.count(False)} values and {wanted.count(True)} qubits or registers, "
+            f"{name} takes {counted(wanted.count(False), 'value')} and {counted(wanted.count(True), 'qubit')} (or registers), "
             f"not {len(node.arguments)} and {len(node.qubits)}; write {name}(...) with all of them",
         )
     called = ast.FunctionCall(node.name, [written[quantum].pop(0) for quantum in wanted])
@@ -130,7 +130,9 @@ def _inlined(run: Run, node: ast.FunctionCall, definition: ast.SubroutineDefinit
             node, f"{name!r} calls itself ({' -> '.join([*run.calls, name])}): a shot is unrolled, so write a loop"
         )
     if len(node.arguments) != len(definition.arguments):
-        raise run.refuse(node, f"{name} takes {len(definition.arguments)} arguments, not {len(node.arguments)}")
+        raise run.refuse(
+            node, f"{name} takes {counted(len(definition.arguments), 'argument')}, not {len(node.arguments)}"
+        )
     target, run.target = run.target, None
     returns = type_of(run, definition.return_type)
     scope = Scope(run.globals, function=True)
@@ -223,7 +225,9 @@ def statement(run: Run, node: ast.ExpressionStatement) -> Completion:
 
 def _provided(run: Run, node: ast.FunctionCall, found: Extern) -> Typed:
     if len(node.arguments) != len(found.arguments):
-        raise run.refuse(node, f"{found.name} takes {len(found.arguments)} arguments, not {len(node.arguments)}")
+        raise run.refuse(
+            node, f"{found.name} takes {counted(len(found.arguments), 'argument')}, not {len(node.arguments)}"
+        )
     values = [
         cast(run, written, run.value(written), type_)
         for written, type_ in zip(node.arguments, found.arguments, strict=True)

@@ -18,7 +18,7 @@ from qrt.qasm.operators import as_complex
 from qrt.qasm.runtime import word_of
 from qrt.qasm.sequenced import WORD_BITS, compute, logical_shift
 from qrt.qasm.values import as_expression, located, operate
-from qrt.qasm.words import a
+from qrt.qasm.words import a, counted
 from qrt.units import signed64
 
 Real = Exact | float
@@ -143,7 +143,7 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     values = [run.value(one) for one in node.arguments]
     count = ARGUMENTS.get(name, 1)
     if len(values) != count:
-        raise run.refuse(node, f"{name} takes {count} arguments, not {len(values)}")
+        raise run.refuse(node, f"{name} takes {counted(count, 'argument')}, not {len(values)}")
     if name in BITS:
         return _of_bits(run, node, name, values)
     if name == "pow" or (name == "mod" and all(one.type.kind in WHOLE for one in values)):

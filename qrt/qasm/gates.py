@@ -29,7 +29,7 @@ from qrt.qasm.quantum import indices, physical, qubits
 from qrt.qasm.scope import Cell
 from qrt.qasm.standard import NATIVE, STANDARD, Step, expanded
 from qrt.qasm.values import CONSTANTS, cast
-from qrt.qasm.words import a
+from qrt.qasm.words import a, counted
 from qrt.types import NOWHERE, Classical
 
 CONTROL_LEVELS: Final = {"ctrl": 1, "negctrl": 0}
@@ -213,7 +213,7 @@ def _arguments(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, 
             raise run.refuse(node, f"a {name} is declared in the body of a cal: cal {{ {name} ...; }}")
         raise run.refuse(node, f"gate {name!r} is not supported; {hint}supported gates: {', '.join(known)}")
     if count != angles:
-        raise run.refuse(node, f"{name} takes {angles} angles, not {count}")
+        raise run.refuse(node, f"{name} takes {counted(angles, 'angle')}, not {count}")
     return operands
 
 

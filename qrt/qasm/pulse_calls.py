@@ -23,7 +23,7 @@ from qrt.qasm.kinds import ANGLE, FLOAT, KNOWN, VARIED, VOID, Typed
 from qrt.qasm.scope import Lost
 from qrt.qasm.waveform_calls import TEMPLATES, WAVEFORM, amount
 from qrt.qasm.waves import Wave, calculated, is_known
-from qrt.qasm.words import a
+from qrt.qasm.words import a, counted
 
 ROUNDING: Final = 1e-9  # of a known amplitude: what products of floats may make of exactly 1
 
@@ -90,7 +90,9 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
             return captures.capture(run, node, frame, rest)
         count, function = CALLS[name]
         if len(rest) != count:
-            raise run.refuse(node, f"{name} takes {count + 1} arguments, not {len(node.arguments)}: {FORMS[name]}")
+            raise run.refuse(
+                node, f"{name} takes {counted(count + 1, 'argument')}, not {len(node.arguments)}: {FORMS[name]}"
+            )
         return function(run, node, frame, rest)
     if run.scope.find(name) is None and name not in functions.NAMES:
         known = (*TEMPLATES, *CAPTURES, *CALLS)

@@ -20,7 +20,7 @@ from qrt.qasm.kinds import KNOWN, VARIED, Type, Typed
 from qrt.qasm.operators import as_complex, seconds_of
 from qrt.qasm.values import located, reason
 from qrt.qasm.waves import Amount, Wave
-from qrt.qasm.words import digits
+from qrt.qasm.words import counted, digits
 
 if TYPE_CHECKING:
     from qrt.qasm.context import Run
@@ -62,7 +62,9 @@ def call(run: Run, node: ast.FunctionCall) -> Typed:
     name = node.name.name
     wanted = TEMPLATES[name]
     if len(node.arguments) != len(wanted):
-        raise run.refuse(node, f"{name} takes {len(wanted)} arguments, not {len(node.arguments)}: {signature(name)}")
+        raise run.refuse(
+            node, f"{name} takes {counted(len(wanted), 'argument')}, not {len(node.arguments)}: {signature(name)}"
+        )
     values = [run.value(one) for one in node.arguments]
     if wanted[0][0] == "waveform" and wanted[1][0] != "waveform" and values[0].type != WAVEFORM:
         values.reverse()  # scale(factor, w): the standard writes both

@@ -45,6 +45,11 @@ def what(found: Any) -> str:
     return f"a {type(found).__name__.lower()}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return so many of a noun whose plural ends in s."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def a(type_: Type) -> str:
     """Return a type with its article."""
     return f"{'an' if str(type_)[0] in 'aeiou' else 'a'} {type_}"
