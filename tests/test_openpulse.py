@@ -354,6 +354,15 @@ def test_calibrated_frames_have_weights_and_threshold_of_their_own(demo_lab, dem
 # ---- Built in Python -----------------------------------------------------------------------------------------------------
 
 
+def test_nan_among_the_samples_that_oqpy_is_given_is_told_as_such():
+    program = oqpy.Program()
+    with oqpy.Cal(program):
+        program.declare(oqpy.WaveformVar([0.1, float("nan")], "samples"))
+    built = program_of(program.to_ast(encal_declarations=True), "p.py")
+    with pytest.raises(ProgramError, match="nan is written here, which is no number"):
+        lower(built, LAB, None, {})
+
+
 def test_a_program_that_oqpy_builds_is_the_same_as_its_text():
     program = oqpy.Program()
     port = oqpy.PortVar("drive_q0")

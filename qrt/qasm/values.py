@@ -78,6 +78,8 @@ def _integer(run: Run, node: ast.IntegerLiteral) -> Typed:
 
 
 def _float(run: Run, node: ast.FloatLiteral) -> Typed:
+    if math.isnan(node.value):  # no text has one, but a tree that is built of floats
+        raise run.refuse(node, "nan is written here, which is no number: give a finite one")
     if not math.isfinite(node.value):
         raise run.refuse(node, "this number is beyond the range of a float")
     return Typed(FLOAT, Exact(decimal(node.value)))
