@@ -35,12 +35,17 @@ LOOK_S: Final = 0.05
 
 def check_captures(sequence: Sequence, shots: int) -> None:
     """Raise ProgramError for more raw captures than a run may write."""
-    size = _records(sequence, shots) * kernel.raw_dtype(kernel.raw_samples_max(sequence)).itemsize
+    size = captures_size(sequence, shots)
     if size > RUN_BYTES_MAX:
         raise ProgramError(
             f"the raw captures of {shots} shots would be {size / 2**30:.1f} GiB; possible are {RUN_BYTES_MAX / 2**30:.0f} GiB: take "
             "fewer shots, or capture_v1, which keeps one point of each"
         )
+
+
+def captures_size(sequence: Sequence, shots: int) -> int:
+    """Return how many bytes the raw captures of so many shots take, at most."""
+    return _records(sequence, shots) * kernel.raw_dtype(kernel.raw_samples_max(sequence)).itemsize
 
 
 def _records(sequence: Sequence, shots: int) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qrt import documents, wire
-from qrt.arrays import Columns
+from qrt.arrays import Columns, columns_of
 from qrt.axes import from_document
 from qrt.captured import LAYOUT, read_captures
 from qrt.epochs import Epoch, epochs_of
@@ -220,9 +220,10 @@ class Run:
         return dict(self._files)
 
     @cached_property
-    def captures(self) -> dict[str, NDArray[np.int16]]:
+    def captures(self) -> Mapping[str, NDArray[np.int16]]:
         """The raw captures by name: int16 [shots that executed it, samples], in the order of time; none where nothing was recorded raw."""
-        return read_captures(self.path, self.file(LAYOUT)) if LAYOUT in self._files else {}
+        found = read_captures(self.path, self.file(LAYOUT)) if LAYOUT in self._files else {}
+        return columns_of(found, "raw capture (of capture_v3)")
 
     def image(self) -> Image:
         """Return what the kernel was armed with, in the first leg."""

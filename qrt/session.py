@@ -21,7 +21,7 @@ from qrt.adaptive import Points
 from qrt.axes import OrderName
 from qrt.batch import BatchProcess, Shape
 from qrt.calibrate import calibrate
-from qrt.captured import check_captures
+from qrt.captured import captures_size, check_captures
 from qrt.compiling import Compiling
 from qrt.controlling import asked_for, begin_with, law_sources, reach_of
 from qrt.events import Calibrated, CalibrationStep, InstrumentsFound, RunEvent
@@ -100,7 +100,8 @@ class Session:
         self.sources = law_sources(self.lab)
         self.asked = asked_for(self.lab, nominal, self.sources)
         self.capture_count, self.emit_count = len(nominal.slots), nominal.emit_count
-        check_writable(self.runs, size_of(row_dtype(self.capture_count, self.emit_count), self.shots))
+        rows = size_of(row_dtype(self.capture_count, self.emit_count), self.shots)
+        check_writable(self.runs, rows + captures_size(nominal, self.shots))
 
     def open(self, stack: ExitStack, *, publish: bool, stop: Stop, abort: Stop) -> None:
         """Open everything, cheapest refusal first; `stack` closes it in the opposite order, whatever happens."""

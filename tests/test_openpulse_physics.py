@@ -175,6 +175,8 @@ def test_raw_captures_are_what_iq_points_are_made_of(played):
     weights = np.rint(np.stack([conjugate.real, conjugate.imag]) * scale).astype(np.int64)
     assert np.array_equal(result.iq["iq"].values, samples.astype(np.int64) @ weights.T)
     assert np.array_equal(open_run(result.folder).captures["record"], samples)
+    with pytest.raises(KeyError, match=r"no raw capture .* 'rekord'; there are: record"):
+        _ = result.captures["rekord"]
     with (result.folder / "captures.bin").open("ab") as file:
         file.write(b"x")
     with pytest.raises(RecordError, match=r"captures.bin: not the 50 records"):
