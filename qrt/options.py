@@ -123,7 +123,10 @@ def _by_name(reader: Reader, needed: str) -> Reader:
 
 def _sweep(name: str, value: Any) -> Any:
     if not callable(value) and not isinstance(value, Generator | Mapping | list | tuple):
-        raise _refused(name, value, "{'NAME': values}, a list of 'NAME=form' texts, or a generator of points")
+        allowed = (
+            "{'NAME': values}, a list of 'NAME=form' texts, or a generator of points, which is sent what each one gave"
+        )
+        raise _refused(name, value, f"{allowed} (of an iterator: (one for one in it)),")
     return value
 
 

@@ -147,6 +147,7 @@ FIRST = [
         "point 0 of the sweep: lo_readout.power_dbm = 26 dBm: possible is -30 to 25 dBm",
     ),
     (lambda: 5, "sweep = .*: no generator"),
+    (iter([{"theta": 0.1}]), r"a generator of points, .* \(of an iterator: \(one for one in it\)\)"),
 ]
 
 
