@@ -75,6 +75,7 @@ def test_without_an_assignment_matrix_nothing_is_stored(lab_file, tmp_path):
     assert status == 0
     assert "not stored: the readout of q0, q1 has no assignment matrix; calibrate assignment as well, or all" in text
     assert not list(runs.glob("calibrations/*.json"))
+    assert re.search(r"\n   sequences compiled: \d+, kept from before: \d+\n", text)
     assert re.search(r"q0  sx at 0\.[34]\d+ \+- 0\.00\d+ of full scale", text)
 
 

@@ -133,6 +133,7 @@ def played(loop: Loop, known: Calibration, names: Iterable[str], steps: Steps, s
             found = {"qubits": updated(known.qubits, findings), "couplers": coupled(known.couplers, findings)}
             known = msgspec.structs.replace(known, **found)
         loop.safe()
+        screen.line(f"   sequences compiled: {loop.compiled_count}, kept from before: {loop.kept_count}")
     return known
 
 
