@@ -50,7 +50,9 @@ class Dig1(Driver):
 
     def configure(self, channel: int, range_v: float, sample_rate_hz: float) -> None:
         """Set full scale and sample clock, each read back."""
-        self.link.set_number(f"SENSe{channel}:VOLTage:RANGe", range_v)
+        low, high = next((one.low, one.high) for one in self.settings if one.name == "range_v")
+        fix = f"digitizer.range_v = {range_v} in the lab file: this instrument takes {low:g} to {high:g} V; change it there"
+        self.link.set_number(f"SENSe{channel}:VOLTage:RANGe", range_v, fix=fix)
         self.link.set_number("SENSe:FREQuency:RASTer", sample_rate_hz)
         self.link.check_errors("configure")
 

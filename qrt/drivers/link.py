@@ -87,8 +87,11 @@ class Link:
         reply = BlockReply(size_expected, size_expected)
         return self._run(Request(message.encode("ascii"), reply, repeatable=True), message)
 
-    def set_number(self, header: str, value: float, tolerance: float | None = None) -> float:
-        """Set a number and return what is read back. The tolerance is absolute; by default a millionth of the value."""
+    def set_number(self, header: str, value: float, tolerance: float | None = None, *, fix: str = "") -> float:
+        """Set a number and return what is read back. The tolerance is absolute; by default a millionth of the value.
+
+        fix: what the error says that has to be done where the instrument does not take it.
+        """
         message = f"{header} {write_number(float(value))}"
         self.command(message)
         found = self.query_number(f"{header}?")
@@ -97,6 +100,7 @@ class Link:
             raise self.error(
                 message,
                 f"setting not taken: sent {value!r}, read back {found!r}, tolerance {allowed:g}{self._complaint()}",
+                fix,
             )
         return found
 
