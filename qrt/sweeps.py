@@ -37,6 +37,7 @@ T = TypeVar("T")
 FLOAT_ERROR: Final = Fraction(4, 1 << 52)  # relative, by which sums of floats miss a whole number
 ROOM: Final = f"{TABLE_MAX} are possible: take fewer points"
 SPLIT: Final = "write a gate or a delay for each, such as rz(a) q; rz(b) q; for rz(a + b) q;"
+FACTORED: Final = "they can meet in a sum alone: let the controller set the product, or sweep neither of its factors"
 APART: Final = f"let them go along one axis, as in --sweep 'a,b=zip(...)', or {SPLIT}"
 WHOLE: Final = frozenset({"ticks", "integer"})  # units of operands that are never rounded
 
@@ -175,7 +176,7 @@ class Reach:
             others = [name for name in names if name not in swept]
             raise ProgramError(
                 f"{parameter.source.where}one operand depends on {' and '.join(swept)}, swept, and on {' and '.join(others)}, which a "
-                f"controller sets: {SPLIT}"
+                f"controller sets: {SPLIT if parameter.word.affine else FACTORED}"
             )
         moving = {self._axes[name] for name in swept if self._columns[name].count > 1} or {self._axes[swept[0]]}
         if len(moving) > 1:

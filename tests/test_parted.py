@@ -47,7 +47,9 @@ def test_a_sum_of_a_sweep_and_a_controller_is_what_its_parts_are_and_replays(bot
 
 
 def test_a_product_of_both_is_refused_with_what_to_write(both) -> None:
-    with pytest.raises(ProgramError, match=r"depends on a, swept, and on theta, which a controller sets: write a gate"):
+    with pytest.raises(
+        ProgramError, match=r"depends on a, swept, and on theta, which a controller sets: they can meet in a sum"
+    ):
         both("rz(a * theta) q;\nc = measure q;\n")
 
 
