@@ -18,7 +18,7 @@ from qrt.errors import ProgramError
 from qrt.pulses.lowering import lower_open
 from qrt.qasm import Program
 from qrt.qasm.expressions import Exact, Value
-from qrt.qasm.shape import Shape
+from qrt.qasm.shape import ComputedError, Shape
 from qrt.sweeps import Reach
 from qrt.timeline import Timeline
 from qrt.types import Calibration, Lab, PortLimits, Pulses, Sequence
@@ -120,24 +120,38 @@ def _opened(asked: Asked, candidates: Collection[str]) -> tuple[tuple[str, ...],
     """Return the inputs that are left open, and the program so; none of them, and nothing, where all would be closed."""
     free = tuple(candidates)
     while free:
-        found = _lowered(asked, free)
+        try:
+            found = _lowered(asked, free)
+        except ComputedError as error:
+            free = tuple(name for name in free if name not in error.closed)
+            continue
         if found is not None and found.closed.isdisjoint(free):
             return free, found
         if found is not None:
             free = tuple(name for name in free if name not in found.closed)
             continue
-        alone = ((name, _lowered(asked, (name,))) for name in free)  # one of them has no business to be open
-        left = tuple(name for name, one in alone if one is not None and name not in one.closed)
+        left = tuple(name for name in free if _opens(asked, name))  # one of them has no business to be open
         free = left if len(left) < len(free) else ()
     return (), None
 
 
+def _opens(asked: Asked, name: str) -> bool:
+    """Say whether an input can be left open alone."""
+    try:
+        found = _lowered(asked, (name,))
+    except ComputedError:
+        return False
+    return found is not None and name not in found.closed
+
+
 def _lowered(asked: Asked, free: Collection[str]) -> Lowered | None:
-    """Return a program with these inputs open; None where it is refused so."""
+    """Return a program with these inputs open; None where it is refused so. Raises ComputedError as elaboration does."""
     rounded: list[str] | None = [] if asked.rounds else None
     inputs = {name: value for name, value in asked.inputs.items() if name not in free}
     try:
-        pulses, shape = lower_open(asked.program, asked.lab, asked.calibration, inputs, free, rounded=rounded)
+        pulses, shape = lower_open(
+            asked.program, asked.lab, asked.calibration, inputs, free, opened=free, rounded=rounded
+        )
     except ProgramError:
         return None
     return Lowered(pulses, shape, Operands.of(pulses), tuple(rounded or ()))

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from qrt import compiling
 from qrt.config import load
 from qrt.errors import ProgramError
+from qrt.pulses.lowering import lower_open
+from qrt.qasm.shape import ComputedError
 from qrt.templates import Templates
 from tests.test_templates import asked, counts, fresh, told
 
@@ -177,6 +179,14 @@ def test_the_input_that_asked_for_compiling_is_named() -> None:
     ):
         found = templates.compiled(asked(body, head=HEAD, **first | changed))
         assert found.causes == wanted
+
+
+@pytest.mark.parametrize("decides", ["if (n == 3)", "int m = n + 1; if (m == 3)", "while (n > 2)"])
+def test_elaboration_ends_where_a_sequencer_would_compute_with_an_open_input(decides) -> None:
+    one = asked(f"rx(a) q[0]; {decides} {{ nothing q[0]; }}", head=HEAD)
+    with pytest.raises(ComputedError) as found:
+        lower_open(one.program, one.lab, None, {"p": 0.0, "b": 0.0, "t": 1e-7, "f": 0.0}, ("a", "n"), opened=("a", "n"))
+    assert found.value.closed == {"n"}
 
 
 def test_a_schedule_is_proved_for_every_value() -> None:

@@ -105,15 +105,19 @@ def lower_open(
     lab: Lab,
     calibration: Calibration | None,
     inputs: Mapping[str, float],
-    varied: Collection[str] = (),
+    varied: Collection[str],
     *,
+    opened: Collection[str] = (),
     rounded: list[str] | None = None,
 ) -> tuple[Pulses, Shape]:
-    """Return the same, and for which values of the `varied` inputs known ones would be pulses of the same shape."""
+    """Return the same, and for which values of the `varied` inputs known ones would be pulses of the same shape.
+
+    opened: which of those will have known values alone; raises ComputedError as soon as a sequencer would compute with one.
+    """
     gates = GateSet(lab, calibration)
     values = input_values(program, inputs, varied)
     facts = LabFacts(lab, gates)
-    elaborated = elaborate(program, values, varied, facts, rounds=rounded is not None)
+    elaborated = elaborate(program, values, varied, facts, opened=opened, rounds=rounded is not None)
     if rounded is not None:
         rounded += elaborated.events
     return lowered(elaborated, lab, gates, rounded), elaborated.shape

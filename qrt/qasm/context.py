@@ -211,6 +211,7 @@ class Run:
 
     def assign(self, index: int, word: Classical, source: Source) -> None:
         """Set a variable."""
+        self.shape.computes(word)
         self.bound(index, self.span(word))
         self.add(Assign(index, word, source))
 

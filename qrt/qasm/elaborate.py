@@ -31,6 +31,7 @@ from qrt.qasm.pulses import Tables
 from qrt.qasm.reals import float_word
 from qrt.qasm.runtime import word_of
 from qrt.qasm.scope import Lost
+from qrt.qasm.shape import Shaping
 from qrt.qasm.values import as_expression, located
 from qrt.types import Source
 
@@ -47,15 +48,22 @@ EVALUATORS: dict[type, Callable[[Run, Any], Typed]] = {**values.EVALUATORS, **ca
 
 
 def elaborate(
-    program: Program, values_: Mapping[str, Value], varied: Collection[str], facts: Facts, *, rounds: bool = False
+    program: Program,
+    values_: Mapping[str, Value],
+    varied: Collection[str],
+    facts: Facts,
+    *,
+    opened: Collection[str] = (),
+    rounds: bool = False,
 ) -> Elaborated:
     """Return a program for values of its inputs; the `varied` ones have none. Raises ProgramError `path:line:column: ...`.
 
+    opened: which of those are open for known values alone; ComputedError is raised where a sequencer would compute with one.
     rounds: whether a duration off the samples' grid is rounded, and told in `events`, instead of refused.
     """
     run = Run(program.text, program.path, HANDLERS, EVALUATORS, facts)
     run.input_values = {name: value for name, value in values_.items() if name not in varied}
-    run.rounds, run.tree = rounds, program.tree
+    run.rounds, run.tree, run.shape = rounds, program.tree, Shaping(opened)
     with deep():
         if "openpulse.ast" in sys.modules:  # else there is no `cal` in any tree
             _enter_pulses(run, program)

@@ -79,6 +79,7 @@ def branch(
     run: Run, condition: Classical, then: Callable[[], Completion], otherwise: Callable[[], Completion], source: Source
 ) -> Completion:
     """Execute both sides of a branch on what is not known yet."""
+    run.shape.computes(condition)
     one, other = _side(run, then, [], {}), _side(run, otherwise, [], {})
     if isinstance(condition, Computed) and condition.operator == "^" and condition.right == 1:  # not: the sides change
         return _joined(run, Split(condition.left, (other, one), source))

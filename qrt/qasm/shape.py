@@ -4,17 +4,20 @@ An input without a value is open: elaboration leaves an expression wherever the 
 In some places, though, it would have made other statements of a known value: U(0, phi, lambda) has no pulse, a phase of 0 is no shift, a
 defcal is for one angle. There elaboration tells `Shaping` so, and what it has told is the `Shape`: with values for which it `holds`, the
 statements of known inputs are these ones, word for word. Where nothing is told, elaboration treats numbers and expressions alike, or
-refuses expressions, or lets the sequencer compute with them, which is seen in the pulses (qrt.compile.operands).
+refuses expressions, or lets the sequencer compute with them, which is seen in the pulses (qrt.compile.operands). Of what it would branch
+on, or set a variable to, elaboration need not make all that could follow: there it ends, if the inputs are open and not swept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from qrt.classical import parameters_of
 from qrt.errors import ProgramError
 from qrt.qasm.expressions import Duration, Value, as_float, evaluate, names
 from qrt.qasm.kinds import VARIED
+from qrt.types import Classical
 
 Amount = Any  # a number that is known, or an expression
 
@@ -36,10 +39,19 @@ class Shape(NamedTuple):
             return False
 
 
-class Shaping:
-    """What has been told so far."""
+class ComputedError(Exception):
+    """Raised where a sequencer would compute with open inputs: `closed` are the inputs that have to be known."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: frozenset[str]) -> None:
+        super().__init__(f"computed in the shot: {', '.join(sorted(closed))}")
+        self.closed = closed
+
+
+class Shaping:
+    """What has been told so far; of the inputs without a value those that are open will have one, the others are swept."""
+
+    def __init__(self, opened: Collection[str] = ()) -> None:
+        self._opened = frozenset(opened)
         self._closed: set[str] = set()
         self._apart: dict[tuple[Amount, Amount], None] = {}
         self._finite: dict[Amount, None] = {}
@@ -58,6 +70,14 @@ class Shaping:
     def finite(self, one: Amount) -> None:
         """Tell that an expression may be without a value, which would have been refused where it stands."""
         self._finite[one] = None
+
+    def computes(self, word: Classical) -> None:
+        """Tell what a sequencer branches on, or sets a variable to. Raises ComputedError where an open input is in it."""
+        if not self._opened:
+            return
+        closed = self._opened.intersection(name for one in parameters_of(word) for name in one.word.names)
+        if closed:
+            raise ComputedError(closed | self._closed)
 
     def found(self) -> Shape:
         """Return all of it."""
