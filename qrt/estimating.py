@@ -4,6 +4,9 @@ Every batch is added; estimates are made of the sums at most every `EVERY_S`, si
 is the recorder's, too. The last ones of all are `estimates`, for the run to complete with what it knows at its end. Every update of the
 controllers is a document, and counted.
 
+The bar of a sweep's estimates needs what its shots were at each point (within.py), which is made of the rows on disk: its sums wait until
+their rows are there.
+
 Whatever ends the thread, the kernel is not left waiting for it: the batch process is ended with it and gives up its place at the ring, and
 where the kernel waits for epochs it is told to stop.
 """
@@ -14,7 +17,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
+
+from numpy.typing import NDArray
 
 from qrt import documents
 from qrt.batch import BatchProcess, Update
@@ -22,13 +27,25 @@ from qrt.errors import BugError
 from qrt.observables import Observables
 from qrt.readout.estimate import Sums, add_sums, combine, no_sums
 from qrt.types import Controlled, Estimate, QubitCalibration
+from qrt.within import PointSums
 
 EVERY_S: Final = 0.1
 LOOK_S: Final = 0.05
 
 
+class Swept(NamedTuple):
+    """What the estimates of a sweep need beside what the batch process sends."""
+
+    sums: PointSums
+    durable: Callable[[], int]  # shots below it are on disk
+    rows: Callable[[int, int], NDArray[Any]]  # of the shots [first, end), from there
+
+
 class Estimating:
-    """A context manager: entering starts the thread, leaving waits until every batch is in, or until `abort` is set."""
+    """A context manager: entering starts the thread, leaving waits until every batch is in, or until `abort` is set.
+
+    It is left when all rows are on disk: `estimates` are made then.
+    """
 
     def __init__(
         self,
@@ -39,6 +56,7 @@ class Estimating:
         publish: Callable[[str, Mapping[str, Any]], None],
         abort: Callable[[], bool],
         stop_kernel: Callable[[], None],
+        swept: Swept | None = None,
     ) -> None:
         """Publish is called on the thread with each document; abort is looked at while leaving.
 
@@ -50,6 +68,8 @@ class Estimating:
         self.update_count = 0
         self._batch, self._observables, self._qubits = batch, observables, qubits
         self._publish, self._abort, self._stop_kernel = publish, abort, stop_kernel
+        self._swept = swept
+        self._total, self._end = no_sums(observables.terms), 0  # of all batches, when they are in
         self._clean = False
         self._thread = threading.Thread(target=self._run, name="qrt-estimates", daemon=True)
 
@@ -66,6 +86,8 @@ class Estimating:
                 self._batch.kill()
         if not self._clean and error is None:
             raise BugError("the thread that makes estimates ended early; its traceback is above")
+        if self._clean:
+            self.estimates = self._combined(self._total, self._end)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -95,16 +117,20 @@ class Estimating:
     def _run(self) -> None:
         try:
             total, due_s = no_sums(self._observables.terms), time.monotonic() + EVERY_S
+            waiting: tuple[Sums, int] | None = None  # sums up to the end of a batch, which are to be told
+            end = 0
             for message in self._batch.messages():
                 if isinstance(message, Update):
                     self._note(message)
                     continue
-                total = add_sums(total, message)
-                if time.monotonic() >= due_s:
-                    for one in self._combined(total):
+                total, end = add_sums(total, message), (message["batch"] + 1) * self._batch.shape.batch_shots
+                if waiting is None and time.monotonic() >= due_s:
+                    waiting = total, end
+                if waiting is not None and (self._swept is None or waiting[1] <= self._swept.durable()):
+                    for one in self._combined(*waiting):
                         self._publish("estimate", documents.estimate(one))
-                    due_s = time.monotonic() + EVERY_S
-            self.estimates = self._combined(total)
+                    waiting, due_s = None, time.monotonic() + EVERY_S
+            self._total, self._end = total, end
             self._clean = True
         finally:
             if not self._clean:
@@ -132,6 +158,12 @@ class Estimating:
         )
         self._publish("epoch", body)
 
-    def _combined(self, total: Sums) -> tuple[Estimate, ...]:
-        wanted = self._observables
-        return combine(total, wanted.terms, wanted.bit_names, wanted.bit_qubits, self._qubits)
+    def _combined(self, total: Sums, end: int) -> tuple[Estimate, ...]:
+        """Return the estimates of the sums of all shots below `end`, as far as there are so many."""
+        wanted, within = self._observables, None
+        if self._swept is not None:
+            sums, durable, rows = self._swept
+            if (known := min(end, durable())) > sums.end:
+                sums.add(rows(sums.end, known))
+            within = sums.within() if sums.end else None  # of a disk that has failed there may be none
+        return combine(total, wanted.terms, wanted.bit_names, wanted.bit_qubits, self._qubits, within=within)

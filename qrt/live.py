@@ -39,6 +39,7 @@ from qrt.run import Prepared
 from qrt.session import Session
 from qrt.shots import Shots
 from qrt.types import Estimate
+from qrt.within import PointSums
 
 
 def stream(program: Any, *, batch_shots: int | None = None, **options: Unpack[Options]) -> Stream:
@@ -184,7 +185,7 @@ class Stream:
         while (event := self._told.get()) is not None:
             match event:
                 case Playing(folder=folder):
-                    live = _Live(open_run(folder), self._prepared.session)
+                    live = _Live(open_run(folder), self._prepared.session, self._size)
                 case Progress(done=done):
                     durable = done
             while live is not None and (index + 1) * self._size <= durable and not self._asked.aborts():
@@ -197,9 +198,11 @@ class Stream:
 class _Live:
     """A run that goes on, as far as its batches have been handed over."""
 
-    def __init__(self, record: Run, session: Session) -> None:
+    def __init__(self, record: Run, session: Session, batch_shots: int) -> None:
         self.record, self.session = record, session
         self._factors = tables(session.observables.bit_qubits, session.calibration.qubits)
+        grid, wanted = session.first.grid, session.observables
+        self._points = None if grid is None else PointSums(grid, wanted, self._factors, batch_shots)
         self._total: Sums = no_sums(session.observables.terms)
 
     def batch(self, index: int, first: int, end: int) -> Batch:
@@ -210,8 +213,12 @@ class _Live:
         if wanted.terms:
             added = sums_of(part["bits"].astype(np.uint64), part["flags"] == 0, wanted, self._factors)
             self._total = add_sums(self._total, added._asdict())
+            within = None
+            if self._points is not None:
+                self._points.add(part)
+                within = self._points.within()
             qubits = self.session.calibration.qubits
-            estimates = combine(self._total, wanted.terms, wanted.bit_names, wanted.bit_qubits, qubits)
+            estimates = combine(self._total, wanted.terms, wanted.bit_names, wanted.bit_qubits, qubits, within=within)
         return Batch(index, first, rows, estimates, self)
 
     def coords(self, shots: NDArray[np.int64]) -> dict[str, NamedArray]:

@@ -30,7 +30,7 @@ from qrt.captured import Captured
 from qrt.controlling import EpochsBy, Told, begin_with, points_of
 from qrt.ending import Finished, add_place, early_end, put_points, summary_of
 from qrt.errors import InstrumentError, RunError, WorldError
-from qrt.estimating import Estimating
+from qrt.estimating import Estimating, Swept
 from qrt.events import Compiled, Playing, Progress
 from qrt.image import ArmedEpochs, Played
 from qrt.legs import Leg, PlayedLeg, legs_of
@@ -55,7 +55,8 @@ from qrt.recorder import Recorder, Recording
 from qrt.session import Session
 from qrt.types import Sequence, Summary
 from qrt.units import PS_PER_S
-from qrt.walking import Arming, Ready, Telling, Walk, played_of, rows_of, seen_in
+from qrt.walking import Arming, Ready, Telling, Walk, played_of, rows_of, rows_on_disk, seen_in
+from qrt.within import PointSums
 
 
 class Play:
@@ -166,7 +167,12 @@ class Play:
                 qubits, wanted = session.calibration.qubits, session.observables
                 handed = () if epochs is None else (epochs.to, epochs.ring)
                 points = points_of(ready.bound.sweep, session.leg_shots if ready.leg.held else 0)
-                session.batch.consume(rings.rows, tables(wanted.bit_qubits, qubits), points, *handed)
+                factors, grid = tables(wanted.bit_qubits, qubits), session.first.grid
+                session.batch.consume(rings.rows, factors, points, *handed)
+                swept = None
+                if grid is not None:
+                    sums = PointSums(grid, wanted, factors, session.lab.control.batch_shots)
+                    swept = Swept(sums, lambda: self.record.durable_shot, partial(rows_on_disk, self.record))
                 self.estimating = stack.enter_context(
                     Estimating(
                         session.batch,
@@ -175,6 +181,7 @@ class Play:
                         publish=partial(self._tell, recorder),
                         abort=session.abort.is_set,
                         stop_kernel=self.walk.stop,
+                        swept=swept,
                     )
                 )
             stack.enter_context(recording)

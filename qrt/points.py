@@ -23,7 +23,7 @@ from qrt.axes import Grid, from_document
 from qrt.errors import ProgramError, RecordError
 from qrt.legs import PlayedLeg
 from qrt.observables import Observables
-from qrt.readout.estimate import LAG_COUNT, Sums, combine, observable_name, supports, tables
+from qrt.readout.estimate import LAG_COUNT, Observable, Sums, combine, observable_name, supports, tables
 from qrt.types import Estimate, QubitCalibration
 
 FILE: Final = "sweep.npy"
@@ -143,11 +143,7 @@ def sums_of(
     bits: NDArray[np.uint64], valid: NDArray[np.bool_], observables: Observables, factors: NDArray[np.float64]
 ) -> Sums:
     """Return the sums over the valid ones of some shots that follow one another, float64 throughout."""
-    used = sorted({bit for term in observables.terms for bit in term})
-    read = {bit: ((bits >> np.uint64(bit)) & np.uint64(1)).astype(np.intp) for bit in used}
-    weights = [_product(valid, [factors[bit][read[bit]] for bit in term]) for term in supports(observables.terms)]
-    plus_minus = np.array([1.0, -1.0])
-    signs = [_product(valid, [plus_minus[read[bit]] for bit in term]) for term in observables.terms]
+    weights, signs = products_of(bits, valid, observables, factors, supports(observables.terms))
     count = len(observables.terms)
     pairs = np.zeros(LAG_COUNT, np.int64)
     weight_lagged, raw_lagged = np.zeros((LAG_COUNT, count)), np.zeros((LAG_COUNT, count))
@@ -164,6 +160,27 @@ def sums_of(
         pairs=pairs,
         weight_lagged=weight_lagged,
         raw_lagged=raw_lagged,
+    )
+
+
+def products_of(
+    bits: NDArray[np.uint64],
+    valid: NDArray[np.bool_],
+    observables: Observables,
+    factors: NDArray[np.float64],
+    weighed: Sequence[Observable] | None = None,
+) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Return the weights of these supports, else of the observables, and the observables' signs as read.
+
+    Each is float64 [shots], 0 where a shot does not count.
+    """
+    used = sorted({bit for term in observables.terms for bit in term})
+    read = {bit: ((bits >> np.uint64(bit)) & np.uint64(1)).astype(np.intp) for bit in used}
+    terms = observables.terms if weighed is None else weighed
+    plus_minus = np.array([1.0, -1.0])
+    return (
+        [_product(valid, [factors[bit][read[bit]] for bit in term]) for term in terms],
+        [_product(valid, [plus_minus[read[bit]] for bit in term]) for term in observables.terms],
     )
 
 

@@ -11,7 +11,7 @@ The plant's `truth` is not made of rows, and not compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ from qrt.errors import RecordError, RunError
 from qrt.kernel import Ring
 from qrt.observables import Observables, observables_of
 from qrt.playback import RING_SLOTS, feeding, recorded_image
-from qrt.readout.estimate import Sums, add_sums, combine, no_sums, tables
+from qrt.readout.estimate import Sums, Within, add_sums, combine, no_sums, tables
 from qrt.sources import recorded_lab
 from qrt.store import decode_calibration
 from qrt.tally import TOLERANCE, Deviation, Tally
 from qrt.types import Calibration, Control, Estimate
 from qrt.updates import Laws, compare, laws_of, missing
+from qrt.within import PointSums
 
 
 class Recomputed(msgspec.Struct, frozen=True):
@@ -62,7 +63,8 @@ def recompute(folder: str | Path) -> Recomputed:
     calibration = decode_calibration(run.file("calibration.json"), str(run.path / "calibration.json"))
     wanted = observables_of(played.sequence)
     again = totals(run.rows, wanted, calibration, recorded_lab(run).control.batch_shots, laws)
-    tally = tallied(recorded, again, wanted, calibration, laws)
+    within = within_of(run, wanted, calibration, recorded_lab(run).control.batch_shots)
+    tally = tallied(recorded, again, wanted, calibration, laws, within=within)
     estimates, epochs = sum(map(len, recorded.values())), 0 if laws is None else len(laws.epochs)
     return found_of(str(run.path), estimates, tally, (*notes, *more), epochs)
 
@@ -89,8 +91,13 @@ def tallied(
     wanted: Observables,
     calibration: Calibration,
     laws: Laws | None = None,
+    *,
+    within: Callable[[int], Within | None] = lambda _: None,
 ) -> Tally:
-    """Return what comparing shows. recorded: estimates by the number of shots that they are of; again: what `totals` yields."""
+    """Return what comparing shows. recorded: estimates by the number of shots that they are of; again: what `totals` yields.
+
+    within: of a sweep's points, up to the end of so many batches; asked for in ascending order.
+    """
     tally, left, batch, stepped = Tally(), dict(recorded), -1, 0
     for one in again:
         if isinstance(one, Update):
@@ -101,13 +108,28 @@ def tallied(
         batch += 1
         if estimates := left.pop(one.shots, ()):
             parts = (wanted.terms, wanted.bit_names, wanted.bit_qubits, calibration.qubits)
-            _compare(tally, batch, estimates, combine(one, *parts))
+            _compare(tally, batch, estimates, combine(one, *parts, within=within(batch + 1)))
     for _, estimates in sorted(left.items()):  # of as many shots as no batch ends with
         for estimate in estimates:
             tally.add(estimate.name, max(batch, 0), "shots", estimate.shots, None)
     if laws is not None:
         missing(tally, laws, stepped)
     return tally
+
+
+def within_of(
+    run: Run, wanted: Observables, calibration: Calibration, batch_shots: int
+) -> Callable[[int], Within | None]:
+    """Return what `tallied` asks for of a run's points: None without a sweep."""
+    if not run.legs:
+        return lambda _: None
+    sums = PointSums(run.legs[0].grid, wanted, tables(wanted.bit_qubits, calibration.qubits), batch_shots)
+
+    def within(batches: int) -> Within:
+        sums.add(run.rows[sums.end : batches * batch_shots])
+        return sums.within()
+
+    return within
 
 
 def _compare(tally: Tally, batch: int, recorded: Sequence[Estimate], combined: Sequence[Estimate]) -> None:

@@ -38,7 +38,7 @@ class Result:
       mitigated["Z(c)"]: what a perfect readout would have averaged; its error holds shots, calibration, drift and preparation
       raw["Z(c)"]: the average of the signs as read, +1 for outcome 0; its error knows that neighbouring shots hang together
       mean[bit], mean_iq[capture]: the share of ones as read; the mean iq, in counts. Errors as of independent shots
-    Of all shots together: estimates["Z(c)"], a types.Estimate with the parts of its error.
+    Of all shots together, of a sweep their mean over its points: estimates["Z(c)"], a types.Estimate with the parts of its error.
 
     sweep: the same per point as one table (points.Swept), None without a sweep. stopped: whether the run was ended before its last shot, by
     Ctrl-C or the end of a loop over qrt.stream. rounded: durations that were, with their places, of a run with `round`. record: the run as

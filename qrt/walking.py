@@ -34,6 +34,7 @@ from qrt.loop import Armed, Loop
 from qrt.observables import Observables
 from qrt.points import estimates_of
 from qrt.qasm import Program
+from qrt.record import RunFolder
 from qrt.recorder import Recorder
 from qrt.slots import Bound
 from qrt.sweeps import Reach
@@ -288,5 +289,10 @@ def rows_of(recorder: Recorder, first: int, end: int) -> NDArray[Any]:
     record = recorder.folder
     if record.durable_shot < end:
         raise RunError(f"shots {first} to {end - 1} are not on disk whole: the run cannot go on from them")
+    return rows_on_disk(record, first, end)
+
+
+def rows_on_disk(record: RunFolder, first: int, end: int) -> NDArray[Any]:
+    """Return the rows of shots that are all on disk, at least one."""
     dtype = record.layout.dtype
     return np.memmap(record.path / "shots.bin", dtype, "r", first * dtype.itemsize, (end - first,))

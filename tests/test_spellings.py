@@ -56,6 +56,10 @@ ALIKE = [  # in short words, in long ones
         "qubit q; bit c; def settle(qubit a) { bit b = measure a; if (b) { return; } x a; } settle q; c = measure q;",
         "qubit q; bit c; def settle(qubit a) { bit b = measure a; if (b) { return; } x a; } settle(q); c = measure q;",
     ),
+    (  # a gate's parameters are real numbers, whatever is given: no angle wraps in its body
+        "qubit[2] q; angle[16] v = 15*pi/8; gate g(a, b) r { rz((a - b) / 2) r; ry(a - b) r; } ctrl @ g(v, -1.5) q[0], q[1];",
+        "qubit[2] q; gate g(a, b) r { rz((a - b) / 2) r; ry(a - b) r; } ctrl @ g(15*pi/8, -1.5) q[0], q[1];",
+    ),
     ("qubit q; rz(pow(2, 3) * pow(0.5, 2)) q; pow(2) @ s q; rz(pow(pow(2, 1), (1 + 1))) q;", "qubit q; rz(2) q; pow(2) @ s q; rz(4) q;"),
     (
         'defcalgrammar "openpulse"; qubit q; cal { play(q0_drive, constant(pow(0.5, 2), 20ns)); }',

@@ -20,6 +20,7 @@ from qrt.observables import Observables
 from qrt.points import COLUMNS, ESTIMATED_MAX, SHOTS, check_points, encode_points, point_estimates, read_points
 from qrt.qasm import parse_program
 from qrt.readout.estimate import tables
+from qrt.recompute import recompute
 from qrt.replay import replay
 from qrt.report.page import page
 from qrt.results import swept
@@ -84,6 +85,17 @@ def test_the_record_has_the_axes_and_numpy_alone_reads_the_points(runs):
     # Every point is played as often as every other, so that their mean is the run's own estimate.
     mean = result.sweep.curves["Z(c)"].value.mean()
     assert mean == pytest.approx(result.estimates["Z(c)"].value, abs=1e-9)
+
+
+@pytest.mark.parametrize("order", ["point", "shot"])
+def test_the_bar_of_all_points_together_is_made_of_theirs_and_comes_out_again(runs, order):
+    """Steps between points are no noise; what is on record was published on the way, too, by what was on disk then."""
+    result = runs[order]
+    one, curve = result.estimates["Z(c)"], result.sweep.curves["Z(c)"]
+    assert one.stderr.shot == pytest.approx(np.linalg.norm(curve.shot) / curve.shot.size, rel=0.05)
+    assert one.raw_stderr == pytest.approx(np.linalg.norm(curve.raw_stderr) / curve.shot.size, rel=0.05)
+    found = recompute(result.folder)
+    assert (found.same, found.difference) == (True, "")
 
 
 def test_the_page_draws_a_sweep_of_one_axis(runs, play):

@@ -164,6 +164,8 @@ def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, ar
     if run.gathered is not None:
         for one, value in zip(node.arguments, arguments, strict=True):
             angle(run, one, value)
+    if defined is not None:
+        arguments = [_parameter(run, one, value) for one, value in zip(node.arguments, arguments, strict=True)]
     changes = _changes(run, node)
     own = _arguments(run, node, defined, len(arguments))
     wanted = own + sum(one.size for one in changes if type(one) is Control)
@@ -181,6 +183,11 @@ def _general(run: Run, node: ast.QuantumGate, defined: GateDefinition | None, ar
             continue
         _finish(run, node, _changed(run, node, gates, changes, operands))
     return None
+
+
+def _parameter(run: Run, node: ast.QASMNode, value: Typed) -> Typed:
+    """Return an argument as the body of a definition has it: of arbitrary precision, so that no angle wraps in it."""
+    return cast(run, node, value, FLOAT) if value.type.kind == "angle" else value
 
 
 def _count(wanted: int) -> str:

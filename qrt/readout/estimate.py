@@ -9,6 +9,7 @@ readout would have averaged. Its standard error has these parts:
 
 shot         spread of the weights over the shots. Successive shots are not independent where the period is below T1, since a qubit
              keeps its level from one shot to the next; so autocovariances enter, from lag 1 to the first that cannot be told from 0.
+             Of a sweep it is their spread around the mean of their own point: steps between points are no noise (`Within`).
              Shots that all agree have no spread, and yet n of them do not prove that the next one agrees: the rule of succession
              (a flat prior, of which n agreeing shots leave Beta(n + 1, 1)) gives the least that the bar may be.
 calibration  sampling of the reference shots, by the delta method: dz/deps0_k = (z_R + z_S) / eta_k, dz/deps1_k = -(z_R - z_S) / eta_k with
@@ -49,6 +50,31 @@ class Sums(NamedTuple):
     pairs: NDArray[np.int64]  # [lags] valid pairs of shots at distance 1, 2, ... in one batch
     weight_lagged: NDArray[np.float64]  # [lags, observables] sum over these pairs of w_s w_{s + lag}
     raw_lagged: NDArray[np.float64]  # [lags, observables] the same for the raw signs
+
+
+class Within(NamedTuple):
+    """What the error bar of all shots of a sweep needs beside their sums: the means m of its points, of which n shots each count, N in all.
+
+    A shot scatters around the mean of its own point. Of two shots, each is taken from its own mean, at one point or at two.
+    """
+
+    points: int  # that have shots
+    unseen: float  # sum of (n / N)^2 unseen_variance(n)
+    weight: NDArray[np.float64]  # [observables] mean over shots of m^2 of their points' mean weights
+    raw: NDArray[np.float64]  # [observables] the same of the raw signs
+    own: NDArray[np.float64]  # [lags] share of the pairs whose shots are at one point
+    weight_lagged: NDArray[
+        np.float64
+    ]  # [lags, observables] mean over pairs of the product of their points' mean weights
+    raw_lagged: NDArray[np.float64]  # [lags, observables] the same of the raw signs
+
+
+class _Scatter(NamedTuple):
+    """Of one quantity, around what its shots are expected to be."""
+
+    variance: float  # mean square deviation from it
+    divisor: int  # by which that is divided for the variance of the mean, were shots independent
+    lagged: NDArray[np.float64]  # [lags] the mean product of what both shots of a pair are expected to be
 
 
 def no_sums(observables: Sequence[Observable]) -> Sums:
@@ -132,22 +158,33 @@ def combine(
     bit_names: Sequence[str],
     bit_qubits: Sequence[str | None],
     qubits: Mapping[str, QubitCalibration],
+    *,
+    within: Within | None = None,
 ) -> tuple[Estimate, ...]:
-    """Return one estimate per observable from the sums of at least two valid shots; fewer give no estimates."""
+    """Return one estimate per observable from the sums of at least two valid shots; fewer give no estimates.
+
+    within: of the points of a sweep that these shots went through; None: all of them are at one.
+    """
     if sums.shots < 2:
         return ()
     means = dict(zip(supports(observables), (sums.weight / sums.shots).tolist(), strict=True))
     means[()] = 1.0
     factors = tables(bit_qubits, qubits)
-    unseen = unseen_variance(sums.shots)
+    unseen = unseen_variance(sums.shots) if within is None else within.unseen
     estimates = []
     for index, bits in enumerate(observables):
         square = float(sums.square[index, index])
         raw = float(sums.raw[index]) / sums.shots
-        variance = square / sums.shots - means[bits] ** 2
-        shot = _mean_variance(variance, means[bits], sums.shots, sums.pairs, sums.weight_lagged[:, index])
+        scatter = _scatter(square / sums.shots, means[bits], sums.shots, within)
+        raw_scatter = _scatter(1.0, raw, sums.shots, within)
+        if within is not None and within.points < sums.shots:
+            mean_squares = square / sums.shots, float(within.weight[index])
+            scatter = _scatter_within(*mean_squares, within.weight_lagged[:, index], sums.shots, within)
+            raw_squares = 1.0, float(within.raw[index])
+            raw_scatter = _scatter_within(*raw_squares, within.raw_lagged[:, index], sums.shots, within)
+        shot = _mean_variance(scatter, sums.pairs, sums.weight_lagged[:, index])
         shot = max(shot, _span(bits, factors) ** 2 * unseen)
-        raw_variance = _mean_variance(1.0 - raw**2, raw, sums.shots, sums.pairs, sums.raw_lagged[:, index])
+        raw_variance = _mean_variance(raw_scatter, sums.pairs, sums.raw_lagged[:, index])
         raw_variance = max(raw_variance, 2.0**2 * unseen)  # signs are 2 apart
         calibration, preparation = _reference_variances(bits, means, bit_qubits, qubits)
         estimates.append(
@@ -166,10 +203,10 @@ def combine(
     return tuple(estimates)
 
 
-def unseen_variance(shots: int) -> float:
+def unseen_variance(shots: Any) -> Any:
     """Return the variance of a probability of which so many shots, all of them alike, are all that is known: that of Beta(n + 1, 1).
 
-    Where one of the shots differs, the sample's own variance of the mean, 1/n^2 or more, is above it.
+    shots: a number, or an array of them. Where one of the shots differs, the sample's own variance of the mean, 1/n^2 or more, is above it.
     """
     return (shots + 1.0) / ((shots + 2.0) ** 2 * (shots + 3.0))
 
@@ -203,21 +240,39 @@ def _reference_variances(
     return calibration, preparation
 
 
-def _mean_variance(
-    variance: float, mean: float, count: int, pairs: NDArray[np.int64], lagged: NDArray[np.float64]
-) -> float:
-    """Return the variance of the mean of `count` stationary values: (c_0 + 2 sum_l c_l) / (count - 1).
+def _scatter(square: float, mean: float, shots: int, within: Within | None) -> _Scatter:
+    """Return that around the mean of all shots. square: the mean of their squares.
+
+    Where no point has two shots this is all that is known of their scatter, and more than it is; nothing is known of pairs.
+    """
+    expected = mean**2 if within is None else np.inf
+    return _Scatter(square - mean**2, shots - 1, np.full(LAG_COUNT, expected))
+
+
+def _scatter_within(
+    square: float, of_means: float, lagged: NDArray[np.float64], shots: int, within: Within
+) -> _Scatter:
+    """Return that around the mean of each shot's own point; of_means, lagged: the fields of `within` for this quantity.
+
+    The square of a mean of n shots is by 1/n of their variance above that of what was to be expected; so is a pair's product at one point.
+    """
+    variance = max(square - of_means, 0.0) * shots / (shots - within.points)
+    return _Scatter(variance, shots, lagged - within.own * variance * within.points / shots)
+
+
+def _mean_variance(scatter: _Scatter, pairs: NDArray[np.int64], lagged: NDArray[np.float64]) -> float:
+    """Return the variance of the mean of values with this scatter: (c_0 + 2 sum_l c_l) / divisor.
 
     The sum over autocovariances c_l ends before the first whose correlation is below 2 / sqrt(pairs): of independent shots that keeps
     none (in 2 of 100 cases the first, which widens the bar a little). Negative ones would narrow the bar and are left out. If none
     of the lags ends it, the rest is the tail of the geometric decay through the first and the last one.
     """
-    variance = max(variance, 0.0)
+    variance = max(scatter.variance, 0.0)
     if variance == 0.0:
         return 0.0
     correlations: list[float] = []
-    for product, pair_count in zip(lagged.tolist(), pairs.tolist(), strict=True):
-        correlation = (product / pair_count - mean**2) / variance if pair_count > 1 else 0.0
+    for product, pair_count, expected in zip(lagged.tolist(), pairs.tolist(), scatter.lagged.tolist(), strict=True):
+        correlation = (product / pair_count - expected) / variance if pair_count > 1 else 0.0
         if correlation * max(pair_count, 1) ** 0.5 < 2.0:
             break
         correlations.append(correlation)
@@ -225,7 +280,7 @@ def _mean_variance(
     if len(correlations) == len(pairs) > 1:
         ratio = min((correlations[-1] / correlations[0]) ** (1.0 / (len(pairs) - 1)), 0.999)
         total += correlations[-1] * ratio / (1.0 - ratio)
-    return variance * (1.0 + 2.0 * total) / (count - 1)
+    return variance * (1.0 + 2.0 * total) / scatter.divisor
 
 
 def singles_and_pairs(bits: Iterable[int]) -> tuple[Observable, ...]:
