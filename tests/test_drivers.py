@@ -303,7 +303,11 @@ def test_a_wrong_instrument_is_told_nothing_more(labs: Labs) -> None:
             r"awg_q0 at .*SOURce1:VOLTage 0\.5`: setting not taken: sent 0\.5, read back 0\.3",
         ),
         ("lo_readout", {"frequency_hz": 6e9}, r"lo_readout .*sent 7000000000\.0, read back 6000000000\.0"),
-        ("dig", {"range_v": 0.2}, r"dig .*sent 0\.5, read back 0\.2"),
+        (
+            "dig",
+            {"range_v": 0.2},
+            r"dig .*sent 0\.5, read back 0\.2.*digitizer\.range_v = 0\.5 in the lab file: .* takes 0\.01 to 50 V",
+        ),
     ],
 )
 def test_a_setting_that_is_not_taken(labs: Labs, name: str, clamp: dict[str, float], what: str) -> None:
