@@ -19,6 +19,7 @@ from qrt.calibrate.partner import Partner, partner_of
 from qrt.calibrate.signals import Points, Scan, Signal
 from qrt.errors import CalibrationError
 from qrt.loop import Loop
+from qrt.report.scan import figure
 from qrt.store import bound_hash, decode_calibration, encode_calibration, load_calibration, save_calibration
 from qrt.types import Calibration, CouplerCalibration, Estimated
 from tests.coupled_calibrations import rows_of_seed
@@ -137,6 +138,8 @@ def test_a_bell_state_that_is_none_is_refused():
     good = [Estimated(one, 0.01) for one in (0.96, -0.95, 0.97)]
     assert bell.analyse("q0_q1", good, 0.0).numbers["fidelity"].value == pytest.approx(0.97)
     assert not bell.analyse("q0_q1", good, 0.0).problem
+    (picture,) = bell.analyse("q0_q1", good, 0.0).pictures
+    assert "polyline" not in str(figure(picture))
     turned = [Estimated(one, 0.01) for one in (-0.94, -0.37, -0.40)]
     assert (
         "fidelity 0.0075 +- 0.0043 (<XX> -0.940, <YY> -0.370, <ZZ> -0.400)"
