@@ -70,10 +70,9 @@ def analyse(name: str, correlators: list[Estimated], relative: float) -> Finding
     fidelity = Estimated(float((1.0 + SIGNS @ values) / 4.0), float(np.hypot(np.linalg.norm(shots), common) / 4.0))
     shown = ", ".join(f"<{axes}> {one.value:+.3f}" for axes, one in zip(TURNS, correlators, strict=True))
     text = f"fidelity {fidelity.value:.4f} +- {fidelity.stderr:.4f} ({shown})"
-    places = np.arange(len(TURNS), dtype=float)
     axis = "0: <XX>, 1: <YY>, 2: <ZZ>; of a Bell state 1, -1, 1"
     none = np.zeros(0)  # nothing lies between the three, so no line goes through them
-    picture = Picture(f"{name}: Bell state", axis, "correlator", places, values, errors, none)
+    picture = Picture(f"{name}: Bell state", axis, "correlator", np.arange(3.0), values, errors, none)
     bare = Finding(name, "Bell state", text, {"fidelity": fidelity}, {}, (picture,))
     if fidelity.value > FIDELITY_MIN:
         return bare
