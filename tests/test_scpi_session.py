@@ -233,7 +233,7 @@ def test_a_failed_write_poisons() -> None:
     session.ask(Request(b"OUTP 1"), wire.now_s + 1)
     assert isinstance(session.step(wire.now_s), Send)
     session.fail("cable gone")
-    assert session.step(wire.now_s) == Failed("cable gone")
+    assert session.step(wire.now_s) == Failed("cable gone", FIX_SILENT)
     assert session.state is State.POISONED
 
 

@@ -261,7 +261,7 @@ class Session:
         assert work is not None
         work.outbox.clear()
         work.ending = None
-        self._break(work, reason)
+        self._break(work, reason, fix=FIX_SILENT)
 
     def _move(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state, event]
