@@ -85,15 +85,13 @@ class PointSums:
         shots = self._shots[played]
         means = np.divide(self._sums, self._shots, out=np.zeros_like(self._sums), where=played)
         stay, count = self._stay, self._around
-        near = (self._near / np.maximum(self._pairs, 1))[
-            :, None
-        ]  # share of the pairs; the others are one point further apart
+        # Share of the pairs; the others are one point further apart.
+        near = (self._near / np.maximum(self._pairs, 1))[:, None]
         steps = [lag // stay for lag in LAGS]
         products = {step: self._product(means, step) for step in {0, *steps, *(step + 1 for step in steps)}}
         own = np.array([[step % count == 0, (step + 1) % count == 0] for step in steps])
-        lagged = np.array(
-            [[products[step], products[step + 1]] for step in steps]
-        )  # [lags, near and far, 2, observables]
+        # [lags, near and far, 2, observables]
+        lagged = np.array([[products[step], products[step + 1]] for step in steps])
         lagged = near[..., None] * lagged[:, 0] + (1 - near[..., None]) * lagged[:, 1]
         return Within(
             points=len(shots),

@@ -48,9 +48,8 @@ class Filling:
 
     def __init__(self, operands: Operands, words: Words = ()) -> None:
         self._operands, self._words = operands, words
-        self.rows: list[
-            tuple[int, int]
-        ] = []  # an instruction, and which operand it takes; of waits, which it takes besides
+        # Instructions, and which operand each takes; of waits, which it takes besides.
+        self.rows: list[tuple[int, int]] = []
         self.branches: list[tuple[int, Step]] = []  # waits until outcomes are there
         self.joins: list[tuple[int, Step]] = []  # waits until sides or boxes end
 
